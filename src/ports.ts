@@ -1,0 +1,150 @@
+// What the pure world asks of the real one (types only): channels, dialling, TLS, time, randomness, logs.
+// Bytes move in chunks, by callback: no async iterators and no Duplex between a socket and TLS (docs/decisions).
+
+/** Milliseconds since 1970-01-01T00:00:00Z (wall clock). */
+export type Instant = number
+
+export interface NetworkAddress {
+  readonly address: string
+  readonly port: number
+}
+
+/** Why a channel is over. `reset` also covers a TLS alert from the peer; `local` means we destroyed it. */
+export interface ChannelClosed {
+  readonly by: "peer" | "local" | "reset" | "error"
+  readonly detail?: string
+}
+
+export interface ChannelHandler {
+  /** Bytes that arrived. They belong to the receiver of the call only until it returns: copy what is kept. */
+  chunk(bytes: Buffer): void
+  /** The backlog fell to nothing after `write` had returned false. */
+  drain(): void
+  /** The peer has finished sending (FIN or close_notify); we may still write. */
+  end(): void
+  /** Called once, last. */
+  close(closed: ChannelClosed): void
+}
+
+/** A two-way byte pipe: TCP, TLS over TCP, or a pair in memory. Reading is paused until a handler is attached. */
+export interface Channel {
+  readonly remote: NetworkAddress
+  readonly local: NetworkAddress
+  /** Replaces the handler. Chunks that arrive while none is attached wait (the source is paused). */
+  attach(handler: ChannelHandler): void
+  /** Takes the handler away and pauses; used before an upgrade to TLS and when a stream changes hands. */
+  release(): void
+  /** Queues bytes, which must not be changed afterwards. False: over the high-water mark, `drain` will follow. */
+  write(bytes: Uint8Array): boolean
+  /** Bytes accepted by `write` that the kernel (or the peer in memory) has not taken yet. */
+  readonly backlog: number
+  pause(): void
+  resume(): void
+  /** Finish sending after what is queued (close_notify, then FIN). */
+  end(): void
+  /** Gives up at once. `close` follows with `by: "local"`. */
+  destroy(): void
+}
+
+/** A certificate chain with its key, as PEM; the identity of the object is the cache key of the TLS context. */
+export interface TlsCredentials {
+  readonly certificatePem: string
+  readonly keyPem: string
+}
+
+/** What one completed handshake showed; copied once, never asked again (a late TLS getter can crash the process). */
+export interface TlsFacts {
+  /** The certificates as presented, leaf first, DER; empty when the peer showed none. At most 16 are kept. */
+  readonly chain: readonly Uint8Array[]
+  readonly protocol: string
+  readonly cipher: string
+  readonly serverName: string | undefined
+  readonly alpn: string | undefined
+  /** EXPORTER-Channel-Binding, 32 octets, empty context (RFC 9266). */
+  readonly exporter: Uint8Array
+}
+
+export interface SecuredChannel {
+  readonly channel: Channel
+  readonly facts: TlsFacts
+}
+
+export interface TlsClientOptions {
+  /** SNI: the service domain as A-label (protocol.md 13-C1). */
+  readonly serverName: string
+  /** Direct TLS sends its ALPN name (XEP-0368); STARTTLS may. */
+  readonly alpn?: string
+  /** Our own certificate, shown when the peer asks for one. */
+  readonly credentials?: TlsCredentials
+  readonly signal: AbortSignal
+}
+
+export interface TlsServerOptions {
+  /** Direct TLS picks by SNI; STARTTLS picks by the header's `to` and ignores the argument (TLS-07). */
+  readonly pick: (serverName: string | undefined) => TlsCredentials | undefined
+  /** Acceptable ALPN names; a client that offers only others is refused (DTLS-4). A client that offers none is accepted. */
+  readonly alpn: readonly string[]
+  readonly signal: AbortSignal
+}
+
+/** TLS as a transport only: it never judges a certificate. Resumption is impossible; a resumed session is an error. */
+export interface Tls {
+  client(channel: Channel, options: TlsClientOptions): Promise<SecuredChannel>
+  server(channel: Channel, options: TlsServerOptions): Promise<SecuredChannel>
+}
+
+export type DialFailure = "refused" | "timeout" | "unreachable" | "reset" | "guarded" | "capped" | "aborted"
+
+/** Opens a connection; every implementation asks the dial guard about the very address it dials (security.md 17). Rejects with DialError. */
+export interface Dial {
+  connect(to: NetworkAddress, options: { readonly signal: AbortSignal }): Promise<Channel>
+}
+
+export interface Listener {
+  readonly address: NetworkAddress
+  /** Stops accepting; existing channels stay. */
+  close(): Promise<void>
+}
+
+export interface Listen {
+  /** Binds (port 0 picks a free one) and calls back for each accepted channel. Rejects when it cannot bind. */
+  listen(at: NetworkAddress | { readonly path: string }, accept: (channel: Channel) => void): Promise<Listener>
+}
+
+export interface Clock {
+  now(): Instant
+  /** Milliseconds that never go back; differences only. */
+  monotonic(): number
+  /** Calls back once after `ms`; the returned function cancels. */
+  after(ms: number, callback: () => void): () => void
+}
+
+export interface Random {
+  bytes(count: number): Uint8Array
+  /** 0 <= x < 1; for jitter and SRV order, never for secrets. */
+  fraction(): number
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error"
+
+/** One structured line. `event` comes from a fixed list; fields never hold secrets or stanza bodies (security.md 27). */
+export interface Log {
+  write(level: LogLevel, event: string, fields: Readonly<Record<string, unknown>>): void
+}
+
+export interface DirectoryEntry {
+  readonly path: string
+  readonly kind: "file" | "directory" | "other"
+}
+
+/** The few file operations the gateway needs. */
+export interface Files {
+  read(path: string): Promise<Uint8Array>
+  list(path: string): Promise<readonly DirectoryEntry[]>
+  /** Mode bits, owner and size, after links are followed. */
+  stat(path: string): Promise<{ readonly mode: number; readonly size: number; readonly modified: Instant; readonly kind: DirectoryEntry["kind"] }>
+  /** Calls back (settled, at most once in 500 ms) when something below the path changes. Returns the stopper. */
+  watch(path: string, changed: () => void): () => void
+  write(path: string, bytes: Uint8Array, options: { readonly mode: number }): Promise<void>
+  remove(path: string): Promise<void>
+}
