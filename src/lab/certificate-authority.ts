@@ -2,7 +2,7 @@
 // mode wants them) and, through its knobs, broken ones. Synchronous; the time is an argument.
 
 import { Buffer } from 'node:buffer';
-import { createHash, createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
+import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import * as der from './der-writer.ts';
 
 export type KeyAlgorithm = 'p256' | 'p384' | 'p521' | 'secp256k1' | 'ed25519' | 'ed448' | 'rsa1024' | 'rsa2048';
@@ -187,17 +187,18 @@ function signBytes(bytes: Uint8Array, key: KeyPair, name: SignatureName): Buffer
 
 /** Makes a key pair (not deterministic: keys come from the operating system's randomness). */
 export function generateKey(algorithm: KeyAlgorithm = 'p256'): KeyPair {
-  const publicKeyEncoding = { type: 'spki', format: 'der' } as const;
-  const privateKeyEncoding = { type: 'pkcs8', format: 'pem' } as const;
-  const encodings = { publicKeyEncoding, privateKeyEncoding };
   const curves: Readonly<Record<string, string>> = { p256: 'P-256', p384: 'P-384', p521: 'P-521', secp256k1: 'secp256k1' };
-  const made =
-    algorithm === 'ed25519' ? generateKeyPairSync('ed25519', encodings)
-    : algorithm === 'ed448' ? generateKeyPairSync('ed448', encodings)
-    : algorithm === 'rsa1024' || algorithm === 'rsa2048'
-      ? generateKeyPairSync('rsa', { modulusLength: Number(algorithm.slice(3)), ...encodings })
-    : generateKeyPairSync('ec', { namedCurve: curves[algorithm] ?? 'P-256', ...encodings });
-  return { algorithm, privateKey: createPrivateKey(made.privateKey), spki: made.publicKey, pem: made.privateKey };
+  const { privateKey, publicKey } =
+    algorithm === 'ed25519' ? generateKeyPairSync('ed25519')
+    : algorithm === 'ed448' ? generateKeyPairSync('ed448')
+    : algorithm === 'rsa1024' || algorithm === 'rsa2048' ? generateKeyPairSync('rsa', { modulusLength: Number(algorithm.slice(3)) })
+    : generateKeyPairSync('ec', { namedCurve: curves[algorithm] ?? 'P-256' });
+  return {
+    algorithm,
+    privateKey,
+    spki: publicKey.export({ type: 'spki', format: 'der' }),
+    pem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  };
 }
 
 /** The encoded Name with one commonName, or an empty one for `''`. */
