@@ -1,8 +1,7 @@
 // What the pure world asks of the real one (types only): channels, dialling, TLS, time, randomness, logs.
 // Bytes move in chunks, by callback: no async iterators and no Duplex between a socket and TLS (docs/decisions).
 
-/** Milliseconds since 1970-01-01T00:00:00Z (wall clock). */
-export type Instant = number
+import type { Instant } from "./model/verdict.ts"
 
 export interface NetworkAddress {
   readonly address: string
@@ -92,8 +91,6 @@ export interface Tls {
   client(channel: Channel, options: TlsClientOptions): Promise<SecuredChannel>
   server(channel: Channel, options: TlsServerOptions): Promise<SecuredChannel>
 }
-
-export type DialFailure = "refused" | "timeout" | "unreachable" | "reset" | "guarded" | "capped" | "aborted"
 
 /** Opens a connection; every implementation asks the dial guard about the very address it dials (security.md 17). Rejects with DialError. */
 export interface Dial {

@@ -1,5 +1,4 @@
 // What is thrown: a broken protocol, an unreachable world, a bad configuration. A failed proof is a value, never thrown.
-import type { DialFailure } from "../ports.ts"
 
 /** RFC 6120 4.9.3, all 25 conditions. */
 export const streamErrorConditions = [
@@ -70,6 +69,9 @@ export class StreamClosed extends Error {
     this.text = options.text
   }
 }
+
+/** Why a connection could not be opened; to the peer all of them look alike (security.md 17). */
+export type DialFailure = "refused" | "timeout" | "unreachable" | "reset" | "guarded" | "capped" | "aborted"
 
 export class DialError extends Error {
   override readonly name = "DialError"

@@ -1,0 +1,99 @@
+// The catalogue of findings: every sentence an operator can meet, with its severity, whose move it is and the repair.
+// Ids never change their meaning; a retired id stays listed. Sections cite RFCs and XEPs.
+
+export type Severity = "bad" | "warn" | "info" | "unknown"
+/** Whose move it is. `you`: who runs this program; `peer`: who runs the other server; `path`: something between. */
+export type Party = "you" | "peer" | "path" | "resolver" | "nobody"
+
+export interface Finding {
+  readonly severity: Severity
+  readonly party: Party
+  /** What is the matter, in one sentence; details (names, dates) are added by who raises it. */
+  readonly sentence: string
+  /** What to do, or "nothing". */
+  readonly repair: string
+  readonly section: string
+}
+
+const finding = (severity: Severity, party: Party, sentence: string, repair: string, section: string): Finding => ({
+  severity,
+  party,
+  sentence,
+  repair,
+  section,
+})
+
+export const findings = {
+  // Finding the domain.
+  "dns.no-srv-fallback": finding("info", "nobody", "no SRV record; the domain's own address and port 5269 were used", "nothing", "RFC 6120 3.2.2"),
+  "dns.srv-refused": finding("bad", "peer", "the domain says in DNS that it offers no such service (SRV target '.')", "publish an SRV record that names the server, if there is one", "RFC 6120 3.2.1"),
+  "dns.servfail": finding("unknown", "resolver", "the DNS lookup failed", "ask again later; check the resolver and the domain's name servers", "RFC 7673 3.1"),
+  "dns.nxdomain": finding("bad", "peer", "the domain does not exist in DNS", "check the spelling; publish the domain", "RFC 6120 3.2"),
+  "dns.not-a-domain": finding("bad", "peer", "this is not a domain that can be federated with", "use the domain's usual form", "RFC 7622 3.2"),
+  "dns.guarded": finding("bad", "you", "the name or address is one that this server must not connect to", "allow it in federation.allow if it is meant", "RFC 6120 13.12"),
+  "dns.target-unresolvable": finding("bad", "peer", "no SRV target has an address", "publish A or AAAA records for the SRV target", "RFC 6120 3.2.1"),
+  // Reaching it.
+  "reach.refused": finding("bad", "peer", "no address accepts connections", "start the server, open the port", "RFC 6120 3.3"),
+  "reach.timeout": finding("unknown", "path", "no address answered in time", "check firewalls on the way", "RFC 6120 3.3"),
+  "reach.capped": finding("unknown", "you", "too many connections to this destination at once", "wait; raise limits if this is usual", "RFC 6120 13.12"),
+  // The stream.
+  "stream.host-unknown": finding("bad", "peer", "the server does not serve this domain", "add the domain to the server, or correct the SRV record", "RFC 6120 4.9.3.6"),
+  "stream.bad-xml": finding("bad", "peer", "the server sent XML that is not allowed on a stream", "report it to the makers of the server", "RFC 6120 11"),
+  "stream.no-features": finding("bad", "peer", "the server offers no way to go on", "report it to the makers of the server", "RFC 6120 4.3.2"),
+  "stream.from-mismatch": finding("bad", "peer", "the stream says it is from another domain than was asked for", "correct the server's configuration of virtual hosts", "RFC 6120 4.7.1"),
+  "stream.from-own-domain": finding("bad", "peer", "the server claims a domain that is hosted here", "nothing; somebody pretends to be you, or a domain is configured twice", "RFC 6120 4.9.3.9"),
+  "stream.too-slow": finding("unknown", "path", "the negotiation did not end in time", "try again later", "RFC 6120 4.6"),
+  "stream.closed": finding("unknown", "peer", "the server ended the stream", "see its own words", "RFC 6120 4.4"),
+  "stream.error": finding("bad", "peer", "the server ended the stream with an error", "see its own words", "RFC 6120 4.9"),
+  "stream.too-many": finding("warn", "peer", "too many unfinished connections from one address", "wait", "RFC 6120 13.12"),
+  // TLS.
+  "tls.not-offered": finding("bad", "peer", "the server offers no TLS", "configure a certificate and STARTTLS", "RFC 7590 3.1"),
+  "tls.handshake-failed": finding("bad", "peer", "the TLS handshake failed", "check protocol versions and the certificate with its key", "RFC 6120 5.4.3.2"),
+  "tls.starttls-injection": finding("bad", "path", "bytes in clear follow the switch to TLS", "nothing; somebody on the path may be inserting data", "RFC 6120 5.4.3.3"),
+  "tls.no-certificate": finding("bad", "you", "there is no certificate for this domain to show", "put one into a directory of certificates.dirs", "RFC 6120 13.7.1"),
+  "tls.resumed": finding("bad", "peer", "the TLS session was resumed, which shows no certificate", "turn session resumption off for server-to-server streams", "RFC 8446 2.2"),
+  // The certificate.
+  "cert.none-shown": finding("bad", "peer", "the server showed no certificate", "configure it to present its certificate on outgoing streams, too", "RFC 6120 5.4.3.1"),
+  "cert.expired": finding("bad", "peer", "the certificate has expired", "renew it", "RFC 5280 4.1.2.5"),
+  "cert.not-yet-valid": finding("bad", "peer", "the certificate is not valid yet", "check both clocks", "RFC 5280 4.1.2.5"),
+  "cert.self-signed": finding("bad", "peer", "the certificate is self-signed", "get one from an authority, or publish DANE or POSH", "RFC 6120 13.7.2"),
+  "cert.unknown-root": finding("bad", "peer", "the certificate's chain ends in a root that is not known here", "use a publicly known authority, or add its root to federation.trust", "RFC 5280 6.1"),
+  "cert.incomplete-chain": finding("bad", "peer", "an intermediate certificate is missing from the chain", "configure the full chain", "RFC 5246 7.4.2"),
+  "cert.bad-signature": finding("bad", "peer", "a signature in the chain is wrong", "nothing; do not trust this server", "RFC 5280 6.1.3"),
+  "cert.weak-key": finding("bad", "peer", "the chain uses a key or algorithm that is too weak or not supported", "use RSA of 2048 bits or more, ECDSA or Ed25519, with SHA-2", "RFC 9325 4"),
+  "cert.client-only": finding("bad", "peer", "the certificate may be used by TLS clients only", "get one whose extended key usage has serverAuth", "RFC 5280 4.2.1.12"),
+  "cert.server-only": finding("info", "nobody", "the certificate is for TLS servers only, which is accepted here; older ejabberd falls back to dialback", "nothing", "RFC 5280 4.2.1.12"),
+  "cert.constraints": finding("bad", "peer", "an authority in the chain may not issue for these names", "get the certificate from an authority that may", "RFC 5280 4.2.1.10"),
+  "cert.bad-chain": finding("bad", "peer", "the chain breaks a rule of certificate paths", "get a well-formed certificate chain", "RFC 5280 6.1"),
+  "cert.malformed": finding("bad", "peer", "a certificate cannot be read", "replace it", "RFC 5280 4.1"),
+  "cert.too-complex": finding("bad", "peer", "the chain needs more work to judge than is allowed", "send only the leaf and its intermediates", "RFC 5280 6"),
+  // PKIX.
+  "pkix.name-mismatch": finding("bad", "peer", "the certificate is not for this domain", "get a certificate that names the domain", "RFC 6120 13.7.2.1"),
+  // Authentication.
+  "auth.external-refused": finding("warn", "peer", "the server refused our certificate in SASL EXTERNAL", "see its own words; dialback is tried instead", "XEP-0178 3"),
+  "auth.no-way": finding("bad", "peer", "the server offers neither SASL EXTERNAL nor dialback", "ask it to accept your certificate", "RFC 6120 6"),
+  "auth.dialback-invalid": finding("bad", "peer", "dialback: the domain's own server says that the key is wrong", "nothing if this was an attack; else check that SRV leads to the same server", "XEP-0220 2.2.2"),
+  "auth.dialback-error": finding("bad", "peer", "dialback: the claim could not be verified", "see the detail", "XEP-0220 2.5"),
+  "auth.dialback-refused": finding("bad", "peer", "dialback: the server did not accept our claim", "check that its DNS leads back to you", "XEP-0220 2.1.1"),
+  "auth.dialback-timeout": finding("unknown", "peer", "dialback: no answer in time", "check that its DNS leads back to you; some servers say nothing when they cannot verify", "XEP-0220 2.1.1"),
+  "auth.authzid": finding("bad", "peer", "SASL EXTERNAL asks for another identity than the stream's", "correct the server", "RFC 6120 6.3.8"),
+  // Policy.
+  "policy.level": finding("bad", "peer", "the proof is weaker than this server requires", "see the failed proofs", "RFC 7590 3.4"),
+  "policy.exception-in-force": finding("info", "you", "an exception lets this peer in below the required level", "remove the exception when the peer is repaired", "RFC 7590 3.4"),
+  "policy.exception-ended": finding("warn", "you", "an exception for this peer has ended", "renew it with a reason, or leave it", "RFC 7590 3.4"),
+  "policy.clock": finding("warn", "you", "the clock was set back", "check time synchronisation", "RFC 5280 6"),
+  // Prooftypes as such.
+  "proof.unavailable": finding("unknown", "path", "a proof could not be obtained", "try again later", "RFC 7712 7"),
+  "proof.internal": finding("unknown", "you", "a prooftype failed in its own code", "report it with the log", "RFC 7712 7"),
+  // The sender's side of a stanza.
+  "route.foreign-target": finding("bad", "peer", "a stanza for a domain that is not hosted here", "nothing; this server does not relay", "RFC 6120 10.4"),
+  "route.unproven-sender": finding("bad", "peer", "a stanza from a domain that was not proven on this stream", "nothing; the stream was closed", "RFC 6120 4.9.3.9"),
+} as const satisfies Record<string, Finding>
+
+export type FindingId = keyof typeof findings
+
+/** The sentence with its detail and its id in brackets, as every text output shows it. */
+export function findingSentence(id: FindingId, detail?: string): string {
+  const { sentence } = findings[id]
+  return detail === undefined || detail === "" ? `${sentence} [${id}]` : `${sentence}: ${detail} [${id}]`
+}
