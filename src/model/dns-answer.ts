@@ -1,33 +1,33 @@
 // What DNS said, whether to believe it, and the record types anybody reads (design 4; RFC 4035 4.3; protocol.md 3.2).
-import type { Instant } from './verdict.ts'
+import type { Instant } from "./verdict.ts"
 
 /**
  * secure: a chain of signatures from an anchor; insecure: proven or configured to be unsigned; bogus: should be signed
  * and is not; indeterminate: we could not find out, to be treated as an error (RFC 4035 4.3 sense).
  */
-export type DnsStatus = 'secure' | 'insecure' | 'bogus' | 'indeterminate'
+export type DnsStatus = "secure" | "insecure" | "bogus" | "indeterminate"
 
 /** data: records; no-data: the name exists without them; name-error: NXDOMAIN; failure: bogus, SERVFAIL, silence, malformed. */
-export type DnsOutcome = 'data' | 'no-data' | 'name-error' | 'failure'
+export type DnsOutcome = "data" | "no-data" | "name-error" | "failure"
 
 export type DnsReasonCode =
-  | 'dnssec-off'
-  | 'timeout'
-  | 'network'
-  | 'servfail'
-  | 'refused'
-  | 'rcode'
-  | 'malformed'
-  | 'mismatch'
-  | 'lame'
-  | 'alias-loop'
-  | 'alias-too-long'
-  | 'too-many-records'
-  | 'bad-name'
-  | 'busy'
-  | 'aborted'
-  | 'no-upstream'
-  | 'alias'
+  | "dnssec-off"
+  | "timeout"
+  | "network"
+  | "servfail"
+  | "refused"
+  | "rcode"
+  | "malformed"
+  | "mismatch"
+  | "lame"
+  | "alias-loop"
+  | "alias-too-long"
+  | "too-many-records"
+  | "bad-name"
+  | "busy"
+  | "aborted"
+  | "no-upstream"
+  | "alias"
 
 /** One step of why an answer has the status it has; `detail` is for people. */
 export interface DnsReason {
@@ -107,7 +107,7 @@ export interface DnsAnswer<R> {
   readonly why: readonly DnsReason[]
   /** The name at the end of the CNAME and DNAME chain. */
   readonly canonical: string
-  readonly validatedBy: 'self' | `resolver ${string}`
+  readonly validatedBy: "self" | `resolver ${string}`
   /** Base64 of the messages the answer rests on, where the resolver keeps them. */
   readonly wire?: readonly string[]
   /** How long it may be used, ms since 1970. */

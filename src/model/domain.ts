@@ -1,24 +1,24 @@
 // A domain as the whole program knows it: A-labels, lower case, no final dot (security.md 23, CORE-27, RFC 7622 3.2).
-import { decodePunycode } from './punycode.ts'
+import { decodePunycode } from "./punycode.ts"
 
 /** Made only here: A-label form, lower case, no dot at the end, at least one label, never an IP literal. */
-export type Domain = string & { readonly __brand: 'Domain' }
+export type Domain = string & { readonly __brand: "Domain" }
 
 export type DomainProblem =
-  | 'empty'
-  | 'too-long'
-  | 'empty-label'
-  | 'label-too-long'
-  | 'character'
-  | 'hyphen'
-  | 'mapping'
-  | 'a-label'
-  | 'ip-literal'
-  | 'numeric'
+  | "empty"
+  | "too-long"
+  | "empty-label"
+  | "label-too-long"
+  | "character"
+  | "hyphen"
+  | "mapping"
+  | "a-label"
+  | "ip-literal"
+  | "numeric"
 
 /** Why a text is no domain; `message` is a sentence that names the text. */
 export class DomainError extends Error {
-  override readonly name = 'DomainError'
+  override readonly name = "DomainError"
   readonly problem: DomainProblem
   constructor(problem: DomainProblem, message: string) {
     super(message)
@@ -26,11 +26,11 @@ export class DomainError extends Error {
   }
 }
 
-export type JidProblem = 'too-long' | 'local-part' | 'resource'
+export type JidProblem = "too-long" | "local-part" | "resource"
 
 /** Why a text is no address, apart from its domain (that is a DomainError). */
 export class JidError extends Error {
-  override readonly name = 'JidError'
+  override readonly name = "JidError"
   readonly problem: JidProblem
   constructor(problem: JidProblem, message: string) {
     super(message)
@@ -69,7 +69,7 @@ function lowerAscii(text: string): string {
 /** The A-label of a Unicode label by UTS 46, or undefined where the platform refuses it. */
 function toAscii(label: string): string | undefined {
   // The suffix keeps a label of digits from being read as an IPv4 address.
-  const suffix = '.example'
+  const suffix = ".example"
   let mapped: string
   try {
     mapped = new URL(`http://${label}${suffix}/`).hostname
@@ -80,13 +80,13 @@ function toAscii(label: string): string | undefined {
 }
 
 function unicodeOfLabel(label: string): string | undefined {
-  return label.startsWith('xn--') ? decodePunycode(label.slice(4)) : label
+  return label.startsWith("xn--") ? decodePunycode(label.slice(4)) : label
 }
 
 function parseALabel(label: string, whole: string): string {
   const decoded = decodePunycode(label.slice(4))
   if (decoded === undefined || !unicodeLabel.test(decoded) || toAscii(decoded) !== label) {
-    throw new DomainError('a-label', `${shown(whole)} has the label ${shown(label)}, which is not the A-label of anything (RFC 5890).`)
+    throw new DomainError("a-label", `${shown(whole)} has the label ${shown(label)}, which is not the A-label of anything (RFC 5890).`)
   }
   return label
 }
@@ -94,30 +94,33 @@ function parseALabel(label: string, whole: string): string {
 function parseULabel(label: string, whole: string): string {
   const mapped = toAscii(label)
   if (mapped === undefined) {
-    throw new DomainError('character', `${shown(whole)} has the label ${shown(label)}, which IDNA does not allow.`)
+    throw new DomainError("character", `${shown(whole)} has the label ${shown(label)}, which IDNA does not allow.`)
   }
   // A wire domain may not change under the mapping by more than ASCII case and A/U form (security.md 23).
-  if (!mapped.startsWith('xn--') || unicodeOfLabel(mapped) !== label) {
-    throw new DomainError('mapping', `${shown(whole)} changes under IDNA mapping in the label ${shown(label)}; write it in its mapped form.`)
+  if (!mapped.startsWith("xn--") || unicodeOfLabel(mapped) !== label) {
+    throw new DomainError(
+      "mapping",
+      `${shown(whole)} changes under IDNA mapping in the label ${shown(label)}; write it in its mapped form.`,
+    )
   }
   if (!unicodeLabel.test(label)) {
-    throw new DomainError('character', `${shown(whole)} has the label ${shown(label)}, whose characters IDNA2008 does not allow.`)
+    throw new DomainError("character", `${shown(whole)} has the label ${shown(label)}, whose characters IDNA2008 does not allow.`)
   }
   return mapped
 }
 
 function parseLabel(label: string, whole: string): string {
-  if (label.length === 0) throw new DomainError('empty-label', `${shown(whole)} has an empty label.`)
+  if (label.length === 0) throw new DomainError("empty-label", `${shown(whole)} has an empty label.`)
   let ascii = label
   // biome-ignore lint/suspicious/noControlCharactersInRegex: the whole ASCII range is meant
   if (!/^[\x00-\x7f]*$/.test(label)) ascii = parseULabel(label, whole)
   else if (!/^[a-z0-9-]*$/.test(label)) {
-    throw new DomainError('character', `${shown(whole)} has the label ${shown(label)}; only letters, digits and hyphens may stand in it.`)
+    throw new DomainError("character", `${shown(whole)} has the label ${shown(label)}; only letters, digits and hyphens may stand in it.`)
   } else if (!ldhLabel.test(label)) {
-    throw new DomainError('hyphen', `${shown(whole)} has the label ${shown(label)}, which begins or ends with a hyphen.`)
-  } else if (label.startsWith('xn--')) ascii = parseALabel(label, whole)
+    throw new DomainError("hyphen", `${shown(whole)} has the label ${shown(label)}, which begins or ends with a hyphen.`)
+  } else if (label.startsWith("xn--")) ascii = parseALabel(label, whole)
   if (ascii.length > 63) {
-    throw new DomainError('label-too-long', `${shown(whole)} has a label of ${ascii.length} octets; 63 are the limit (RFC 1035 2.3.4).`)
+    throw new DomainError("label-too-long", `${shown(whole)} has a label of ${ascii.length} octets; 63 are the limit (RFC 1035 2.3.4).`)
   }
   return ascii
 }
@@ -130,22 +133,25 @@ function parseLabel(label: string, whole: string): string {
  */
 export function parseDomain(text: string): Domain {
   if (plainDomain.test(text)) return text as Domain
-  if (text.length === 0) throw new DomainError('empty', 'An empty text is not a domain.')
+  if (text.length === 0) throw new DomainError("empty", "An empty text is not a domain.")
   // U+0800 and above take three octets for one code unit, so this bounds the work before anything is counted exactly.
   if (text.length > maxDomainOctets || octetLength(text) > maxDomainOctets) {
-    throw new DomainError('too-long', `${shown(text)} is longer than ${maxDomainOctets} octets (RFC 7622 3.2).`)
+    throw new DomainError("too-long", `${shown(text)} is longer than ${maxDomainOctets} octets (RFC 7622 3.2).`)
   }
-  if (isIpLiteral(text)) throw new DomainError('ip-literal', `${shown(text)} is an IP address, not a domain name.`)
-  const lower = lowerAscii(text.endsWith('.') ? text.slice(0, -1) : text)
-  if (lower.length === 0) throw new DomainError('empty', `${shown(text)} names the root, which is no XMPP domain.`)
-  const labels = lower.split('.').map((label) => parseLabel(label, text))
-  const domain = labels.join('.')
+  if (isIpLiteral(text)) throw new DomainError("ip-literal", `${shown(text)} is an IP address, not a domain name.`)
+  const lower = lowerAscii(text.endsWith(".") ? text.slice(0, -1) : text)
+  if (lower.length === 0) throw new DomainError("empty", `${shown(text)} names the root, which is no XMPP domain.`)
+  const labels = lower.split(".").map((label) => parseLabel(label, text))
+  const domain = labels.join(".")
   if (domain.length > maxNameLength) {
-    throw new DomainError('too-long', `${shown(text)} has ${domain.length} octets in A-labels; ${maxNameLength} are the limit (RFC 1035 2.3.4).`)
+    throw new DomainError(
+      "too-long",
+      `${shown(text)} has ${domain.length} octets in A-labels; ${maxNameLength} are the limit (RFC 1035 2.3.4).`,
+    )
   }
   // "0x7f.1" and "1.2.3" are addresses to many libraries; no top-level domain is a number (RFC 3696 2).
   if (numericLabel.test(labels[labels.length - 1]!)) {
-    throw new DomainError('numeric', `${shown(text)} ends in a number, so it would be read as an IP address.`)
+    throw new DomainError("numeric", `${shown(text)} ends in a number, so it would be read as an IP address.`)
   }
   return domain as Domain
 }
@@ -163,11 +169,11 @@ export function tryDomain(text: string): Domain | undefined {
 
 /** The domain in U-labels, for people (RFC 5890 2.3.2.1). */
 export function unicode(domain: Domain): string {
-  if (!domain.includes('xn--')) return domain
+  if (!domain.includes("xn--")) return domain
   return domain
-    .split('.')
+    .split(".")
     .map((label) => unicodeOfLabel(label) ?? label)
-    .join('.')
+    .join(".")
 }
 
 /** Octets of the text in UTF-8; a lone surrogate counts as the replacement character. */
@@ -190,16 +196,17 @@ export function octetLength(text: string): number {
 
 /** True for a dotted quad and for anything that only an IPv6 literal can be, with or without brackets. */
 export function isIpLiteral(text: string): boolean {
-  const bare = text.startsWith('[') && text.endsWith(']') ? text.slice(1, -1) : text
+  const bare = text.startsWith("[") && text.endsWith("]") ? text.slice(1, -1) : text
   if (/^\d{1,3}(?:\.\d{1,3}){3}\.?$/.test(bare)) return true
-  return bare.includes(':') && /^[0-9A-Fa-f:.]+(?:%.*)?$/.test(bare)
+  // Two colons at least: one alone is a port, not IPv6.
+  return /^[0-9A-Fa-f.]*:[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(?:%.*)?$/.test(bare)
 }
 
 /** The domain part as written: split at the first '/', then at the first '@' (security.md 23). */
 export function domainTextOfJid(text: string): string {
-  const slash = text.indexOf('/')
+  const slash = text.indexOf("/")
   const bare = slash === -1 ? text : text.slice(0, slash)
-  const at = bare.indexOf('@')
+  const at = bare.indexOf("@")
   return at === -1 ? bare : bare.slice(at + 1)
 }
 
@@ -209,8 +216,8 @@ export function domainOfJid(text: string): Domain | undefined {
 }
 
 /** RFC 7622 3.3.1, and what no identifier class allows: controls and spaces. */
-const forbiddenInLocal = /["&'/:<>@\s\p{Cc}\p{Cs}\p{Cn}]/u
-const forbiddenInResource = /[\p{Cc}\p{Cs}\p{Cn}]/u
+const forbiddenInLocal = /["&'/:<>@\s\p{Cc}\p{Cs}]/u
+const forbiddenInResource = /[\p{Cc}\p{Cs}]/u
 
 /**
  * Splits an address at the first '/', then the first '@' (RFC 7622 3.1, security.md 23). Local part and resource are
@@ -219,18 +226,18 @@ const forbiddenInResource = /[\p{Cc}\p{Cs}\p{Cn}]/u
  * @throws DomainError for the domain, JidError for the rest
  */
 export function parseJid(text: string): Jid {
-  if (text.length > 3 * maxPartOctets + 2) throw new JidError('too-long', `${shown(text)} is longer than an address may be (RFC 7622 3.1).`)
-  const slash = text.indexOf('/')
+  if (text.length > 3 * maxPartOctets + 2) throw new JidError("too-long", `${shown(text)} is longer than an address may be (RFC 7622 3.1).`)
+  const slash = text.indexOf("/")
   const bare = slash === -1 ? text : text.slice(0, slash)
   const resource = slash === -1 ? undefined : text.slice(slash + 1)
-  const at = bare.indexOf('@')
+  const at = bare.indexOf("@")
   const local = at === -1 ? undefined : bare.slice(0, at)
   const domain = parseDomain(at === -1 ? bare : bare.slice(at + 1))
   if (local !== undefined && (local.length === 0 || octetLength(local) > maxPartOctets || forbiddenInLocal.test(local))) {
-    throw new JidError('local-part', `${shown(text)} has a local part that RFC 7622 3.3 does not allow.`)
+    throw new JidError("local-part", `${shown(text)} has a local part that RFC 7622 3.3 does not allow.`)
   }
   if (resource !== undefined && (resource.length === 0 || octetLength(resource) > maxPartOctets || forbiddenInResource.test(resource))) {
-    throw new JidError('resource', `${shown(text)} has a resource that RFC 7622 3.4 does not allow.`)
+    throw new JidError("resource", `${shown(text)} has a resource that RFC 7622 3.4 does not allow.`)
   }
   return { ...(local === undefined ? {} : { local }), domain, ...(resource === undefined ? {} : { resource }) }
 }

@@ -34,7 +34,7 @@ function digitOf(code: number): number {
 export function decodePunycode(encoded: string): string | undefined {
   if (encoded.length === 0 || encoded.length > 63) return undefined
   const points: number[] = []
-  const delimiter = encoded.lastIndexOf('-')
+  const delimiter = encoded.lastIndexOf("-")
   for (let index = 0; index < delimiter; index += 1) {
     const code = encoded.charCodeAt(index)
     if (code >= 0x80) return undefined
