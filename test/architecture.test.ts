@@ -146,6 +146,19 @@ enforce("no decision rests on the opinion of node:tls", tlsOpinions, {
   ],
 })
 
+enforce("no error is swallowed without a reason", noSwallowedErrors, {
+  good: [
+    ["src/a.ts", "try { f() } catch {\n  // the peer is gone already, nobody is left to tell\n}\nserver.on('drain', () => {})"],
+    ["src/a.ts", "try { f() } catch (error) { report(error) }"],
+  ],
+  bad: [
+    ["src/a.ts", "try { f() } catch {}"],
+    ["test/a.test.ts", "try { f() } catch (error) {\n}"],
+    ["src/a.ts", "f().catch(() => {})"],
+    ["src/a.ts", "f().catch(() => undefined)"],
+  ],
+})
+
 enforce("files are short and say what they are", shape, {
   good: [
     ["src/a.ts", "// Says what this file is and why.\n"],

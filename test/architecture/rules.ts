@@ -115,6 +115,16 @@ export const purity: Rule = (file) => {
   return matches(file, views(file.text).code, impurities)
 }
 
+/** An error may be ignored only with a word on why that is right. */
+export const noSwallowedErrors: Rule = (file) => {
+  if (!/\.(?:ts|cjs|js)$/.test(file.path)) return []
+  const { code } = views(file.text)
+  const empty = /\bcatch\s*(?:\([^)]*\)\s*)?\{\s*\}|\.catch\s*\(\s*\(\s*\w*\s*\)\s*=>\s*(?:\{\s*\}|undefined\s*\))/g
+  return [...code.matchAll(empty)]
+    .filter((hit) => !/\/[/*]/.test(file.text.slice(hit.index, hit.index + hit[0].length)))
+    .map((hit) => `${file.path}:${code.slice(0, hit.index).split("\n").length}: an error is swallowed without a reason`)
+}
+
 const tlsAdapter = "src/node/tls.ts"
 const tlsGetters =
   /\b(?:getPeerCertificate|getPeerX509Certificate|getProtocol|getCipher|getEphemeralKeyInfo|getSession|getTLSTicket|getFinished|getPeerFinished|getSharedSigalgs|getX509Certificate|isSessionReused|exportKeyingMaterial)\s*\(/
