@@ -6,6 +6,7 @@ import { test } from "node:test"
 import {
   importRule,
   names,
+  noSwallowedErrors,
   nothingLeftOver,
   portsAreTypes,
   purity,
