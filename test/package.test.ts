@@ -4,7 +4,7 @@ import { execFile } from "node:child_process"
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { basename, join } from "node:path"
-import { after, before, describe, test } from "node:test"
+import { test } from "node:test"
 
 const root = join(import.meta.dirname, "..")
 const manifest = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
@@ -24,7 +24,9 @@ interface Ended {
 
 /** Runs a program as a stranger would: without the variables of the npm that runs these tests. */
 function start(cwd: string, program: string, ...args: string[]): Promise<Ended> {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(?:npm_|NODE_)/i.test(name) || name === "npm_execpath"))
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(?:npm_|NODE_OPTIONS|NODE_TEST)/i.test(name) || name === "npm_execpath"),
+  )
   return new Promise((resolve) => {
     execFile(program, args, { cwd, env, timeout: 120_000, maxBuffer: 1 << 24 }, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : typeof error.code === "number" ? error.code : -1, stdout, stderr })
@@ -40,23 +42,21 @@ function succeeded(what: string, ended: Ended): Ended {
   return ended
 }
 
-describe("the package", () => {
+test("the package", async (t) => {
   const scratch = mkdtempSync(join(tmpdir(), "xmpp-dna-package-"))
-  after(() => rmSync(scratch, { recursive: true, force: true }))
+  t.after(() => rmSync(scratch, { recursive: true, force: true }))
 
-  before(async () => {
-    for (const entry of entries) {
-      const source = entry.default.replace(/^\.\/dist\//, "src/").replace(/\.js$/, ".ts")
-      assert.ok(existsSync(join(root, source)), `exports ${entry.subpath}, but ${source} does not exist`)
-    }
-    succeeded("npm pack", await npm(root, "pack", "--pack-destination", scratch))
-    const [tarball] = globSync("*.tgz", { cwd: scratch })
-    assert.ok(tarball !== undefined, "npm pack left no tarball")
-    writeFileSync(join(scratch, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }))
-    succeeded("npm install", await npm(scratch, "install", "--prefer-offline", "--no-audit", "--no-fund", join(scratch, tarball)))
-  })
+  for (const entry of entries) {
+    const source = entry.default.replace(/^\.\/dist\//, "src/").replace(/\.js$/, ".ts")
+    assert.ok(existsSync(join(root, source)), `exports ${entry.subpath}, but ${source} does not exist`)
+  }
+  succeeded("npm pack", await npm(root, "pack", "--pack-destination", scratch))
+  const [tarball] = globSync("*.tgz", { cwd: scratch })
+  assert.ok(tarball !== undefined, "npm pack left no tarball")
+  writeFileSync(join(scratch, "package.json"), JSON.stringify({ name: "consumer", private: true, type: "module" }))
+  succeeded("npm install", await npm(scratch, "install", "--prefer-offline", "--no-audit", "--no-fund", join(scratch, tarball)))
 
-  test("holds what runs and what explains it, nothing else", () => {
+  await t.test("holds what runs and what explains it, nothing else", () => {
     const files = globSync("**/*", { cwd: join(scratch, "node_modules/xmpp-dna"), withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name).slice(join(scratch, "node_modules/xmpp-dna/").length))
@@ -69,7 +69,7 @@ describe("the package", () => {
     assert.ok(files.includes("LICENSE"))
   })
 
-  test("brings no Node and no tool of this repository", () => {
+  await t.test("brings no Node and no tool of this repository", () => {
     const installed = globSync("{*,@*/*}", { cwd: join(scratch, "node_modules") })
     assert.ok(installed.includes("zod"), "the runtime dependencies are there")
     assert.deepEqual(
@@ -78,7 +78,7 @@ describe("the package", () => {
     )
   })
 
-  test("exports every entry file", () => {
+  await t.test("exports every entry file", () => {
     const exported = entries.map((entry) => basename(entry.default, ".js"))
     assert.deepEqual(
       globSync("*.ts", { cwd: join(root, "src/entry") })
@@ -96,23 +96,19 @@ describe("the package", () => {
     ["node22", /^v22\.(?:1[89]|[2-9]\d)\./],
     ["node", /^v24\./],
   ] as const)
-    describe(`under the Node of tools/${folder}`, () => {
-      let node = ""
-      before(async () => {
-        const found = succeeded(
-          "tools/node.cjs",
-          await start(root, process.execPath, "tools/node.cjs", `--from=${folder}`, "-p", "process.execPath"),
-        )
-        node = found.stdout.trim()
-        assert.match(succeeded("node --version", await start(scratch, node, "--version")).stdout, version)
-      })
+    await t.test(`under the Node of tools/${folder}`, async (leg) => {
+      const ask = ["tools/node.cjs", `--from=${folder}`, "-p", "process.execPath"]
+      const node = version.test(process.version)
+        ? process.execPath
+        : succeeded("tools/node.cjs", await start(root, process.execPath, ...ask)).stdout.trim()
+      assert.match(succeeded("node --version", await start(scratch, node, "--version")).stdout, version)
 
-      test("the bin tells its version", async () => {
+      await leg.test("the bin tells its version", async () => {
         const told = succeeded("xmpp-dna --version", await start(scratch, node, "node_modules/.bin/xmpp-dna", "--version"))
         assert.match(told.stdout, new RegExp(`^(?:xmpp-dna )?${manifest.version.replaceAll(".", "\\.")}\\b`))
       })
 
-      test("the bin refuses an older Node with a sentence and 69", async () => {
+      await leg.test("the bin refuses an older Node with a sentence and 69", async () => {
         const older = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'22.17.9'})"
         const refused = await start(scratch, node, "--import", older, "node_modules/.bin/xmpp-dna", "--version")
         assert.equal(refused.code, 69)
@@ -121,7 +117,7 @@ describe("the package", () => {
       })
 
       for (const { subpath } of entries)
-        test(`${specifier(subpath)} can be imported`, async () => {
+        await leg.test(`${specifier(subpath)} can be imported`, async () => {
           const program = `const names = Object.entries(await import("${specifier(subpath)}")); console.log(JSON.stringify(names.map(([name, value]) => [name, typeof value])))`
           const told = succeeded(`import ${subpath}`, await start(scratch, node, "--input-type=module", "--eval", program))
           const exported = JSON.parse(told.stdout) as [string, string][]
@@ -136,7 +132,7 @@ describe("the package", () => {
         })
     })
 
-  test("the types of every export are found and hold under strict settings", async () => {
+  await t.test("the types of every export are found and hold under strict settings", async () => {
     const compilerOptions = {
       module: "nodenext",
       target: "es2023",
