@@ -88,7 +88,7 @@ export class TagReader {
           break
         case attributeName:
           if (!this.#name.read()) return false
-          this.#checkName(this.#name.take(), at)
+          this.#checkName(this.#name.take())
           this.#state = beforeEquals
           break
         case beforeEquals:
@@ -148,23 +148,23 @@ export class TagReader {
     this.#refuse(this.#tree.endOfTag(), at)
   }
 
-  #checkName(name: QualifiedName, from: number): void {
+  #checkName(name: QualifiedName): void {
     const input = this.#input
+    const at = input.pos
     this.#attribute = name
     if (this.#declaration) {
       const order = declarationOrder.indexOf(name.raw)
       // XML 1.0 2.8: version first, then encoding, then standalone, each once.
       if (order < this.#order || (this.#order === 0 && order > 0))
-        throw input.fault("not-well-formed", "an XML declaration out of order", input.pos)
+        throw input.fault("not-well-formed", "an XML declaration out of order", at)
       this.#order = order + 1
       return
     }
     const { attributes, declarations } = input.limits
     if (name.declares !== undefined && this.#tree.declarationCount >= declarations)
-      throw input.exceeded("namespace declarations in a tag", declarations, from)
-    if (name.declares === undefined && this.#tree.attributeCount >= attributes)
-      throw input.exceeded("attributes in a tag", attributes, from)
-    this.#refuse(this.#tree.attributeFault(name), input.pos)
+      throw input.exceeded("namespace declarations in a tag", declarations, at)
+    if (name.declares === undefined && this.#tree.attributeCount >= attributes) throw input.exceeded("attributes in a tag", attributes, at)
+    this.#refuse(this.#tree.attributeFault(name), at)
   }
 
   /** Reads a value up to its end or to a reference; false if it goes on behind the window. */
