@@ -4,6 +4,7 @@ import type { Domain } from "../model/domain.ts"
 import type { Resolver } from "../model/dns-answer.ts"
 import type { StreamErrorCondition } from "../model/errors.ts"
 import type { EventSink } from "../model/events.ts"
+import type { Evidence } from "../model/evidence.ts"
 import type { FindingId } from "../model/findings.ts"
 import type { FederationPolicy } from "../model/policy.ts"
 import type { ReachPolicy } from "../model/reach.ts"
@@ -12,6 +13,9 @@ import type { Channel, Clock, Dial, NetworkAddress, Random, Tls, TlsCredentials 
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { XmlElement } from "../xml/element.ts"
 import type { StanzaView } from "../stream/relay.ts"
+import type { AnyProoftype } from "../proof/prooftype.ts"
+import type { ClaimGuard } from "./claim-guard.ts"
+import type { KeyRing } from "./dialback.ts"
 
 /** The machine, as the federation core sees it. */
 export interface FederationPorts {
@@ -56,6 +60,8 @@ export interface Hosting {
   /** Any of our domains, for answers that need one (CORE-14, unknown `to`). */
   readonly anyDomain: Domain
   readonly policy: FederationPolicy
+  /** Those that `policy.proofs` names; the user's own among them. */
+  readonly prooftypes: readonly AnyProoftype[]
   readonly anchors: AnchorSet
   readonly reach: ReachPolicy
   readonly limits: StreamLimits
@@ -70,6 +76,9 @@ export interface Federation {
   readonly ports: FederationPorts
   current(): Hosting
   readonly event: EventSink
+  /** Our dialback keys. */
+  readonly keys: KeyRing
+  readonly claims: ClaimGuard
 }
 
 export type StreamEnd = { readonly by: "us" | "peer" | "lost"; readonly detail: string; readonly condition?: string }
@@ -96,6 +105,8 @@ export interface OutgoingFailure {
   readonly finding: FindingId
   readonly detail: string
   readonly verdicts: readonly Verdict[]
+  /** Made when somebody keeps it. */
+  readonly evidence?: () => readonly Evidence[]
   /** `not-found`: bounce remote-server-not-found; `unreachable`: remote-server-timeout; `refused`: policy, not-authorized. */
   readonly kind: "not-found" | "unreachable" | "refused"
   /** False: trying again without a change is useless. */

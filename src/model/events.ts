@@ -1,5 +1,6 @@
 // What happened, as data: the log, the lab and the dashboard render these and derive nothing a second time.
 import type { Association, Direction, DomainPair } from "./association.ts"
+import type { Evidence } from "./evidence.ts"
 import type { FindingId } from "./findings.ts"
 import type { Instant, Verdict } from "./verdict.ts"
 
@@ -26,7 +27,7 @@ export type FederationEvent = Common &
         readonly detail?: string
       }
     | { readonly kind: "associated"; readonly association: Association }
-    | { readonly kind: "refused"; readonly pair: DomainPair | undefined; readonly finding: FindingId; readonly sentence: string; readonly verdicts: readonly Verdict[] }
+    | { readonly kind: "refused"; readonly pair: DomainPair | undefined; readonly finding: FindingId; readonly sentence: string; readonly verdicts: readonly Verdict[]; readonly evidence?: () => readonly Evidence[] }
     | { readonly kind: "stanzas"; readonly pair: DomainPair; readonly count: number; readonly bytes: number }
     | { readonly kind: "closed"; readonly pair: DomainPair | undefined; readonly reason: string; readonly unacknowledged: number }
   )

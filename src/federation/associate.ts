@@ -1,0 +1,265 @@
+// The outgoing flow of the seed's chart up to the association (seed 3 and 4; protocol.md Appendix C, outbound 1-4):
+// discover -> connect -> openStream -> negotiateTls -> establishAssociation.
+import { type Association, compareLevels, type DomainPair, type FederationLevel } from "../model/association.ts"
+import type { Endpoint } from "../model/endpoint.ts"
+import type { FindingId } from "../model/findings.ts"
+import { findingSentence } from "../model/findings.ts"
+import { ns } from "../model/namespaces.ts"
+import { requirementFor } from "../model/policy.ts"
+import type { ServerProof } from "../model/verdict.ts"
+import type { SecuredChannel, TlsFacts } from "../ports.ts"
+import { discover } from "../discovery/discover.ts"
+import { match, type Obtained, obtainAll, type Proven } from "../proof/prove.ts"
+import type { ProofSubject } from "../proof/prooftype.ts"
+import { endWithin } from "../stream/closing.ts"
+import { readFeatures, type StreamFeatures } from "../stream/features.ts"
+import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
+import { continueStarttls, starttlsXml } from "../stream/starttls.ts"
+import { streamErrorXml } from "../stream/stream-errors.ts"
+import { XmlStream } from "../stream/xml-stream.ts"
+import type { Federation, Hosting } from "./contract.ts"
+import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
+import { streamName } from "./stream-names.ts"
+
+/** A stream to the target's server whose proof was judged; nothing of ours has been authenticated yet. */
+export interface AssociatedStream {
+  readonly stream: XmlStream
+  readonly name: string
+  readonly pair: DomainPair
+  readonly endpoint: Endpoint
+  /** The response header after the latest restart; its id goes into dialback keys. */
+  readonly header: StreamHeader
+  readonly features: StreamFeatures
+  readonly tls: TlsFacts | undefined
+  readonly association: Association
+}
+
+const encoder = new TextEncoder()
+
+/**
+ * Finds the target's server, connects, negotiates TLS and judges the server's proof. Endpoints are tried in SRV order,
+ * at most eight, until one holds.
+ *
+ * @param pair our domain and the remote one
+ * @param signal the deadline of the whole
+ * @throws OutgoingRefused with the most telling failure
+ */
+export async function associate(federation: Federation, pair: DomainPair, signal: AbortSignal): Promise<AssociatedStream> {
+  const { ports } = federation
+  const hosting = federation.current()
+  const name = streamName("s2sout", ports.random)
+  const override = hosting.override(pair.target)
+  const found = await discover({
+    domain: pair.target,
+    service: "xmpp-server",
+    resolver: ports.resolver,
+    random: ports.random,
+    reach: hosting.reach,
+    ...(override === undefined ? {} : { override }),
+    signal,
+  })
+  if (found.outcome !== "endpoints") {
+    throw refusal(found.finding as FindingId, found.detail, found.outcome === "unavailable" ? "unreachable" : "not-found")
+  }
+  federation.event({
+    kind: "discovered",
+    at: ports.clock.now(),
+    stream: name,
+    direction: "out",
+    pair,
+    endpoints: found.endpoints.map(({ address, port, transport }) => `${address} port ${port} ${transport}`),
+    via: found.endpoints[0]?.delegation.via ?? "fallback",
+  })
+  let telling: OutgoingRefused | undefined
+  for (const endpoint of found.endpoints) {
+    try {
+      return await attempt(federation, hosting, pair, endpoint, name, signal)
+    } catch (error) {
+      const refused = refusalOf(error)
+      if (!(refused instanceof OutgoingRefused)) throw error
+      // A refused proof says more than a dead address; among equals the first.
+      if (telling === undefined || rank(refused) > rank(telling)) telling = refused
+      if (signal.aborted) break
+    }
+  }
+  throw telling ?? refusal("dns.target-unresolvable", "", "not-found")
+}
+
+function rank({ failure }: OutgoingRefused): number {
+  return failure.kind === "refused" ? 2 : failure.finding.startsWith("reach.") ? 0 : 1
+}
+
+async function attempt(
+  federation: Federation,
+  hosting: Hosting,
+  pair: DomainPair,
+  endpoint: Endpoint,
+  name: string,
+  signal: AbortSignal,
+): Promise<AssociatedStream> {
+  const { clock, dial, tls } = federation.ports
+  const subject: ProofSubject = { source: pair.target, service: "xmpp-server", role: "outgoing", endpoint }
+  // Material needs only domain and endpoint: it is asked for while the connection is made.
+  const material = obtainAll(hosting.prooftypes, subject, { anchors: hosting.anchors, signal })
+  const requirement = requirementFor(hosting.policy, pair.target, clock.now())
+  const at = { stream: name, direction: "out" as const }
+  const channel = await dial.connect(endpoint, { signal })
+  federation.event({ kind: "connected", at: clock.now(), ...at, pair, peer: endpoint.address, transport: endpoint.transport })
+  let stream: XmlStream | undefined
+  let closable = channel
+  try {
+    const credentials = hosting.credentials(pair.sender)
+    const tlsOptions = { serverName: pair.target, alpn: "xmpp-server", signal, ...(credentials === undefined ? {} : { credentials }) }
+    const limits = { stanzaBytes: hosting.limits.unauthenticatedStanza, depth: hosting.limits.depth }
+    let secured: SecuredChannel | undefined
+    if (endpoint.transport === "direct-tls") {
+      secured = await tls.client(channel, tlsOptions)
+      stream = new XmlStream(secured.channel, limits)
+    } else {
+      stream = new XmlStream(channel, limits)
+      const plaintextAllowed = requirement.require === "verified"
+      // TLS-08: asked for even where it is not offered, so that taking the offer away gains nothing.
+      stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }) + (plaintextAllowed ? "" : starttlsXml))
+      const before = await openAnswer(stream, signal)
+      federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: before.header.id ?? "" })
+      if (plaintextAllowed && before.features.starttls === undefined) {
+        return finish(federation, hosting, pair, endpoint, name, stream, before, undefined, match(await material, subject, noProof, clock.now()))
+      }
+      if (plaintextAllowed) stream.send(starttlsXml)
+      const switched = await continueStarttls(stream, tls, tlsOptions)
+      if (switched === "refused") throw refusal("tls.not-offered", "", "refused")
+      secured = switched
+      // CORE-18: nothing learnt before TLS counts after it.
+      stream.restart(secured.channel)
+    }
+    closable = secured.channel
+    const { facts } = secured
+    federation.event({
+      kind: "secured",
+      at: clock.now(),
+      ...at,
+      pair,
+      protocol: facts.protocol,
+      cipher: facts.cipher,
+      certificate: facts.chain.length > 0 ? "shown" : "none",
+    })
+    const proven = establishAssociation(await material, subject, facts, clock.now())
+    for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
+    requireLevel(proven, "encrypted", requirement.require, stream, pair)
+    // security.md 24: nothing of ours stands on the secured stream before our own verdict.
+    stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
+    // A peer without TCP_NODELAY holds its header back until our kernel acknowledges its session tickets, some 40 ms;
+    // one space, legal here, carries the acknowledgement.
+    const nudge = clock.after(2, () => secured.channel.write(encoder.encode(" ")))
+    let answer: Opened
+    try {
+      answer = await openAnswer(stream, signal)
+    } finally {
+      nudge()
+    }
+    federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: answer.header.id ?? "" })
+    return finish(federation, hosting, pair, endpoint, name, stream, answer, facts, proven)
+  } catch (error) {
+    const refused = refusalOf(error)
+    if (stream !== undefined && !signal.aborted) stream.close()
+    endWithin(stream?.channel ?? closable, clock, hosting.times.closing)
+    federation.event({
+      kind: "closed",
+      at: clock.now(),
+      ...at,
+      pair,
+      reason: refused instanceof Error ? refused.message : String(refused),
+      unacknowledged: 0,
+    })
+    throw refused
+  }
+}
+
+const noProof: ServerProof = { chain: [], presentedAs: "tls-server", protocol: "", cipher: "", serverName: undefined, alpn: undefined }
+
+/** *Association*, the box of the chart: the material against what the server showed. */
+function establishAssociation(material: readonly Obtained[], subject: ProofSubject, facts: TlsFacts, at: number): Proven {
+  return match(material, subject, { ...facts, presentedAs: "tls-server" }, at)
+}
+
+interface Opened {
+  readonly header: StreamHeader
+  readonly features: StreamFeatures
+}
+
+/** The response header and its features. A peer of version 0.9 sends none. */
+export async function openAnswer(stream: XmlStream, signal: AbortSignal): Promise<Opened> {
+  const header = readHeader(await stream.header(signal), ns.server)
+  if (header.version === undefined) {
+    return {
+      header,
+      features: {
+        starttls: undefined,
+        mechanisms: [],
+        dialback: header.dialbackDeclared ? { errors: false } : undefined,
+        bidi: false,
+        pipelining: false,
+        maxBytes: undefined,
+      },
+    }
+  }
+  return { header, features: readFeatures(await stream.element(signal)) }
+}
+
+/** Ends the attempt when the level reached is below what the pair needs; the peer reads why (CORE-14 wants a header first). */
+function requireLevel(proven: Proven, unproved: FederationLevel, required: FederationLevel, stream: XmlStream, pair: DomainPair): void {
+  const { combined } = proven
+  const stopped = combined.outcome === "stop"
+  const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : unproved
+  if (!stopped && compareLevels(level, required) >= 0) return
+  const verdict = combined.verdict
+  if (verdict.outcome === "proved") return
+  const sentence = findingSentence(verdict.finding, verdict.detail)
+  stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }) + streamErrorXml("not-authorized", tellPeer(verdict.finding)))
+  throw refusal(verdict.finding, verdict.detail === "" ? `${pair.target} needs ${required}` : verdict.detail, "refused", {
+    verdicts: proven.verdicts,
+    evidence: () => proven.evidence(pair),
+    retryable: verdict.outcome === "unavailable",
+    cause: new Error(sentence),
+  })
+}
+
+/** The peer's operator reads the finding's plain sentence: it says nothing that the peer does not know. */
+export function tellPeer(finding: FindingId): string {
+  return findingSentence(finding)
+}
+
+function finish(
+  federation: Federation,
+  hosting: Hosting,
+  pair: DomainPair,
+  endpoint: Endpoint,
+  name: string,
+  stream: XmlStream,
+  answer: Opened,
+  tls: TlsFacts | undefined,
+  proven: Proven,
+): AssociatedStream {
+  const at = federation.ports.clock.now()
+  const { combined } = proven
+  const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : tls === undefined ? "verified" : "encrypted"
+  const requirement = requirementFor(hosting.policy, pair.target, at)
+  if (compareLevels(level, requirement.require) < 0) requireLevel(proven, level, requirement.require, stream, pair)
+  const proof: ServerProof | undefined = tls === undefined ? undefined : { ...tls, presentedAs: "tls-server" }
+  const association: Association = {
+    id: `${name}/1`,
+    pair,
+    stream: name,
+    epoch: 1,
+    direction: "out",
+    level,
+    verdict: combined.verdict,
+    verdicts: proven.verdicts,
+    via: combined.outcome === "proved" ? "certificate" : "dns",
+    proof,
+    evidence: () => proven.evidence(pair),
+    established: at,
+    until: Math.min(combined.outcome === "proved" ? combined.verdict.until : Number.POSITIVE_INFINITY, requirement.until ?? Number.POSITIVE_INFINITY),
+  }
+  return { stream, name, pair, endpoint, header: answer.header, features: answer.features, tls, association }
+}

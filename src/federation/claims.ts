@@ -1,0 +1,130 @@
+// Judging what a stream may carry: the certificate in hand against a claimed pair, and again when time or policy moved on
+// (protocol.md Appendix C, inbound; DWD-1, DWD-3, DB-34; security.md 9, 10, 18).
+import { type Association, compareLevels, type DomainPair, type FederationLevel } from "../model/association.ts"
+import type { Endpoint } from "../model/endpoint.ts"
+import type { FindingId } from "../model/findings.ts"
+import { peerOf, requirementFor } from "../model/policy.ts"
+import type { ServerProof } from "../model/verdict.ts"
+import type { ProofSubject } from "../proof/prooftype.ts"
+import { match, obtainAll, obtainAtHand, type Proven } from "../proof/prove.ts"
+import type { Federation } from "./contract.ts"
+import { deadline } from "./deadline.ts"
+
+/** Material that has to be asked for is waited for this long before features go out without EXTERNAL (security.md 18), ms. */
+const materialPatience = 5000
+
+const never = new AbortController().signal
+
+function subjectOf(peer: DomainPair["sender"], role: ProofSubject["role"], endpoint?: Endpoint): ProofSubject {
+  return { source: peer, service: "xmpp-server", role, endpoint }
+}
+
+/** What the certificate in hand says about the sender, from what is here alone. Pure but for the snapshot and the clock. */
+export function judgeAtHand(federation: Federation, pair: DomainPair, proof: ServerProof): Proven {
+  const hosting = federation.current()
+  const subject = subjectOf(pair.sender, "incoming")
+  const obtained = obtainAtHand(hosting.prooftypes, subject, { anchors: hosting.anchors, signal: never })
+  return match(obtained, subject, proof, federation.ports.clock.now())
+}
+
+/**
+ * All prooftypes on an incoming stream's certificate. What must be asked for is asked only after a certificate was shown
+ * that the others do not prove: nobody buys a fetch with a stream header alone.
+ */
+export async function judgeIncoming(federation: Federation, pair: DomainPair, proof: ServerProof, signal: AbortSignal): Promise<Proven> {
+  const atHand = judgeAtHand(federation, pair, proof)
+  const hosting = federation.current()
+  if (atHand.combined.outcome === "proved" || proof.chain.length === 0 || hosting.prooftypes.every((prooftype) => prooftype.atHand)) return atHand
+  const subject = subjectOf(pair.sender, "incoming")
+  const patience = deadline(federation.ports.clock, materialPatience, "obtaining proofs", signal)
+  try {
+    const obtained = await obtainAll(hosting.prooftypes, subject, { anchors: hosting.anchors, signal: patience.signal })
+    return match(obtained, subject, proof, federation.ports.clock.now())
+  } finally {
+    patience.done()
+  }
+}
+
+/** An incoming association by the certificate shown on this very stream. Undefined when it proves too little for policy. */
+export function associationByCertificate(
+  pair: DomainPair,
+  proof: ServerProof,
+  proven: Proven,
+  stream: string,
+  epoch: number,
+): Association | undefined {
+  const { combined } = proven
+  if (combined.outcome !== "proved") return undefined
+  return {
+    id: `${stream}/${epoch}/${pair.sender}/${pair.target}`,
+    pair,
+    stream,
+    epoch,
+    direction: "in",
+    level: "authenticated",
+    verdict: combined.verdict,
+    verdicts: proven.verdicts,
+    via: "certificate",
+    proof,
+    evidence: () => proven.evidence(pair),
+    established: proven.at,
+    until: combined.verdict.until,
+  }
+}
+
+export type Rejudged =
+  | { readonly holds: true; readonly association: Association }
+  | { readonly holds: false; readonly finding: FindingId; readonly detail: string }
+
+/**
+ * Judges an association again: time has passed, policy, anchors or hosted names may have changed (security.md 10).
+ *
+ * @param endpoint where an outgoing stream was connected to
+ */
+export function rejudge(federation: Federation, association: Association, endpoint?: Endpoint): Rejudged {
+  const hosting = federation.current()
+  const at = federation.ports.clock.now()
+  const { pair, direction } = association
+  const peer = peerOf(pair, direction)
+  const ours = direction === "in" ? pair.target : pair.sender
+  if (hosting.hosts(peer)) return { holds: false, finding: "stream.from-own-domain", detail: peer }
+  if (!hosting.hosts(ours)) return { holds: false, finding: "stream.host-unknown", detail: ours }
+  const requirement = requirementFor(hosting.policy, peer, at)
+  const tooWeak = (level: FederationLevel): Rejudged | undefined =>
+    compareLevels(level, requirement.require) >= 0
+      ? undefined
+      : { holds: false, finding: "policy.level", detail: `${peer} reaches ${level}, ${requirement.require} is required` }
+  const exceptionEnd = requirement.until ?? Number.POSITIVE_INFINITY
+  if (typeof association.via === "object") {
+    const authority = association.via.authoritative
+    const basis = rejudge(federation, authority, endpoint)
+    if (!basis.holds) return basis
+    if (at >= association.until) return { holds: false, finding: "policy.level", detail: `the verification of ${peer} has ended` }
+    return tooWeak(association.level) ?? { holds: true, association }
+  }
+  const { proof } = association
+  if (proof === undefined) return tooWeak("verified") ?? { holds: true, association: { ...association, until: exceptionEnd } }
+  const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", endpoint)
+  const obtained = obtainAtHand(hosting.prooftypes, subject, { anchors: hosting.anchors, signal: never })
+  const proven = match(obtained, subject, proof, at)
+  const { combined } = proven
+  const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : "encrypted"
+  // An incoming stream without a proof of its own rests on a verification, which is the case above.
+  if (direction === "in" && combined.outcome !== "proved") return { holds: false, finding: combined.verdict.finding, detail: combined.verdict.detail }
+  if (combined.outcome === "stop") return { holds: false, finding: combined.verdict.finding, detail: combined.verdict.detail }
+  const weak = tooWeak(level)
+  if (weak !== undefined) {
+    return combined.outcome === "proved" ? weak : { holds: false, finding: combined.verdict.finding, detail: combined.verdict.detail }
+  }
+  const until = combined.outcome === "proved" ? combined.verdict.until : exceptionEnd
+  const renewed: Association = {
+    ...association,
+    level,
+    verdict: combined.verdict,
+    verdicts: proven.verdicts,
+    via: combined.outcome === "proved" ? "certificate" : "dns",
+    evidence: () => proven.evidence(pair),
+    until: Math.min(until, level === "authenticated" ? Number.POSITIVE_INFINITY : exceptionEnd),
+  }
+  return { holds: true, association: renewed }
+}

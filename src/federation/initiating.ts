@@ -1,0 +1,196 @@
+// The initiating role (seed 3 and 4, RFC 7712 4): associate -> authenticate (SASL EXTERNAL, else dialback) -> serve.
+// Reads like the chart; each step is a function that can only be called with what the step before it made.
+import type { DomainPair } from "../model/association.ts"
+import { ProtocolError, StreamClosed } from "../model/errors.ts"
+import { findingSentence } from "../model/findings.ts"
+import { ns } from "../model/namespaces.ts"
+import { endWithin } from "../stream/closing.ts"
+import { headerXml } from "../stream/open.ts"
+import { authXml, awaitExternal } from "../stream/sasl-external.ts"
+import type { XmlElement } from "../xml/element.ts"
+import { type AssociatedStream, associate, openAnswer } from "./associate.ts"
+import type { Federation, OutgoingStream } from "./contract.ts"
+import { deadline } from "./deadline.ts"
+import { isDialback, readDialback, resultRequestXml } from "./dialback.ts"
+import { PushStream } from "./push-stream.ts"
+import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
+import { rejudge } from "./claims.ts"
+
+/**
+ * Opens a stream on which the pair may carry our stanzas.
+ *
+ * @param signal gives the attempt up
+ * @throws OutgoingRefused
+ */
+export async function openOutgoing(federation: Federation, pair: DomainPair, signal?: AbortSignal): Promise<OutgoingStream> {
+  const { clock } = federation.ports
+  const times = federation.current().times
+  const negotiation = deadline(clock, times.negotiation, "the negotiation", signal)
+  try {
+    const associated = await associate(federation, pair, negotiation.signal)
+    try {
+      const authenticated = await authenticate(federation, associated, negotiation.signal)
+      federation.event({ kind: "associated", at: clock.now(), stream: associated.name, direction: "out", association: associated.association })
+      return serveOutgoing(federation, associated, authenticated)
+    } catch (error) {
+      associated.stream.close()
+      endWithin(associated.stream.channel, clock, times.closing)
+      const refused = refusalOf(error)
+      const reason = refused instanceof Error ? refused.message : String(refused)
+      federation.event({ kind: "closed", at: clock.now(), stream: associated.name, direction: "out", pair, reason, unacknowledged: 0 })
+      throw refused
+    }
+  } catch (error) {
+    if (error instanceof OutgoingRefused) {
+      const { finding, detail, verdicts, evidence } = error.failure
+      const sentence = findingSentence(finding, detail)
+      federation.event({ kind: "refused", at: clock.now(), stream: "s2sout", direction: "out", pair, finding, sentence, verdicts, ...(evidence === undefined ? {} : { evidence }) })
+    }
+    throw error
+  } finally {
+    negotiation.done()
+  }
+}
+
+/** Stream id whose key was issued, where dialback was used. */
+type Authenticated = { readonly by: "external" } | { readonly by: "dialback"; readonly id: string }
+
+/** *Authentication*, the last box of the chart: how we prove ourselves to the peer. */
+async function authenticate(federation: Federation, associated: AssociatedStream, signal: AbortSignal): Promise<Authenticated> {
+  const { stream, features, pair, tls } = associated
+  const hosting = federation.current()
+  const at = { stream: associated.name, direction: "out" as const, pair }
+  const { clock } = federation.ports
+  let refusedWords: string | undefined
+  if (tls !== undefined && features.mechanisms.includes("EXTERNAL") && hosting.credentials(pair.sender) !== undefined) {
+    stream.send(authXml(pair.sender))
+    federation.event({ kind: "external", at: clock.now(), ...at, result: "sent" })
+    const result = await awaitExternal(stream, signal)
+    if (result.accepted) {
+      federation.event({ kind: "external", at: clock.now(), ...at, result: "accepted" })
+      stream.restart()
+      stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
+      await openAnswer(stream, signal)
+      return { by: "external" }
+    }
+    refusedWords = result.words ?? result.condition
+    federation.event({ kind: "external", at: clock.now(), ...at, result: "refused", detail: refusedWords })
+  }
+  // EKU-06: an old server refuses a certificate for servers only; dialback goes on, on the same stream.
+  const offered = features.dialback !== undefined || associated.header.dialbackDeclared
+  if (!hosting.dialback || !offered) {
+    if (refusedWords !== undefined) throw refusal("auth.external-refused", `"${refusedWords}"`, "refused", { retryable: true })
+    throw refusal("auth.no-way", "", "refused", { retryable: true })
+  }
+  const id = associated.header.id
+  if (id === undefined || id === "") throw new ProtocolError("bad-format", "a response header without an id")
+  return await dialback(federation, associated, id, signal)
+}
+
+/** Asks the peer to verify us (XEP-0220 2.1.1); only the answer for this pair on this stream counts (DB-08). */
+async function dialback(federation: Federation, associated: AssociatedStream, id: string, signal: AbortSignal): Promise<Authenticated> {
+  const { stream, pair } = associated
+  const { clock } = federation.ports
+  const at = { stream: associated.name, direction: "out" as const, pair }
+  stream.send(resultRequestXml(pair, federation.keys.issue(pair, id)))
+  federation.event({ kind: "dialback", at: clock.now(), ...at, step: "result-sent" })
+  const waiting = deadline(clock, federation.current().times.dialbackAnswer, "the dialback answer", signal)
+  try {
+    for (;;) {
+      const element = await stream.element(waiting.signal)
+      const answer = answerFor(element, pair)
+      if (answer === undefined) continue
+      const detail = answer.condition === undefined ? {} : { detail: answer.words ?? answer.condition }
+      const kind = answer.type === "valid" || answer.type === "invalid" ? answer.type : "error"
+      federation.event({ kind: "dialback", at: clock.now(), ...at, step: "answered", answer: kind, ...detail })
+      if (kind === "valid") return { by: "dialback", id }
+      const words = answer.words ?? answer.condition ?? kind
+      // DB-10 and DB-11: invalid is ours to bounce as an error of the system, error as a time-out.
+      throw refusal("auth.dialback-refused", words, answer.condition === "item-not-found" ? "not-found" : "unreachable")
+    }
+  } catch (error) {
+    federation.keys.forget(pair, id)
+    if (waiting.signal.aborted && !signal.aborted) throw refusal("auth.dialback-timeout", "", "unreachable")
+    if (error instanceof StreamClosed && error.condition !== undefined) {
+      throw refusal("auth.dialback-refused", error.text ?? error.condition, "unreachable", { cause: error })
+    }
+    throw error
+  } finally {
+    waiting.done()
+  }
+}
+
+/** An answer to our request for exactly this pair; anything else on the stream is not for us and is dropped (DB-08). */
+function answerFor(element: XmlElement, pair: DomainPair) {
+  if (!isDialback(element) || element.name !== "result") return undefined
+  const read = readDialback(element)
+  if (read === undefined || read.type === undefined) return undefined
+  return read.from === pair.target && read.to === pair.sender ? read : undefined
+}
+
+function serveOutgoing(federation: Federation, associated: AssociatedStream, authenticated: Authenticated): OutgoingStream {
+  const { ports } = federation
+  const hosting = federation.current()
+  const { pair, name } = associated
+  let association = associated.association
+  const push = new PushStream(
+    associated.stream.detach(),
+    {
+      // CORE-26: this stream carries stanzas one way only; a pair proven here is proven in our direction alone.
+      stanza: () => {
+        throw new ProtocolError("not-authorized", "a stanza on a stream that carries only ours", { tell: "this stream carries stanzas in the other direction only" })
+      },
+      element: (element) => {
+        if (element.ns === ns.server) throw new ProtocolError("not-authorized", "a stanza on a stream that carries only ours")
+        // DB-08 and DB-14: answers that nobody asked for, and requests in the wrong role, change nothing.
+        if (element.ns === ns.dialback) return
+        if (element.ns === ns.streams && element.name === "features") return
+        throw new ProtocolError("unsupported-stanza-type", `<${element.name}/> on an outgoing stream`)
+      },
+      flushed: () => {},
+      drain: () => outgoing.onDrain?.(),
+    },
+    { content: ns.server, limits: hosting.limits, clock: ports.clock, closing: hosting.times.closing },
+  )
+  let cancelEnd = () => {}
+  const watchEnd = () => {
+    cancelEnd()
+    if (!Number.isFinite(association.until)) return
+    // Timers take at most 2^31 ms; a longer wait is made of several.
+    const wait = Math.min(Math.max(association.until - ports.clock.now(), 0), 2 ** 31 - 1)
+    cancelEnd = ports.clock.after(wait, () => outgoing.recheck())
+  }
+  const outgoing: OutgoingStream = {
+    id: name,
+    pair,
+    get association() {
+      return association
+    },
+    remote: push.channel.remote,
+    channel: push.channel,
+    onDrain: undefined,
+    closed: push.closed,
+    close: (condition, tell) => push.close(condition, tell),
+    recheck: () => {
+      const judged = rejudge(federation, association, associated.endpoint)
+      if (judged.holds) {
+        association = judged.association
+        watchEnd()
+        return
+      }
+      const sentence = findingSentence(judged.finding, judged.detail)
+      federation.event({ kind: "refused", at: ports.clock.now(), stream: name, direction: "out", pair, finding: judged.finding, sentence, verdicts: [] })
+      // TLS-14: a stream must not outlive what it rests on.
+      push.close("reset", sentence)
+    },
+  }
+  push.closed.then((end) => {
+    cancelEnd()
+    if (authenticated.by === "dialback") federation.keys.forget(pair, authenticated.id)
+    federation.event({ kind: "closed", at: ports.clock.now(), stream: name, direction: "out", pair, reason: end.detail, unacknowledged: 0 })
+  })
+  watchEnd()
+  push.start()
+  return outgoing
+}
+

@@ -1,0 +1,166 @@
+// A negotiated stream: input is pushed through the relay, output goes to the channel, and the end is a handshake
+// (RFC 6120 4.4; TLS-13). Knows nothing of pairs: its owner decides about every element.
+import { ProtocolError, type StreamErrorCondition } from "../model/errors.ts"
+import type { ContentNamespace } from "../model/namespaces.ts"
+import type { Channel, Clock } from "../ports.ts"
+import { endWithin } from "../stream/closing.ts"
+import { Relay, type StanzaView } from "../stream/relay.ts"
+import { isStreamError, readStreamError, streamErrorXml, toldTo } from "../stream/stream-errors.ts"
+import type { Detached } from "../stream/xml-stream.ts"
+import type { XmlElement } from "../xml/element.ts"
+import type { XmlError } from "../xml/errors.ts"
+import type { StreamEnd, StreamLimits } from "./contract.ts"
+
+export interface PushOwner {
+  /** A stanza on the fast path; the view is valid during the call. Throws ProtocolError to end the stream. */
+  stanza(view: StanzaView): void
+  /** Everything else at first level, and stanzas that need a tree. Throws ProtocolError to end the stream. */
+  element(element: XmlElement): void
+  /** One input chunk is done. */
+  flushed(): void
+  /** The channel took what was written. */
+  drain(): void
+}
+
+export interface PushOptions {
+  readonly content: ContentNamespace
+  readonly limits: StreamLimits
+  readonly clock: Clock
+  /** ms to wait for the peer's closing tag. */
+  readonly closing: number
+}
+
+const encoder = new TextEncoder()
+
+export class PushStream {
+  readonly channel: Channel
+  readonly closed: Promise<StreamEnd>
+  readonly #owner: PushOwner
+  readonly #options: PushOptions
+  readonly #relay: Relay
+  #settle: (end: StreamEnd) => void = () => {}
+  #over: StreamEnd | undefined
+  #weClosed = false
+  #pauses = 0
+  #started = false
+
+  constructor(detached: Detached, owner: PushOwner, options: PushOptions) {
+    this.channel = detached.channel
+    this.#owner = owner
+    this.#options = options
+    this.closed = new Promise((resolve) => {
+      this.#settle = resolve
+    })
+    this.#relay = new Relay({
+      contentNs: options.content,
+      scope: detached.scope,
+      rootName: detached.rootName,
+      limits: { stanzaBytes: options.limits.stanza, depth: options.limits.depth },
+      unread: detached.unread,
+      xmlLang: detached.lang,
+      handler: {
+        stanza: (view) => this.#guarded(() => owner.stanza(view)),
+        tree: (element) => this.#guarded(() => this.#tree(element)),
+        closeTag: () => this.#peerClosed(),
+        failed: (error) => this.#failed(error),
+        flushed: () => owner.flushed(),
+      },
+    })
+  }
+
+  /** Begins to read; what was left unread by the negotiation comes first. */
+  start(): void {
+    this.#started = true
+    this.channel.attach({
+      chunk: (bytes) => this.#relay.chunk(bytes),
+      drain: () => this.#owner.drain(),
+      end: () => this.#end({ by: "lost", detail: "the peer closed the connection without closing the stream" }),
+      close: (closed) => this.#end({ by: "lost", detail: closed.detail ?? "the connection was lost" }),
+    })
+    this.#relay.start()
+    if (this.#pauses === 0) this.channel.resume()
+  }
+
+  /** Hands in an element that was read before the stream was. */
+  deliver(element: XmlElement): void {
+    this.#guarded(() => this.#tree(element))
+  }
+
+  get over(): boolean {
+    return this.#over !== undefined
+  }
+
+  #tree(element: XmlElement): void {
+    if (isStreamError(element)) {
+      const said = readStreamError(element)
+      if (!this.#weClosed) this.channel.write(encoder.encode("</stream:stream>"))
+      this.#end({ by: "peer", detail: said.message, condition: said.condition ?? "undefined-condition" })
+      return
+    }
+    this.#owner.element(element)
+  }
+
+  /** A stanza that ends the stream must not be followed by another from the same chunk. */
+  #guarded(deliver: () => void): void {
+    if (this.#over !== undefined) return
+    try {
+      deliver()
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error
+      const { condition, tell } = toldTo(error)
+      this.#sendEnd(condition, tell)
+      this.#end({ by: "us", detail: error.message, condition })
+    }
+  }
+
+  #failed(error: XmlError): void {
+    if (this.#over !== undefined) return
+    this.#sendEnd(error.condition)
+    this.#end({ by: "us", detail: error.message, condition: error.condition })
+  }
+
+  #peerClosed(): void {
+    if (!this.#weClosed) this.channel.write(encoder.encode("</stream:stream>"))
+    this.#end({ by: this.#weClosed ? "us" : "peer", detail: this.#weClosed ? "closed by both sides" : "the peer closed the stream" })
+  }
+
+  #sendEnd(condition: StreamErrorCondition | undefined, tell?: string): void {
+    if (this.#weClosed) return
+    this.#weClosed = true
+    this.channel.write(encoder.encode(condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell)))
+  }
+
+  #end(end: StreamEnd): void {
+    if (this.#over !== undefined) return
+    this.#over = end
+    this.#relay.stop()
+    endWithin(this.channel, this.#options.clock, this.#options.closing)
+    this.#settle(end)
+  }
+
+  send(xml: string): void {
+    if (this.#over === undefined && !this.#weClosed) this.channel.write(encoder.encode(xml))
+  }
+
+  /** Our side of the closing handshake. With a condition the stream is over at once; without, the peer's tag is waited for. */
+  close(condition?: StreamErrorCondition, tell?: string): void {
+    if (this.#over !== undefined) return
+    this.#sendEnd(condition, tell)
+    if (condition !== undefined || !this.#started) {
+      this.#end({ by: "us", detail: tell ?? condition ?? "closed", ...(condition === undefined ? {} : { condition }) })
+      return
+    }
+    this.#options.clock.after(this.#options.closing, () => this.#end({ by: "us", detail: "closed; the peer did not answer" }))
+  }
+
+  /** Calls nest. */
+  pause(): void {
+    this.#pauses += 1
+    if (this.#pauses === 1 && this.#over === undefined) this.channel.pause()
+  }
+
+  resume(): void {
+    this.#pauses -= 1
+    if (this.#pauses === 0 && this.#started) this.channel.resume()
+  }
+}

@@ -1,0 +1,323 @@
+// The receiving role up to the moment a stream may carry claims and stanzas (seed 3-5, RFC 7712 4.3; protocol.md
+// Appendix C, inbound): accept -> openStream -> negotiateTls -> claims -> SASL EXTERNAL, else dialback. Then serve.
+import type { DomainPair } from "../model/association.ts"
+import { type Domain, tryDomain } from "../model/domain.ts"
+import { ProtocolError, StreamClosed, TlsError } from "../model/errors.ts"
+import { type FindingId, findingSentence } from "../model/findings.ts"
+import { ns } from "../model/namespaces.ts"
+import { requirementFor } from "../model/policy.ts"
+import type { ServerProof } from "../model/verdict.ts"
+import type { Channel, TlsFacts } from "../ports.ts"
+import type { Proven } from "../proof/prove.ts"
+import { endWithin } from "../stream/closing.ts"
+import { featuresXml, type OfferedFeatures } from "../stream/features.ts"
+import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
+import { type AuthRequest, challengeXml, failureXml, isAuth, readAuth, readResponse, type SaslFailure, successXml } from "../stream/sasl-external.ts"
+import { acceptStarttls, InjectedBytes, isStarttls } from "../stream/starttls.ts"
+import { streamErrorXml, toldTo } from "../stream/stream-errors.ts"
+import { XmlStream } from "../stream/xml-stream.ts"
+import type { XmlElement } from "../xml/element.ts"
+import { answerVerify } from "./authoritative.ts"
+import { associationByCertificate, judgeAtHand, judgeIncoming } from "./claims.ts"
+import type { Federation, IncomingHooks, IncomingStream } from "./contract.ts"
+import { DeadlinePassed, deadline } from "./deadline.ts"
+import { isDialback, readDialback } from "./dialback.ts"
+import { serveIncoming } from "./serve.ts"
+import { IncomingSession } from "./session.ts"
+import { streamId } from "./stream-names.ts"
+
+/** EXT-08: this many failed `<auth/>` on one stream, then policy-violation. */
+const authAttempts = 3
+
+/** A header of the peer's that was checked and answered. */
+interface Opened {
+  readonly header: StreamHeader
+  /** Canonical; undefined where an old server left it out (CORE-19). */
+  readonly from: Domain | undefined
+  readonly to: Domain | undefined
+  /** Of our response header: what dialback keys on this stream are made of. */
+  readonly id: string
+}
+
+/**
+ * Negotiates and serves one accepted connection. Returns at once; everything else happens behind the handle.
+ *
+ * @param transport `direct-tls`: the handshake comes first, the certificate is picked by SNI
+ */
+export function acceptStream(federation: Federation, channel: Channel, transport: "starttls" | "direct-tls", hooks: IncomingHooks): IncomingStream {
+  const session = new IncomingSession(federation, channel, hooks)
+  federation.event({ kind: "connected", at: federation.ports.clock.now(), ...session.at, pair: undefined, peer: channel.remote.address, transport })
+  void receive(federation, session, channel, transport)
+  return session.handle
+}
+
+async function receive(federation: Federation, session: IncomingSession, channel: Channel, transport: "starttls" | "direct-tls"): Promise<void> {
+  const { clock } = federation.ports
+  const hosting = federation.current()
+  const negotiation = deadline(clock, hosting.times.negotiation, "the negotiation", session.aborted)
+  const conversation = new Conversation(federation, session, channel)
+  try {
+    await conversation.run(transport, negotiation.signal)
+  } catch (error) {
+    conversation.fail(error)
+  } finally {
+    negotiation.done()
+  }
+}
+
+class Conversation {
+  readonly #federation: Federation
+  readonly #session: IncomingSession
+  #channel: Channel
+  #stream: XmlStream | undefined
+  /** Our header went out since the last restart; an error needs one first (RFC 6120 4.9.1.2). */
+  #headerSent = false
+  #attempts = 0
+
+  constructor(federation: Federation, session: IncomingSession, channel: Channel) {
+    this.#federation = federation
+    this.#session = session
+    this.#channel = channel
+  }
+
+  async run(transport: "starttls" | "direct-tls", signal: AbortSignal): Promise<void> {
+    const { tls } = this.#federation.ports
+    const hosting = this.#federation.current()
+    const limits = { stanzaBytes: hosting.limits.unauthenticatedStanza, depth: hosting.limits.depth }
+    if (transport === "direct-tls") {
+      const secured = await tls.server(this.#channel, {
+        pick: (serverName) => hosting.credentials(tryDomain(serverName ?? "") ?? hosting.anyDomain),
+        alpn: ["xmpp-server"],
+        signal,
+      })
+      this.#channel = secured.channel
+      this.#stream = new XmlStream(secured.channel, limits)
+      return await this.#secured(this.#stream, secured.facts, signal)
+    }
+    const stream = new XmlStream(this.#channel, limits)
+    this.#stream = stream
+    const opened = await this.#open(stream, signal)
+    const plaintext = this.#plaintextAllowed(opened.from)
+    this.#answer(opened, { starttls: plaintext ? "optional" : "required", dialback: plaintext && hosting.dialback })
+    for (;;) {
+      const element = await stream.element(signal)
+      if (isStarttls(element)) {
+        const picked = opened.to ?? hosting.anyDomain
+        // TLS-07: the certificate follows the header's `to`; Prosody sends no SNI.
+        const secured = await acceptStarttls(stream, tls, { pick: () => hosting.credentials(picked), alpn: ["xmpp-server"], signal })
+        this.#channel = secured.channel
+        stream.restart(secured.channel)
+        // CORE-18 and security.md 9: the `from`, the id and every claim from before TLS are void.
+        this.#session.restarted()
+        this.#headerSent = false
+        return await this.#secured(stream, secured.facts, signal)
+      }
+      if (isAuth(element)) {
+        stream.send(failureXml("encryption-required"))
+        this.#countFailure()
+        continue
+      }
+      if (element.ns === ns.dialback && plaintext && hosting.dialback) return this.#serve(stream, opened, undefined, element)
+      if (isDialback(element)) throw new ProtocolError("policy-violation", "dialback before TLS", { tell: findingSentence("tls.not-offered") })
+      throw strayElement(element)
+    }
+  }
+
+  /** A stream under TLS, from its first header on. */
+  async #secured(stream: XmlStream, facts: TlsFacts, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#federation.ports
+    const certificate = facts.chain.length > 0 ? "shown" : "none"
+    this.#federation.event({ kind: "secured", at: clock.now(), ...this.#session.at, pair: undefined, protocol: facts.protocol, cipher: facts.cipher, certificate })
+    const proof: ServerProof = { ...facts, presentedAs: "tls-client" }
+    const opened = await this.#open(stream, signal)
+    const pair = pairOf(opened)
+    let proven: Proven | undefined
+    if (pair !== undefined) {
+      proven = await judgeIncoming(this.#federation, pair, proof, signal)
+      for (const verdict of proven.verdicts) this.#federation.event({ kind: "proof", at: clock.now(), ...this.#session.at, pair, verdict })
+    }
+    // EXT-01: offered only after the proof holds.
+    const external = proven?.combined.outcome === "proved"
+    this.#answer(opened, { external, dialback: this.#federation.current().dialback })
+    if (external && pair !== undefined) this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "offered" })
+    for (;;) {
+      const element = await stream.element(signal)
+      if (isAuth(element)) {
+        const authenticated = await this.#external(stream, element, opened, proof, signal)
+        if (authenticated !== undefined) return await this.#afterExternal(stream, authenticated, proof, signal)
+        continue
+      }
+      if (element.ns === ns.dialback) {
+        const read = isDialback(element) ? readDialback(element) : undefined
+        // A question about our own keys needs no I/O and no trust; authentication may still follow.
+        if (read?.kind === "verify" && read.type === undefined) {
+          const answered = answerVerify(read, this.#federation.current(), this.#federation.keys)
+          if (answered !== undefined) stream.send(answered.xml)
+          continue
+        }
+        return this.#serve(stream, opened, proof, element)
+      }
+      throw strayElement(element)
+    }
+  }
+
+  /** SASL EXTERNAL, receiving side. The proof is judged again now, not remembered (security.md 10). */
+  async #external(stream: XmlStream, auth: XmlElement, opened: Opened, proof: ServerProof, signal: AbortSignal): Promise<DomainPair | undefined> {
+    const { clock } = this.#federation.ports
+    let request: AuthRequest = readAuth(auth)
+    if (request.kind === "challenge") {
+      stream.send(challengeXml)
+      request = readResponse(await stream.element(signal))
+      if (request.kind === "challenge") request = { kind: "failure", condition: "malformed-request" }
+    }
+    const pair = pairOf(opened)
+    const refuse = (condition: SaslFailure, finding?: FindingId, detail?: string): undefined => {
+      const words = finding === undefined ? undefined : findingSentence(finding)
+      stream.send(failureXml(condition, words))
+      if (pair !== undefined) {
+        this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "refused", detail: detail ?? words ?? condition })
+      }
+      this.#countFailure()
+      return undefined
+    }
+    if (request.kind === "failure") return refuse(request.condition)
+    if (pair === undefined) return refuse("not-authorized")
+    // EXT-03: empty, or the stream's own `from`; nobody speaks for another domain.
+    if (request.authzid !== "" && tryDomain(request.authzid) !== pair.sender) return refuse("invalid-authzid", "auth.authzid", `"${request.authzid.slice(0, 100)}" on a stream from ${pair.sender}`)
+    const proven = judgeAtHand(this.#federation, pair, proof)
+    const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, signal)
+    if (held.combined.outcome !== "proved") return refuse("not-authorized", held.combined.verdict.finding, held.combined.verdict.detail)
+    stream.send(successXml)
+    this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "accepted" })
+    return pair
+  }
+
+  async #afterExternal(stream: XmlStream, authenticated: DomainPair, proof: ServerProof, signal: AbortSignal): Promise<void> {
+    const hosting = this.#federation.current()
+    stream.raiseLimits({ stanzaBytes: hosting.limits.stanza, depth: hosting.limits.depth })
+    stream.restart()
+    this.#session.restarted()
+    this.#headerSent = false
+    const opened = await this.#open(stream, signal)
+    // EXT-06: the identity is the one that was authenticated; another one in the new header is a different peer.
+    if (opened.from !== undefined && opened.from !== authenticated.sender) {
+      throw new ProtocolError("invalid-from", `authenticated as ${authenticated.sender}, then from ${opened.from}`)
+    }
+    const pair = { sender: authenticated.sender, target: opened.to ?? authenticated.target }
+    // Judged anew for the new epoch: nothing of the association outlives the restart.
+    const proven = await judgeIncoming(this.#federation, pair, proof, signal)
+    const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
+    if (association === undefined) throw new ProtocolError("not-authorized", "the proof ended during authentication")
+    this.#answer(opened, { dialback: hosting.dialback })
+    this.#session.claim(pair, "external")
+    this.#session.authorise(association)
+    this.#serve(stream, opened, proof, undefined)
+  }
+
+  #serve(stream: XmlStream, opened: Opened, proof: ServerProof | undefined, first: XmlElement | undefined): void {
+    const hosting = this.#federation.current()
+    stream.raiseLimits({ stanzaBytes: hosting.limits.stanza, depth: hosting.limits.depth })
+    serveIncoming(this.#federation, this.#session, stream.detach(), { id: opened.id, proof, first })
+  }
+
+  /** The peer's header, checked (CORE-10 to CORE-16, CORE-22, CORE-25). */
+  async #open(stream: XmlStream, signal: AbortSignal): Promise<Opened> {
+    const hosting = this.#federation.current()
+    const header = readHeader(await stream.header(signal), ns.server)
+    const to = header.to === undefined ? undefined : tryDomain(header.to)
+    const from = header.from === undefined ? undefined : tryDomain(header.from)
+    if (header.to !== undefined && to === undefined) throw new ProtocolError("improper-addressing", "the header's `to` is not a domain")
+    if (header.from !== undefined && from === undefined) throw new ProtocolError("improper-addressing", "the header's `from` is not a domain")
+    if (to !== undefined && !hosting.hosts(to)) throw new ProtocolError("host-unknown", `the header asks for ${to}`)
+    if (from !== undefined && hosting.hosts(from)) {
+      throw new ProtocolError("invalid-from", findingSentence("stream.from-own-domain", from), { tell: findingSentence("stream.from-own-domain") })
+    }
+    const id = streamId(this.#federation.ports.random)
+    this.#session.named(from, to)
+    this.#federation.event({ kind: "opened", at: this.#federation.ports.clock.now(), ...this.#session.at, pair: pairOf({ from, to }), id })
+    return { header, from, to, id }
+  }
+
+  /** Response header and features in one write: a second one would wait for an acknowledgement. */
+  #answer(opened: Opened, features: OfferedFeatures): void {
+    const hosting = this.#federation.current()
+    const old = opened.header.version === undefined
+    const xml = headerXml({
+      content: ns.server,
+      from: opened.to ?? hosting.anyDomain,
+      // CORE-14: the peer's own `from`, as it wrote it.
+      ...(opened.header.from === undefined ? {} : { to: opened.header.from }),
+      id: opened.id,
+      version: !old,
+    })
+    this.#headerSent = true
+    this.#stream?.send(old ? xml : xml + featuresXml(features))
+  }
+
+  #plaintextAllowed(from: Domain | undefined): boolean {
+    const { policy } = this.#federation.current()
+    const now = this.#federation.ports.clock.now()
+    if (from !== undefined) return requirementFor(policy, from, now).require === "verified"
+    return policy.require === "verified"
+  }
+
+  #countFailure(): void {
+    this.#attempts += 1
+    if (this.#attempts >= authAttempts) throw new ProtocolError("policy-violation", "too many failed authentications")
+  }
+
+  /** Ends a negotiation that went wrong, telling the peer what it may know. */
+  fail(error: unknown): void {
+    const { clock } = this.#federation.ports
+    const stream = this.#stream
+    const closing = this.#federation.current().times.closing
+    const protocol = error instanceof DeadlinePassed ? new ProtocolError("connection-timeout", error.message) : error
+    if (protocol instanceof ProtocolError && stream !== undefined) {
+      const { condition, tell } = toldTo(protocol)
+      if (!this.#headerSent) this.#answerBare(stream)
+      stream.send(streamErrorXml(condition, tell))
+      endWithin(stream.channel, clock, closing)
+      const finding = protocol instanceof InjectedBytes ? "tls.starttls-injection" : findingOf(protocol)
+      this.#session.ended({ by: "us", detail: protocol.message, condition }, finding)
+      return
+    }
+    if (error instanceof StreamClosed && stream !== undefined) {
+      if (error.condition === undefined) stream.close()
+      endWithin(stream.channel, clock, closing)
+      this.#session.ended({ by: "peer", detail: error.message, ...(error.condition === undefined ? {} : { condition: error.condition }) })
+      return
+    }
+    // TLS-04: after a failed handshake there is no stream to close, only the connection.
+    ;(stream?.channel ?? this.#channel).destroy()
+    const detail = error instanceof Error ? error.message : String(error)
+    if (error instanceof TlsError) this.#session.ended({ by: "lost", detail }, error.failure === "no-credentials" ? "tls.no-certificate" : "tls.handshake-failed")
+    else if (this.#session.aborted.aborted) this.#session.ended({ by: "us", detail: "closed here" })
+    else this.#session.broken(error)
+  }
+
+  #answerBare(stream: XmlStream): void {
+    const hosting = this.#federation.current()
+    this.#headerSent = true
+    stream.send(headerXml({ content: ns.server, from: hosting.anyDomain, id: streamId(this.#federation.ports.random) }))
+  }
+}
+
+function pairOf(opened: Pick<Opened, "from" | "to">): DomainPair | undefined {
+  return opened.from === undefined || opened.to === undefined ? undefined : { sender: opened.from, target: opened.to }
+}
+
+/** A first-level element where only negotiation belongs: stanzas are not-authorized (CORE-21), others unknown. */
+function strayElement(element: XmlElement): ProtocolError {
+  if (element.ns === ns.server && (element.name === "message" || element.name === "presence" || element.name === "iq")) {
+    return new ProtocolError("not-authorized", `<${element.name}/> before authentication`)
+  }
+  return new ProtocolError("unsupported-stanza-type", `<${element.name}/> during negotiation`)
+}
+
+function findingOf(error: ProtocolError): FindingId {
+  if (error.condition === "invalid-from") return "stream.from-own-domain"
+  if (error.condition === "host-unknown") return "stream.host-unknown"
+  if (error.condition === "connection-timeout") return "stream.too-slow"
+  if (error.condition === "not-authorized") return "route.unproven-sender"
+  return "stream.bad-xml"
+}

@@ -1,0 +1,253 @@
+// Serving an accepted stream: claims are verified beside the traffic, stanzas flow for pairs the ledger knows, nothing
+// else passes (XEP-0220 2.2.1; CORE-22, CORE-23; security.md 2, 9). No proof is awaited inline: one slow domain stalls nobody.
+import type { Association, DomainPair } from "../model/association.ts"
+import { tryDomain } from "../model/domain.ts"
+import { ProtocolError } from "../model/errors.ts"
+import { findingSentence } from "../model/findings.ts"
+import { ns } from "../model/namespaces.ts"
+import { requirementFor } from "../model/policy.ts"
+import type { ServerProof } from "../model/verdict.ts"
+import type { Proven } from "../proof/prove.ts"
+import { RouteCache, type StanzaView } from "../stream/relay.ts"
+import type { Detached } from "../stream/xml-stream.ts"
+import { attr, type XmlElement } from "../xml/element.ts"
+import { answerVerify } from "./authoritative.ts"
+import { associationByCertificate, judgeAtHand } from "./claims.ts"
+import type { Delivery, Federation } from "./contract.ts"
+import { type DialbackElement, type DialbackErrorDetail, isDialback, readDialback, resultAnswerXml } from "./dialback.ts"
+import { associations, pendingCount } from "./pair-ledger.ts"
+import { PushStream } from "./push-stream.ts"
+import type { IncomingSession } from "./session.ts"
+import { withCanonicalDomains } from "./canonical.ts"
+import { verifyClaim } from "./verifying.ts"
+
+export interface ServeOptions {
+  /** Of our response header after the latest restart. */
+  readonly id: string
+  /** What the peer showed; undefined without TLS. */
+  readonly proof: ServerProof | undefined
+  /** A dialback element that was read already and ended the negotiation. */
+  readonly first: XmlElement | undefined
+}
+
+interface Route {
+  readonly pair: DomainPair
+  readonly delivery: Delivery
+  readonly until: number
+  /** Both addresses are written in canonical form, so the bytes may go on as they are. */
+  readonly canonical: boolean
+}
+
+export function serveIncoming(federation: Federation, session: IncomingSession, detached: Detached, options: ServeOptions): void {
+  new Server(federation, session, detached, options).start()
+}
+
+class Server {
+  readonly #federation: Federation
+  readonly #session: IncomingSession
+  readonly #options: ServeOptions
+  readonly #push: PushStream
+  readonly #routes = new RouteCache<Route>(256)
+
+  constructor(federation: Federation, session: IncomingSession, detached: Detached, options: ServeOptions) {
+    this.#federation = federation
+    this.#session = session
+    this.#options = options
+    const hosting = federation.current()
+    this.#push = new PushStream(
+      detached,
+      {
+        stanza: (view) => this.#stanza(view),
+        element: (element) => this.#element(element),
+        flushed: () => session.hooks.flushed(session.handle),
+        drain: () => {},
+      },
+      { content: ns.server, limits: hosting.limits, clock: federation.ports.clock, closing: hosting.times.closing },
+    )
+  }
+
+  start(): void {
+    const { clock } = this.#federation.ports
+    this.#session.serve(this.#push)
+    const { times } = this.#federation.current()
+    // A stream on which nothing gets proven is not kept for ever (design: deadlines at every step).
+    const cancel = clock.after(times.negotiation + times.verification, () => {
+      if (associations(this.#session.ledger).length === 0) this.#push.close("connection-timeout")
+    })
+    this.#push.closed.then(cancel)
+    if (this.#options.first !== undefined) this.#push.deliver(this.#options.first)
+    this.#push.start()
+  }
+
+  #element(element: XmlElement): void {
+    if (element.ns === ns.server) return this.#tree(element)
+    if (element.ns === ns.dialback) return this.#dialback(element)
+    throw new ProtocolError("unsupported-stanza-type", `<${element.name}/> in ${element.ns}`)
+  }
+
+  // Stanzas.
+
+  #stanza(view: StanzaView): void {
+    let route = this.#routes.find(view, this.#session.revision)
+    if (route === undefined || this.#federation.ports.clock.now() >= route.until) {
+      const written = (encoding: "latin1" | "utf8", start: number, end: number) => (start < 0 ? "" : view.bytes.toString(encoding, start, end))
+      // In Latin-1 only ASCII equals the canonical form: every byte counts when the bytes are to go on as they are.
+      route = this.#route(
+        written("utf8", view.fromStart, view.fromEnd),
+        written("utf8", view.toStart, view.toEnd),
+        written("latin1", view.fromStart, view.fromEnd),
+        written("latin1", view.toStart, view.toEnd),
+      )
+      this.#routes.keep(view, this.#session.revision, route)
+    }
+    if (route.canonical) route.delivery.raw(view)
+    else route.delivery.tree(withCanonicalDomains(view, ns.server))
+  }
+
+  #tree(element: XmlElement): void {
+    if (element.name !== "message" && element.name !== "presence" && element.name !== "iq") {
+      throw new ProtocolError("unsupported-stanza-type", `<${element.name}/>`)
+    }
+    const from = domainText(attr(element, "from") ?? "")
+    const to = domainText(attr(element, "to") ?? "")
+    const route = this.#route(from, to, from, to)
+    route.delivery.tree(route.canonical ? element : withCanonicalDomains(element, ns.server))
+  }
+
+  /** Where stanzas of these two domains go, or a stream error when they may not pass (CORE-22). */
+  #route(fromText: string, toText: string, fromWritten: string, toWritten: string): Route {
+    const from = tryDomain(fromText)
+    const to = tryDomain(toText)
+    if (from === undefined || to === undefined) throw new ProtocolError("improper-addressing", "a stanza without a proper `from` and `to`")
+    const pair = { sender: from, target: to }
+    const association = this.#session.authorised(pair) ?? this.#byCertificate(pair)
+    const delivery = this.#session.hooks.delivery(pair, this.#session.handle)
+    return { pair, delivery, until: association.until, canonical: fromWritten === from && toWritten === to }
+  }
+
+  /**
+   * A stanza is never a dialback claim. The one thing that may let an unknown pair in is the certificate in hand, judged
+   * now and complete (security.md 9): some servers answer on the stream of another of their domains.
+   */
+  #byCertificate(pair: DomainPair): Association {
+    const hosting = this.#federation.current()
+    if (!hosting.hosts(pair.target)) {
+      throw new ProtocolError("host-unknown", findingSentence("route.foreign-target", pair.target), { tell: findingSentence("route.foreign-target") })
+    }
+    const proof = this.#options.proof
+    if (proof !== undefined && !hosting.hosts(pair.sender) && associations(this.#session.ledger).length > 0) {
+      const proven = judgeAtHand(this.#federation, pair, proof)
+      const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
+      if (association !== undefined) {
+        const claim = this.#session.claim(pair, "certificate")
+        if (claim !== undefined && this.#session.authorise(association, claim)) return association
+      }
+    }
+    // Before anything was proven it is a stanza without authentication; after, one from somebody else.
+    const condition = associations(this.#session.ledger).length === 0 ? "not-authorized" : "invalid-from"
+    throw new ProtocolError(condition, findingSentence("route.unproven-sender", pair.sender), { tell: findingSentence("route.unproven-sender") })
+  }
+
+  // Dialback.
+
+  #dialback(element: XmlElement): void {
+    if (!isDialback(element)) throw new ProtocolError("unsupported-stanza-type", `<${element.name}/> of dialback`)
+    const read = readDialback(element)
+    if (read === undefined) throw new ProtocolError("improper-addressing", `<db:${element.name}/> without proper domains`)
+    // DB-17: answers have no business on a stream that is not bidirectional.
+    if (read.type !== undefined) return
+    if (read.kind === "verify") {
+      const answered = answerVerify(read, this.#federation.current(), this.#federation.keys)
+      if (answered !== undefined) this.#push.send(answered.xml)
+      return
+    }
+    this.#claim(read)
+  }
+
+  /** `db:result`: what can be said at once is said at once; the rest goes on beside the traffic (DB-19). */
+  #claim(request: DialbackElement): void {
+    const { clock } = this.#federation.ports
+    const hosting = this.#federation.current()
+    const pair: DomainPair = { sender: request.from, target: request.to }
+    this.#federation.event({ kind: "dialback", at: clock.now(), ...this.#session.at, pair, step: "result-received" })
+    if (!hosting.hosts(pair.target)) return this.#refuse(pair, undefined, { condition: "item-not-found" }, "stream.host-unknown", pair.target)
+    if (hosting.hosts(pair.sender)) return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "stream.from-own-domain", pair.sender)
+    const { proof } = this.#options
+    const requirement = requirementFor(hosting.policy, pair.sender, clock.now())
+    // DB-35: whoever comes without TLS is told to come with it.
+    if (proof === undefined && requirement.require !== "verified") return this.#refuse(pair, undefined, { condition: "policy-violation" }, "tls.not-offered", "dialback without TLS")
+    if (this.#session.authorised(pair) !== undefined) return this.#answer(pair, "valid")
+    if (request.key === "") return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "auth.dialback-error", "a request without a key")
+    if (pendingCount(this.#session.ledger) >= hosting.limits.pendingClaims) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many claims on one stream")
+    const claim = this.#session.claim(pair, "dialback")
+    if (claim === undefined) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many pairs on one stream")
+    let proven: Proven | undefined
+    if (proof !== undefined) {
+      // DWD-1 and DB-34: the certificate is judged now, when the claim is made, not when it was shown.
+      proven = judgeAtHand(this.#federation, pair, proof)
+      const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
+      if (association !== undefined && this.#session.authorise(association, claim)) return this.#answer(pair, "valid")
+    }
+    // A verified key reaches `encrypted` at most, so where more is needed and nothing else could prove it, asking is useless.
+    const hopeless = requirement.require === "authenticated" && hosting.prooftypes.every((prooftype) => prooftype.atHand)
+    if (hopeless || !hosting.dialback) return this.#refuseByPolicy(pair, claim, proven)
+    void this.#verify(pair, claim, request.key)
+  }
+
+  #refuseByPolicy(pair: DomainPair, claim: number, proven: Proven | undefined): void {
+    const verdict = proven?.combined.verdict
+    const finding = verdict === undefined || verdict.outcome === "proved" ? "policy.level" : verdict.finding
+    const detail = verdict === undefined || verdict.outcome === "proved" ? "dialback is not enough here" : verdict.detail
+    const words = findingSentence(finding)
+    this.#push.send(resultAnswerXml(pair, "error", { condition: "not-authorized", words }))
+    this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer: "error", detail: words })
+    this.#session.refuse(pair, claim, finding, detail, proven)
+    // The peer's operator reads a stream error; with nothing else on the stream there is no reason to keep it.
+    if (associations(this.#session.ledger).length === 0) this.#push.close("not-authorized", words)
+  }
+
+  async #verify(pair: DomainPair, claim: number, key: string): Promise<void> {
+    const { name, aborted, handle } = this.#session
+    const { id, proof } = this.#options
+    const claimant = { address: handle.remote.address, leaf: proof?.chain[0] }
+    try {
+      const { epoch } = this.#session.ledger
+      const verification = await verifyClaim(this.#federation, { pair, id, key, stream: name, epoch, asserting: proof, claimant }, aborted)
+      if (this.#session.over) return
+      if (verification.outcome === "valid") {
+        if (this.#session.authorise(verification.association, claim)) return this.#answer(pair, "valid")
+        return this.#refuse(pair, claim, { condition: "not-authorized" }, "policy.level", "the policy changed while the claim was verified")
+      }
+      if (verification.outcome === "error") {
+        return this.#refuse(pair, claim, verification.error ?? { condition: "remote-server-timeout" }, verification.finding, verification.detail)
+      }
+      // DB-22: an invalid key ends the stream, unless other pairs live on it.
+      if (associations(this.#session.ledger).length > 0) return this.#refuse(pair, claim, { condition: "forbidden" }, verification.finding, verification.detail)
+      this.#session.refuse(pair, claim, verification.finding, verification.detail)
+      this.#answer(pair, "invalid")
+      this.#push.close()
+    } catch (error) {
+      this.#session.broken(error)
+    }
+  }
+
+  #answer(pair: DomainPair, answer: "valid" | "invalid"): void {
+    this.#push.send(resultAnswerXml(pair, answer))
+    this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer })
+  }
+
+  #refuse(pair: DomainPair, claim: number | undefined, error: DialbackErrorDetail, finding: Parameters<IncomingSession["refuse"]>[2], detail: string): void {
+    this.#push.send(resultAnswerXml(pair, "error", error))
+    this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer: "error", detail: error.condition })
+    this.#session.refuse(pair, claim, finding, detail)
+  }
+}
+
+/** The domain part of an address as written: first `/`, then first `@` (security.md 23). */
+function domainText(address: string): string {
+  const slash = address.indexOf("/")
+  const bare = slash < 0 ? address : address.slice(0, slash)
+  const at = bare.indexOf("@")
+  return at < 0 ? bare : bare.slice(at + 1)
+}
+

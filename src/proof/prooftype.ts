@@ -1,0 +1,51 @@
+// What a prooftype is (seed 9, RFC 7712 7): the four things in its own order, the same for built-in and user-made ones.
+import type { Domain } from "../model/domain.ts"
+import type { Endpoint } from "../model/endpoint.ts"
+import type { Instant, ReferenceIdentity, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
+import type { AnchorSet } from "../x509/anchors.ts"
+
+/** Whose proof is wanted, and how we came to its server. */
+export interface ProofSubject {
+  readonly source: Domain
+  readonly service: Service
+  readonly role: Role
+  /** Where we connected to; undefined when the peer connected to us. */
+  readonly endpoint: Endpoint | undefined
+}
+
+/** What obtaining may use. */
+export interface ProofPorts {
+  readonly anchors: AnchorSet
+  readonly signal: AbortSignal
+}
+
+export interface Prooftype<Name extends string = string, Material = unknown> {
+  readonly name: Name
+  /** (1) + (2) The nature of the proof and the matching rules: pure, instant, replayable. */
+  match(proof: ServerProof, material: Material, reference: ReferenceIdentity, at: Instant): Verdict
+  /**
+   * (3) How the verification material is obtained. Never throws because the world is silent: that is material, too.
+   * Returns the material itself where nothing has to be asked.
+   */
+  obtain(subject: ProofSubject, ports: ProofPorts): Material | Promise<Material>
+  /** `obtain` answers at once, from what is here: the prooftype can be used between two stanzas. */
+  readonly atHand: boolean
+  /** (4) */
+  readonly needsSecureDns: boolean
+  /** Whether material that does not match is fatal, whatever the others say (DANE-10; security.md 4). */
+  binding(material: Material, role: Role): boolean
+  /** The material as JSON, for evidence. */
+  record(material: Material): unknown
+  /**
+   * The material from evidence, or why it cannot be judged here.
+   *
+   * @param anchors sets at hand, by digest (security.md 25: only ours or the operator's)
+   */
+  revive(recorded: unknown, anchors: ReadonlyMap<string, AnchorSet>): { material: Material } | { cannotJudge: string }
+  /** For people: label and value. */
+  facts(material: Material): readonly (readonly [label: string, value: string])[]
+}
+
+/** A prooftype whose material type nobody needs to know. */
+// biome-ignore lint/suspicious/noExplicitAny: material is opaque between a prooftype's own functions
+export type AnyProoftype = Prooftype<string, any>

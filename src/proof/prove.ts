@@ -1,0 +1,182 @@
+// Asking all prooftypes about one stream and weighing what they say: `combine` is the only place that weighs (security.md 4).
+import type { Evidence } from "../model/evidence.ts"
+import type { DomainPair } from "../model/association.ts"
+import type { Instant, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
+import type { AnyProoftype, ProofPorts, ProofSubject } from "./prooftype.ts"
+import { referenceIdentity } from "./reference.ts"
+
+/** A proof without an end of its own is believed for this long (security.md 10), ms. */
+export const longestProof = 7 * 24 * 3600 * 1000
+
+export interface WeighedVerdict {
+  readonly verdict: Verdict
+  readonly binding: boolean
+}
+
+/** `stop`: this endpoint must not be used, whatever the other prooftypes say. */
+export type Combined =
+  | { readonly outcome: "proved"; readonly verdict: Verdict & { outcome: "proved" } }
+  | { readonly outcome: "stop" | "unavailable" | "refuted" | "absent"; readonly verdict: Exclude<Verdict, { outcome: "proved" }> }
+
+const nothingAsked: Exclude<Verdict, { outcome: "proved" }> = {
+  outcome: "absent",
+  by: "none",
+  finding: "cert.none-shown",
+  detail: "no prooftype is in use",
+}
+
+/**
+ * Weighs verdicts (security.md 4). Outgoing: a binding prooftype that is refuted or unavailable stops the endpoint; else
+ * any proof proves; else anything unavailable makes the whole unavailable; else refuted; else absent. Incoming: only a
+ * binding refutation stops. The order of the verdicts does not matter.
+ */
+export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combined {
+  type Failed = Exclude<Verdict, { outcome: "proved" }>
+  let proved: (Verdict & { outcome: "proved" }) | undefined
+  const failed: Partial<Record<"stop" | "unavailable" | "refuted" | "absent", Failed>> = {}
+  // Among equals the one with the first name speaks, so that the order asked in cannot show.
+  const keep = (outcome: "stop" | Failed["outcome"], verdict: Failed) => {
+    const before = failed[outcome]
+    if (before === undefined || verdict.by < before.by) failed[outcome] = verdict
+  }
+  for (const { verdict, binding } of verdicts) {
+    if (verdict.outcome === "proved") {
+      // The proof that lasts longest carries the association.
+      if (proved === undefined || verdict.until > proved.until || (verdict.until === proved.until && verdict.by < proved.by)) proved = verdict
+      continue
+    }
+    if (binding && (verdict.outcome === "refuted" || (role === "outgoing" && verdict.outcome === "unavailable"))) keep("stop", verdict)
+    keep(verdict.outcome, verdict)
+  }
+  if (failed.stop !== undefined) return { outcome: "stop", verdict: failed.stop }
+  if (proved !== undefined) return { outcome: "proved", verdict: proved }
+  for (const outcome of ["unavailable", "refuted", "absent"] as const) {
+    const verdict = failed[outcome]
+    if (verdict !== undefined) return { outcome, verdict }
+  }
+  return { outcome: "absent", verdict: nothingAsked }
+}
+
+/** What all prooftypes said, and the evidence for it, made into JSON only when asked. */
+export interface Proven {
+  readonly reference: ReferenceIdentity
+  readonly verdicts: readonly Verdict[]
+  readonly combined: Combined
+  readonly at: Instant
+  evidence(pair: DomainPair): readonly Evidence[]
+}
+
+export interface Obtained {
+  readonly prooftype: AnyProoftype
+  readonly material: unknown
+}
+
+/** Material of every prooftype, started together. A prooftype that throws is unavailable, not absent. */
+export async function obtainAll(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts): Promise<readonly Obtained[]> {
+  return await Promise.all(
+    prooftypes.map(async (prooftype) => {
+      try {
+        return { prooftype, material: await prooftype.obtain(subject, ports) }
+      } catch (error) {
+        return { prooftype, material: new BrokenProoftype(error) }
+      }
+    }),
+  )
+}
+
+/** Only what needs no asking; for claims that must be judged between two stanzas. */
+export function obtainAtHand(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts): readonly Obtained[] {
+  const found: Obtained[] = []
+  for (const prooftype of prooftypes) {
+    if (prooftype.atHand) found.push({ prooftype, material: prooftype.obtain(subject, ports) })
+  }
+  return found
+}
+
+class BrokenProoftype {
+  readonly reason: string
+  constructor(error: unknown) {
+    this.reason = error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** Pure: what the material says about what was shown, at this moment. */
+export function match(obtained: readonly Obtained[], subject: ProofSubject, proof: ServerProof, at: Instant): Proven {
+  const reference = referenceIdentity(subject)
+  const weighed = obtained.map(({ prooftype, material }) => weigh(prooftype, material, subject, proof, reference, at))
+  return {
+    reference,
+    verdicts: weighed.map(({ verdict }) => verdict),
+    combined: combine(weighed, subject.role),
+    at,
+    evidence: (pair) =>
+      obtained.flatMap(({ prooftype, material }, index) =>
+        material instanceof BrokenProoftype
+          ? []
+          : [evidenceOf(prooftype, material, subject.role, pair, reference, proof, at, (weighed[index] as WeighedVerdict).verdict)],
+      ),
+  }
+}
+
+function weigh(
+  prooftype: AnyProoftype,
+  material: unknown,
+  subject: ProofSubject,
+  proof: ServerProof,
+  reference: ReferenceIdentity,
+  at: Instant,
+): WeighedVerdict {
+  const broken = (reason: string): WeighedVerdict => ({
+    verdict: { outcome: "unavailable", by: prooftype.name, finding: "proof.internal", detail: reason },
+    // A prooftype that cannot say whether it binds must not open the door by failing.
+    binding: prooftype.needsSecureDns && subject.role === "outgoing",
+  })
+  if (material instanceof BrokenProoftype) return broken(material.reason)
+  try {
+    const verdict = prooftype.match(proof, material, reference, at)
+    return { verdict: capped(verdict, at), binding: prooftype.binding(material, subject.role) }
+  } catch (error) {
+    return broken(error instanceof Error ? error.message : String(error))
+  }
+}
+
+function capped(verdict: Verdict, at: Instant): Verdict {
+  if (verdict.outcome !== "proved" || Number.isFinite(verdict.until)) return verdict
+  return { ...verdict, until: at + longestProof }
+}
+
+function evidenceOf(
+  prooftype: AnyProoftype,
+  material: unknown,
+  role: Role,
+  pair: DomainPair,
+  reference: ReferenceIdentity,
+  proof: ServerProof,
+  at: Instant,
+  verdict: Verdict,
+): Evidence {
+  return {
+    version: 1,
+    prooftype: prooftype.name,
+    role,
+    pair,
+    reference,
+    proof: {
+      chain: proof.chain.map((der) => Buffer.from(der).toString("base64")),
+      ...(proof.presented === undefined ? {} : { presented: proof.presented }),
+      presentedAs: proof.presentedAs,
+      protocol: proof.protocol,
+      cipher: proof.cipher,
+      serverName: proof.serverName ?? null,
+      alpn: proof.alpn ?? null,
+    },
+    material: prooftype.record(material),
+    at: rfc3339(at),
+    verdict,
+  }
+}
+
+/** RFC 3339 in UTC, with milliseconds. Pure: the instant is an argument. */
+export function rfc3339(at: Instant): string {
+  return new Date(at).toISOString()
+}

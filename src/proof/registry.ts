@@ -1,0 +1,25 @@
+// The built-in prooftypes by name; one word here makes a prooftype known everywhere (design 7).
+import type { AnyProoftype } from "./prooftype.ts"
+import { pkix } from "./pkix.ts"
+
+export const builtInProoftypes: readonly AnyProoftype[] = [pkix]
+
+/**
+ * The prooftypes a set of names selects, with a user's own beside the built-in ones.
+ *
+ * @param names as in `federation.proofs`; order does not matter
+ * @param extra prooftypes of the user's; taking a built-in name is an error (security.md 4)
+ * @throws Error naming an unknown or doubled prooftype
+ */
+export function selectProoftypes(names: ReadonlySet<string>, extra: readonly AnyProoftype[] = []): readonly AnyProoftype[] {
+  const known = new Map<string, AnyProoftype>()
+  for (const prooftype of [...builtInProoftypes, ...extra]) {
+    if (known.has(prooftype.name)) throw new Error(`two prooftypes are called ${prooftype.name}`)
+    known.set(prooftype.name, prooftype)
+  }
+  return [...names].map((name) => {
+    const prooftype = known.get(name)
+    if (prooftype === undefined) throw new Error(`there is no prooftype ${name}; known: ${[...known.keys()].join(", ")}`)
+    return prooftype
+  })
+}
