@@ -1,0 +1,230 @@
+// The stub resolver: question in, answer with status and reasons out; it keeps, shares and bounds (design 4, protocol.md 3.2).
+// In this form DNSSEC is off: whatever answers is `insecure`, whatever fails is `indeterminate` (RFC 4035 4.3 sense).
+import type { DnsAnswer, DnsReason, RecordOf, RecordType, Resolver } from "../model/dns-answer.ts"
+import type { Clock, NetworkAddress, Random } from "../ports.ts"
+import { modelRecords, readAnswer } from "./answer.ts"
+import { ExpiringCache } from "./cache.ts"
+import { DnsFormatError, type DnsName, nameFromText, nameKey } from "./name.ts"
+import { shownName, typeNumbers } from "./records.ts"
+import { type DnsTransport, UpstreamPool } from "./upstream.ts"
+
+export type { DnsTransport } from "./upstream.ts"
+
+export interface ResolverLimits {
+  /** One lookup with all its retries and aliases, ms. */
+  readonly lookup: number
+  /** First UDP attempt, ms. */
+  readonly attempt: number
+  /** Distinct lookups under way at once; more fail as busy. */
+  readonly inFlight: number
+  readonly cacheEntries: number
+  /** Octets of messages the kept answers rest on. */
+  readonly cacheOctets: number
+  /** Longest time an answer is kept, seconds, whatever its TTL says. */
+  readonly maxTtl: number
+  /** How long a failure is kept, seconds; 60 at most (security.md 14). */
+  readonly failureTtl: number
+}
+
+export const defaultResolverLimits: ResolverLimits = {
+  lookup: 8_000,
+  attempt: 1_500,
+  inFlight: 2_000,
+  cacheEntries: 20_000,
+  cacheOctets: 16 * 1024 * 1024,
+  maxTtl: 3_600,
+  failureTtl: 10,
+}
+
+export interface ResolverOptions {
+  /** `off` is written by the operator and makes every status insecure (security.md 15). */
+  readonly dnssec: "off"
+  readonly upstreams: readonly NetworkAddress[]
+  readonly transport: DnsTransport
+  readonly clock: Clock
+  readonly random: Random
+  readonly limits?: Partial<ResolverLimits>
+}
+
+export interface StubResolver extends Resolver {
+  /** Forgets every kept answer, as after a change of configuration. */
+  flush(): void
+}
+
+interface Finished {
+  readonly answer: DnsAnswer<RecordOf<RecordType>>
+  readonly octets: number
+  /** Seconds. */
+  readonly ttl: number
+}
+
+interface Flight {
+  readonly promise: Promise<Finished>
+  readonly controller: AbortController
+  waiting: number
+}
+
+const off: DnsReason = { code: "dnssec-off", detail: "signatures are not checked (resolver.dnssec: off)" }
+
+/** @throws RangeError for limits out of range; the world's failures are answers, never thrown */
+export function createResolver(options: ResolverOptions): StubResolver {
+  const limits = { ...defaultResolverLimits, ...options.limits }
+  if (limits.failureTtl > 60) throw new RangeError("failures are kept for 60 seconds at most")
+  return new CachingStub(options, limits)
+}
+
+class CachingStub implements StubResolver {
+  readonly #clock: Clock
+  readonly #limits: ResolverLimits
+  readonly #pool: UpstreamPool
+  readonly #cache: ExpiringCache<DnsAnswer<RecordOf<RecordType>>>
+  readonly #flights = new Map<string, Flight>()
+  /** Raised by flush(): a lookup begun before it is not kept. */
+  #generation = 0
+
+  constructor(options: ResolverOptions, limits: ResolverLimits) {
+    this.#clock = options.clock
+    this.#limits = limits
+    this.#cache = new ExpiringCache({ entries: limits.cacheEntries, octets: limits.cacheOctets })
+    this.#pool = new UpstreamPool({
+      addresses: options.upstreams,
+      transport: options.transport,
+      clock: options.clock,
+      random: options.random,
+      times: { attempt: limits.attempt, penalty: 10_000 },
+    })
+  }
+
+  flush(): void {
+    this.#generation += 1
+    this.#cache.clear()
+  }
+
+  async resolve<T extends RecordType>(
+    text: string,
+    type: T,
+    { signal }: { readonly signal?: AbortSignal },
+  ): Promise<DnsAnswer<RecordOf<T>>> {
+    let name: DnsName
+    try {
+      name = nameFromText(text)
+    } catch (error) {
+      if (!(error instanceof DnsFormatError)) throw error
+      return this.#failure(text, type, [{ code: "bad-name", detail: error.message }])
+    }
+    const key = `${type} ${nameKey(name)}`
+    const kept = this.#cache.get(key, this.#clock.monotonic())
+    if (kept !== undefined) return kept as DnsAnswer<RecordOf<T>>
+    if (signal?.aborted === true) return this.#failure(shownName(name), type, [{ code: "aborted", detail: "the asker gave up" }])
+    let flight = this.#flights.get(key)
+    if (flight === undefined) {
+      if (this.#flights.size >= this.#limits.inFlight) {
+        return this.#failure(shownName(name), type, [{ code: "busy", detail: `${this.#limits.inFlight} lookups are under way` }])
+      }
+      flight = this.#launch(key, name, type)
+    }
+    return (await this.#join(key, flight, signal, shownName(name), type)) as DnsAnswer<RecordOf<T>>
+  }
+
+  #launch(key: string, name: DnsName, type: RecordType): Flight {
+    const controller = new AbortController()
+    const cancel = this.#clock.after(this.#limits.lookup, () => controller.abort())
+    const generation = this.#generation
+    const promise = this.#lookup(name, type, controller.signal).then((finished) => {
+      if (generation === this.#generation && flight.waiting > 0 && finished.ttl > 0) {
+        this.#cache.set(key, finished.answer, finished.octets, this.#clock.monotonic() + finished.ttl * 1000)
+      }
+      return finished
+    })
+    const flight: Flight = { promise, controller, waiting: 0 }
+    this.#flights.set(key, flight)
+    const land = () => {
+      cancel()
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    }
+    promise.then(land, land)
+    return flight
+  }
+
+  /** Waits for a lookup others may wait for too; the last one to leave ends it. */
+  async #join(key: string, flight: Flight, signal: AbortSignal | undefined, name: string, type: RecordType): Promise<DnsAnswer<unknown>> {
+    flight.waiting += 1
+    let onAbort = (): void => undefined
+    const left = new Promise<undefined>((resolve) => {
+      onAbort = () => resolve(undefined)
+    })
+    signal?.addEventListener("abort", onAbort)
+    try {
+      const finished = await Promise.race([flight.promise, left])
+      if (finished !== undefined) return finished.answer
+    } finally {
+      signal?.removeEventListener("abort", onAbort)
+      flight.waiting -= 1
+    }
+    if (flight.waiting === 0) {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+      flight.controller.abort()
+    }
+    return this.#failure(name, type, [{ code: "aborted", detail: "the asker gave up" }])
+  }
+
+  async #lookup(name: DnsName, type: RecordType, signal: AbortSignal): Promise<Finished> {
+    const asked = shownName(name)
+    const visited = new Set<string>()
+    const why: DnsReason[] = [off]
+    let owner = name
+    let octets = 256
+    let ttl = this.#limits.maxTtl
+    for (;;) {
+      const reply = await this.#pool.ask(owner, typeNumbers[type], signal)
+      why.push(...reply.why)
+      if (reply.message === undefined) return this.#failed(asked, type, why, reply.rcode)
+      octets += reply.octets.length
+      const reading = readAnswer(reply.message, owner, typeNumbers[type], visited)
+      const upstream = reply.upstream
+      if (reading.kind === "failure") {
+        return this.#failed(asked, type, [...why, { code: reading.code, detail: reading.detail, upstream }], reply.message.rcode)
+      }
+      ttl = Math.min(ttl, reading.ttl)
+      if (reading.canonical !== owner)
+        why.push({ code: "alias", detail: `${shownName(owner)} leads to ${shownName(reading.canonical)}`, upstream })
+      if (reading.kind === "alias") {
+        owner = reading.canonical
+        continue
+      }
+      const answer: DnsAnswer<RecordOf<RecordType>> = {
+        name: asked,
+        type,
+        records: reading.kind === "data" ? modelRecords(type, reading.records) : [],
+        status: "insecure",
+        outcome: reading.kind,
+        rcode: reply.message.rcode,
+        why,
+        canonical: shownName(reading.canonical),
+        validatedBy: "self",
+        until: this.#clock.now() + ttl * 1000,
+      }
+      return { answer, octets, ttl }
+    }
+  }
+
+  #failed(name: string, type: RecordType, why: readonly DnsReason[], rcode: number | undefined): Finished {
+    const ttl = this.#limits.failureTtl
+    return { answer: this.#failure(name, type, why, rcode, ttl), octets: 512, ttl }
+  }
+
+  #failure<R>(name: string, type: RecordType, why: readonly DnsReason[], rcode?: number, ttl = 0): DnsAnswer<R> {
+    return {
+      name,
+      type,
+      records: [],
+      status: "indeterminate",
+      outcome: "failure",
+      rcode,
+      why,
+      canonical: name,
+      validatedBy: "self",
+      until: this.#clock.now() + ttl * 1000,
+    }
+  }
+}

@@ -1,0 +1,241 @@
+// Asking the configured resolvers: UDP with EDNS, TCP on truncation, own deadlines, several upstreams, and every check
+// that an answer is one to our question (RFC 1035 7.3, RFC 5452 9, RFC 6891 6.2.5, RFC 7766 5).
+import { inNetwork, parseAddress, parseCidr } from "../model/address.ts"
+import type { DnsReason } from "../model/dns-answer.ts"
+import type { Clock, NetworkAddress, Random } from "../ports.ts"
+import { classInternet, type DnsMessage, decodeMessage, type Edns, encodeMessage, makeQuery, opcodeQuery, rcodes } from "./message.ts"
+import { DnsFormatError, type DnsName, identicalName, lowerOctet } from "./name.ts"
+
+/** Moves one query and its answer; the resolver does all judging. */
+export interface DnsTransport {
+  /**
+   * Sends the query and waits for a message that `accept` takes. Messages it does not take are dropped, up to a bound of
+   * the transport's own. Off loopback every UDP query leaves from a fresh random port.
+   *
+   * @param query one message, without the length octets of TCP
+   * @throws anything when there is no such message; at once when the signal aborts
+   */
+  exchange(
+    query: Uint8Array,
+    upstream: NetworkAddress,
+    protocol: "udp" | "tcp",
+    signal: AbortSignal,
+    accept: (reply: Uint8Array) => boolean,
+  ): Promise<Uint8Array>
+}
+
+export interface UpstreamTimes {
+  /** First UDP attempt, ms; doubled in the second round. */
+  readonly attempt: number
+  /** How long an upstream that kept silent is asked last, ms. */
+  readonly penalty: number
+}
+
+export interface Upstreams {
+  readonly addresses: readonly NetworkAddress[]
+  readonly transport: DnsTransport
+  readonly clock: Clock
+  readonly random: Random
+  readonly times: UpstreamTimes
+}
+
+export type Asked =
+  | { readonly message: DnsMessage; readonly octets: Uint8Array; readonly upstream: string; readonly why: readonly DnsReason[] }
+  | { readonly message: undefined; readonly rcode: number | undefined; readonly why: readonly DnsReason[] }
+
+/** DNS flag day 2020: no fragments. */
+const udpPayload = 1232
+const loopbackNetworks = [parseCidr("127.0.0.0/8"), parseCidr("::1")]
+
+export function isLoopbackAddress(address: string): boolean {
+  const bytes = parseAddress(address)
+  return bytes !== undefined && loopbackNetworks.some((network) => inNetwork(bytes, network))
+}
+
+/** Letter case by chance: an answer must repeat it, which costs a blind forger one bit a letter. */
+function randomCase(name: DnsName, random: Random): DnsName {
+  return {
+    labels: name.labels.map((label) => {
+      const noise = random.bytes(label.length)
+      return label.map((octet, index) => {
+        const lower = lowerOctet(octet)
+        return lower >= 0x61 && lower <= 0x7a && (noise[index]! & 1) === 1 ? lower - 0x20 : lower
+      })
+    }),
+  }
+}
+
+const questionStart = 12
+/** What a server may answer without repeating the question, having failed to read it. */
+const questionlessCodes: readonly number[] = [rcodes.formatError, rcodes.serverFailure, rcodes.notImplemented, rcodes.refused]
+
+/** Before anything is decoded: a response, our id, our question (letter case aside: that is judged by the caller). */
+function answersQuery(query: Uint8Array, reply: Uint8Array): boolean {
+  if (reply.length < questionStart || reply[0] !== query[0] || reply[1] !== query[1]) return false
+  if ((reply[2]! & 0x80) === 0 || ((reply[2]! >> 3) & 0xf) !== opcodeQuery) return false
+  const questions = (reply[4]! << 8) | reply[5]!
+  if (questions === 0) return questionlessCodes.includes(reply[3]! & 0xf)
+  const end = questionEnd(query)
+  if (questions !== 1 || reply.length < end) return false
+  for (let index = questionStart; index < end; index += 1) {
+    if (lowerOctet(reply[index]!) !== lowerOctet(query[index]!)) return false
+  }
+  return true
+}
+
+/** Of our own query: one uncompressed name, type and class. */
+function questionEnd(query: Uint8Array): number {
+  let at = questionStart
+  while (query[at] !== 0) at += 1 + query[at]!
+  return at + 5
+}
+
+class UpstreamFailure extends Error {
+  readonly reason: DnsReason
+  /** Whether asking the same upstream again may help. */
+  readonly again: boolean
+  readonly rcode: number | undefined
+  constructor(reason: DnsReason, again: boolean, rcode?: number) {
+    super(reason.detail)
+    this.reason = reason
+    this.again = again
+    this.rcode = rcode
+  }
+}
+
+interface Session {
+  readonly address: NetworkAddress
+  readonly label: string
+  readonly loopback: boolean
+  /** Monotonic ms until which it is asked last. */
+  avoidUntil: number
+  /** Monotonic ms until which EDNS is left out. */
+  plainUntil: number
+}
+
+export class UpstreamPool {
+  readonly #upstreams: Upstreams
+  readonly #sessions: readonly Session[]
+
+  constructor(upstreams: Upstreams) {
+    this.#upstreams = upstreams
+    this.#sessions = upstreams.addresses.map((address) => ({
+      address,
+      label: address.address.includes(":") ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`,
+      loopback: isLoopbackAddress(address.address),
+      avoidUntil: 0,
+      plainUntil: 0,
+    }))
+  }
+
+  /**
+   * One question to the upstreams in turn; a second round for those that kept silent or made no sense.
+   *
+   * @param signal the whole question's deadline
+   */
+  async ask(name: DnsName, type: number, signal: AbortSignal): Promise<Asked> {
+    const why: DnsReason[] = []
+    let rcode: number | undefined
+    const now = this.#upstreams.clock.monotonic()
+    let candidates = [...this.#sessions].sort((a, b) => Number(a.avoidUntil > now) - Number(b.avoidUntil > now))
+    if (candidates.length === 0) why.push({ code: "no-upstream", detail: "no resolver is configured" })
+    for (let round = 1; round <= 2 && candidates.length > 0; round += 1) {
+      const silent: Session[] = []
+      for (const session of candidates) {
+        if (signal.aborted)
+          return { message: undefined, rcode, why: [...why, { code: "timeout", detail: "the time for the lookup is over" }] }
+        try {
+          return {
+            ...(await this.#askOne(session, name, type, this.#upstreams.times.attempt * round, signal)),
+            upstream: session.label,
+            why,
+          }
+        } catch (error) {
+          if (!(error instanceof UpstreamFailure)) throw error
+          why.push(error.reason)
+          rcode = error.rcode ?? rcode
+          if (error.again) silent.push(session)
+        }
+      }
+      candidates = silent
+    }
+    return { message: undefined, rcode, why }
+  }
+
+  async #askOne(
+    session: Session,
+    name: DnsName,
+    type: number,
+    ms: number,
+    signal: AbortSignal,
+  ): Promise<{ message: DnsMessage; octets: Uint8Array }> {
+    const { clock } = this.#upstreams
+    const plain = clock.monotonic() < session.plainUntil
+    let reply = await this.#once(session, name, type, "udp", !plain, ms, signal)
+    if (!plain && refusesEdns(reply.message)) {
+      // RFC 6891 6.2.2: a server that does not know EDNS is asked without it, for a while.
+      session.plainUntil = clock.monotonic() + 300_000
+      reply = await this.#once(session, name, type, "udp", false, ms, signal)
+    }
+    if (reply.message.truncated || reply.caseChanged) reply = await this.#once(session, name, type, "tcp", !plain, ms * 2, signal)
+    const { message } = reply
+    if (message.truncated) throw this.#failure(session, "malformed", "an answer over TCP is truncated", false)
+    if (message.rcode === rcodes.noError || message.rcode === rcodes.nameError) return reply
+    const code = message.rcode === rcodes.serverFailure ? "servfail" : message.rcode === rcodes.refused ? "refused" : "rcode"
+    throw this.#failure(session, code, `the resolver answered with response code ${message.rcode}`, false, message.rcode)
+  }
+
+  #failure(session: Session, code: DnsReason["code"], detail: string, again: boolean, rcode?: number): UpstreamFailure {
+    return new UpstreamFailure({ code, detail, upstream: session.label }, again, rcode)
+  }
+
+  async #once(
+    session: Session,
+    name: DnsName,
+    type: number,
+    protocol: "udp" | "tcp",
+    withEdns: boolean,
+    ms: number,
+    signal: AbortSignal,
+  ): Promise<{ message: DnsMessage; octets: Uint8Array; caseChanged: boolean }> {
+    const { clock, random, transport, times } = this.#upstreams
+    const [high, low] = random.bytes(2)
+    // RFC 5452 9: unpredictable id; off loopback the letters of the name as well.
+    const asked = session.loopback ? name : randomCase(name, random)
+    const edns: Edns | undefined = withEdns ? { udpPayload, version: 0, dnssecOk: false, flags: 0, options: [] } : undefined
+    const query = encodeMessage(makeQuery((high! << 8) | low!, { name: asked, type, class: classInternet }, edns))
+    const deadline = new AbortController()
+    const stop = () => deadline.abort()
+    const cancel = clock.after(ms, stop)
+    signal.addEventListener("abort", stop)
+    let octets: Uint8Array
+    try {
+      octets = await transport.exchange(query, session.address, protocol, deadline.signal, (reply) => answersQuery(query, reply))
+    } catch (error) {
+      if (signal.aborted) throw this.#failure(session, "timeout", "the time for the lookup is over", false)
+      session.avoidUntil = clock.monotonic() + times.penalty
+      if (deadline.signal.aborted) throw this.#failure(session, "timeout", `no answer over ${protocol} in ${ms} ms`, true)
+      throw this.#failure(session, "network", error instanceof Error ? error.message : "the transport failed", true)
+    } finally {
+      cancel()
+      signal.removeEventListener("abort", stop)
+    }
+    // The transport is not trusted to have asked: this is the check that counts.
+    if (!answersQuery(query, octets)) throw this.#failure(session, "mismatch", "the answer is to another question", true)
+    let message: DnsMessage
+    try {
+      message = decodeMessage(octets)
+    } catch (error) {
+      if (!(error instanceof DnsFormatError)) throw error
+      throw this.#failure(session, "malformed", error.message, true)
+    }
+    const question = message.questions[0]
+    const caseChanged = protocol === "udp" && question !== undefined && !identicalName(question.name, asked)
+    return { message, octets, caseChanged: caseChanged && !session.loopback }
+  }
+}
+
+function refusesEdns(message: DnsMessage): boolean {
+  if (message.rcode === rcodes.badVersion) return true
+  return message.edns === undefined && (message.rcode === rcodes.formatError || message.rcode === rcodes.notImplemented)
+}
