@@ -1,0 +1,68 @@
+// The foreign servers as the tests use them: one host with a component (a bot of ours) and a chat-room service, published in DNS.
+import { type Bot, startBot } from "./bot.ts"
+import { startEjabberd } from "./peers/ejabberd.ts"
+import { type ForeignServer, startProsody } from "./peers/prosody.ts"
+import { peerUsed } from "./peers-used.ts"
+import type { Flaw, World } from "./world.ts"
+
+export type Kind = "prosody" | "ejabberd"
+
+export interface Foreign {
+  readonly kind: Kind
+  readonly server: ForeignServer
+  /** The domain of the bot that is attached there. */
+  readonly domain: string
+  readonly rooms: string
+  readonly bot: Bot
+}
+
+export interface ForeignSetup {
+  /** Domains become `<label>.example`, `bot.<label>.example` and `rooms.<label>.example`. */
+  readonly label: string
+  /** Judges certificates strictly and has, on ejabberd, no dialback. Default false. */
+  readonly strict?: boolean
+  /** Flaw of the certificates it shows. */
+  readonly flaw?: Flaw
+  readonly directTls?: boolean
+  readonly debug?: boolean
+}
+
+/** Starts the server, attaches the bot, and notes that this peer was really run. */
+export async function startForeign(world: World, kind: Kind, setup: ForeignSetup): Promise<Foreign> {
+  const { label, strict = false, flaw, directTls = false, debug = false } = setup
+  const name = `${label}.example`
+  const domain = `bot.${name}`
+  const rooms = `rooms.${name}`
+  const secret = world.secret()
+  const address = await world.address()
+  for (const published of [name, domain, rooms]) world.publish(published, address, { directTls })
+  const options = {
+    address,
+    domains: [
+      {
+        name,
+        identity: world.identity(name, flaw),
+        components: [{ name: domain, secret, identity: world.identity(domain, flaw) }],
+        rooms: { name: rooms, identity: world.identity(rooms, flaw) },
+      },
+    ],
+    caPem: world.caPem,
+    debug,
+  }
+  const server = world.add(
+    kind === "prosody"
+      ? await startProsody({ ...options, dns: world.dns, secureAuth: strict, dialback: true, directTls })
+      : await startEjabberd({ ...options, dns: world.numericDns, secureAuth: strict, dialback: !strict }),
+  )
+  const bot = world.add(await startBot({ domain, secret, server: server.component }))
+  peerUsed(kind)
+  return { kind, server, domain, rooms, bot }
+}
+
+/** A message each way, by bodies that occur once. */
+export async function exchange(one: Bot, other: Bot, label: string, timeout?: number): Promise<void> {
+  one.say(`bot@${other.domain}`, `${label} there`)
+  await other.waitFor(`<body>${label} there</body>`, timeout)
+  other.say(`bot@${one.domain}`, `${label} back`)
+  await one.waitFor(`<body>${label} back</body>`, timeout)
+}
