@@ -13,7 +13,7 @@ export interface DnsTransportLimits {
   readonly strays: number
 }
 
-const defaultLimits: DnsTransportLimits = { sockets: 512, strays: 64 }
+const defaultLimits: DnsTransportLimits = { sockets: 256, strays: 64 }
 
 /** Lets so many through at once; the rest wait in order. */
 class Gate {
@@ -132,6 +132,8 @@ export function nodeDnsTransport(limits: Partial<DnsTransportLimits> = {}): DnsT
     async exchange(query, upstream, protocol, signal, accept) {
       await gate.enter(signal)
       try {
+        // It may have aborted while we waited; a listener added now would never hear of it.
+        signal.throwIfAborted()
         return await (protocol === "udp" ? overUdp(query, upstream, signal, accept, strays) : overTcp(query, upstream, signal, accept))
       } finally {
         gate.leave()
