@@ -91,8 +91,11 @@ export class Relay {
   chunk(bytes: Buffer): void {
     if (this.#unread !== undefined) this.start()
     if (this.#over) return
-    this.#cutter.push(bytes)
-    this.#handler.flushed()
+    try {
+      this.#cutter.push(bytes)
+    } finally {
+      this.#handler.flushed()
+    }
   }
 
   /** Nothing more is passed on, not even the rest of the chunk being read; its `flushed` is still called. */

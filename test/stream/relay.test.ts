@@ -91,19 +91,21 @@ describe("Relay", () => {
     assert.deepEqual(events, ["stanza", "flushed"])
   })
 
-  test("a handler's own error is not taken for the peer's", () => {
+  test("a handler's own error is not taken for the peer's, and what came before is flushed", () => {
+    const events: string[] = []
     const { relay } = record({
       handler: {
-        stanza: () => undefined,
+        stanza: () => events.push("stanza"),
         tree() {
           throw new TypeError("ours")
         },
         closeTag: () => undefined,
         failed: () => assert.fail("the peer did nothing wrong"),
-        flushed: () => undefined,
+        flushed: () => events.push("flushed"),
       },
     })
-    assert.throws(() => relay.chunk(Buffer.from("<db:result/>")), /ours/)
+    assert.throws(() => relay.chunk(Buffer.from("<iq/><db:result/>")), /ours/)
+    assert.deepEqual(events, ["stanza", "flushed"])
   })
 
   test("the stream's language follows a stanza only where it differs from ours", () => {
