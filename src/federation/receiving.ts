@@ -136,6 +136,7 @@ class Conversation {
       proven = await judgeIncoming(this.#federation, pair, proof, signal)
       for (const verdict of proven.verdicts) this.#federation.event({ kind: "proof", at: clock.now(), ...this.#session.at, pair, verdict })
     }
+    if (pair !== undefined && proven !== undefined) this.#refuseAtOnce(pair, proven)
     // EXT-01: offered only after the proof holds.
     const external = proven?.combined.outcome === "proved"
     this.#answer(opened, { external, dialback: this.#federation.current().dialback })
@@ -159,6 +160,22 @@ class Conversation {
       }
       throw strayElement(element)
     }
+  }
+
+  /**
+   * A certificate that is refuted, where nothing less than a proof will do: the sentence goes out now, as a stream error,
+   * which is the one form that the operators of common servers get to read. A peer without any certificate may still ask
+   * about our keys, so it is refused only when it claims something.
+   */
+  #refuseAtOnce(pair: DomainPair, proven: Proven): void {
+    const { combined } = proven
+    if (combined.outcome !== "refuted" && combined.outcome !== "stop") return
+    const hosting = this.#federation.current()
+    const required = requirementFor(hosting.policy, pair.sender, this.#federation.ports.clock.now()).require
+    if (required !== "authenticated" || hosting.prooftypes.some((prooftype) => !prooftype.atHand)) return
+    const { finding, detail } = combined.verdict
+    this.#session.refuse(pair, undefined, finding, detail, proven)
+    throw new ProtocolError("not-authorized", findingSentence(finding, detail), { tell: findingSentence(finding) })
   }
 
   /** SASL EXTERNAL, receiving side. The proof is judged again now, not remembered (security.md 10). */

@@ -199,11 +199,12 @@ class Server {
     const finding = verdict === undefined || verdict.outcome === "proved" ? "policy.level" : verdict.finding
     const detail = verdict === undefined || verdict.outcome === "proved" ? "dialback is not enough here" : verdict.detail
     const words = findingSentence(finding)
-    this.#push.send(resultAnswerXml(pair, "error", { condition: "not-authorized", words }))
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer: "error", detail: words })
     this.#session.refuse(pair, claim, finding, detail, proven)
-    // The peer's operator reads a stream error; with nothing else on the stream there is no reason to keep it.
+    // Common servers drop the text of a dialback error but show that of a stream error; with nothing else on the stream
+    // there is no reason to keep it.
     if (associations(this.#session.ledger).length === 0) this.#push.close("not-authorized", words)
+    else this.#push.send(resultAnswerXml(pair, "error", { condition: "not-authorized", words }))
   }
 
   async #verify(pair: DomainPair, claim: number, key: string): Promise<void> {

@@ -1,0 +1,122 @@
+// The `xmpp-dna` command: the tree of commands, help and exit statuses; each command is loaded when it is used.
+import { readFileSync } from "node:fs"
+import { pathToFileURL } from "node:url"
+import { Command, CommanderError } from "commander"
+import { ConfigError } from "../model/errors.ts"
+import { exit, Stop } from "./exit.ts"
+
+export function version(): string {
+  return (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version
+}
+
+function tree(): { program: Command; status: () => number } {
+  let status: number = exit.ok
+  const program = new Command("xmpp-dna")
+    .description("Prove, and check, that an XMPP stream belongs to a domain (RFC 7712).")
+    .version(version(), "--version", "print the version")
+    .helpOption("-h, --help", "show help")
+    .helpCommand("help [command]", "show help for a command")
+    .showSuggestionAfterError(true)
+    .exitOverride()
+    .addHelpText(
+      "after",
+      `
+Examples
+  xmpp-dna lab                            watch domains prove themselves, offline
+  xmpp-dna serve --check --config FILE    is this configuration good
+  xmpp-dna judge refusal.json             judge saved evidence again, offline
+
+Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailable,
+             70 internal error, 78 configuration`,
+    )
+
+  program
+    .command("lab")
+    .summary("play the association of domains on loopback, step by step")
+    .description("Starts DNS, a certificate authority and servers on loopback and plays every scene of the\nassociation chart on real TLS sockets; then it stays up until Ctrl-C.")
+    .argument("[scene...]", "scenes to play; all when none is named")
+    .option("--once", "play, judge, end: 0 when every scene went as it should, else 2")
+    .option("--json", "print one JSON document and nothing else on standard output")
+    .option("--list", "list the scenes")
+    .addHelpText("after", "\nExample\n  xmpp-dna lab --once --json | jq '.scenes[] | [.id, .ok]'")
+    .action(async (scenes: string[], options: { once?: boolean; json?: boolean; list?: boolean }) => {
+      const { lab } = await import("./lab.ts")
+      status = await lab(scenes, options)
+    })
+
+  program
+    .command("serve")
+    .summary("server-to-server gateway for many domains")
+    .description("Federates hosted domains with the network; bots and services attach as XEP-0114 components.")
+    .requiredOption("--config <file>", "YAML configuration (docs/operating.md)")
+    .option("--check", "check the configuration, secrets and certificates, then end")
+    .option("--allow-inline-secrets", "accept secrets written in the configuration itself")
+    .addHelpText("after", "\nExample\n  xmpp-dna serve --config /etc/xmpp-dna/config.yaml\n\nSIGHUP reloads, SIGTERM drains and ends.")
+    .action(async (options: { config: string; check?: boolean; allowInlineSecrets?: boolean }) => {
+      const { serve } = await import("./serve.ts")
+      status = await serve(options)
+    })
+
+  program
+    .command("judge")
+    .summary("judge saved evidence again, offline")
+    .description("Reads an evidence file (or - for standard input) and judges it without network, at its own\ntime or another. Trust anchors are this installation's and those named with --anchors.")
+    .argument("<file>", "evidence file, or -")
+    .option("--anchors <pem>", "further trust anchors, a PEM file; may be repeated", (file: string, all: string[]) => [...all, file], [] as string[])
+    .option("--at <date>", "judge at this moment (ISO 8601)")
+    .option("--json", "print the result as one JSON document")
+    .addHelpText("after", "\nExample\n  xmpp-dna judge --anchors roots.pem refusal.json\n\nExit status: 0 same verdict, 2 another verdict, 3 cannot judge, 64 not evidence")
+    .action(async (file: string, options: { anchors: string[]; at?: string; json?: boolean }) => {
+      const { judgeCommand } = await import("./judge.ts")
+      status = await judgeCommand(file, options)
+    })
+
+  return { program, status: () => status }
+}
+
+/**
+ * Runs the command line.
+ *
+ * @param argv without the program's own name
+ * @returns the exit status; only a bug of the program itself is thrown
+ */
+export async function run(argv: readonly string[]): Promise<number> {
+  const { program, status } = tree()
+  try {
+    if (argv.length === 0) {
+      program.outputHelp()
+      return exit.ok
+    }
+    await program.parseAsync([...argv], { from: "user" })
+    return status()
+  } catch (error) {
+    // Commander has printed its own sentence; help and version are no errors.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : exit.usage
+    if (error instanceof Stop) {
+      process.stderr.write(`xmpp-dna: ${error.message}\n`)
+      return error.status
+    }
+    if (error instanceof ConfigError) {
+      for (const { place, setting, sentence } of error.problems) {
+        process.stderr.write(`${place}  ${setting === undefined ? "" : `${setting}  `}${sentence}\n`)
+      }
+      const count = error.problems.length
+      process.stderr.write(`${count} problem${count === 1 ? "" : "s"}, nothing started.\n`)
+      return exit.config
+    }
+    throw error
+  }
+}
+
+// Run from the source tree (`npm start`); the installed command goes through bin/.
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  run(process.argv.slice(2)).then(
+    (code) => {
+      process.exitCode = code
+    },
+    (error: unknown) => {
+      process.stderr.write(`xmpp-dna: internal error: ${error instanceof Error ? error.stack : String(error)}\n`)
+      process.exitCode = exit.bug
+    },
+  )
+}
