@@ -128,7 +128,7 @@ export async function startBot(options: { domain: string; secret: string; server
       if (socket.destroyed) return
       socket.end("</stream:stream>")
       const giveUp = setTimeout(() => socket.destroy(), 1_000)
-      await once(socket, "close")
+      await new Promise((resolve) => socket.once("close", resolve)) // not events.once: a reset by a dying server is an end as well
       clearTimeout(giveUp)
     },
   }

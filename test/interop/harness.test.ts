@@ -2,7 +2,8 @@
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
 import { startBot } from "./bot.ts"
-import { peerMissing } from "./peers-used.ts"
+import { startSlixmppBot, startXmppJsBot } from "./peers/library-bots.ts"
+import { peerMissing, peerUsed } from "./peers-used.ts"
 import { exchange, startForeign } from "./servers.ts"
 import { createWorld } from "./world.ts"
 
@@ -43,4 +44,17 @@ test("a strict Prosody refuses a self-signed ejabberd and tells it why", { skip 
 test("a component with a wrong secret is told so", { skip }, async () => {
   const prosody = await startForeign(world, "prosody", { label: "p-secret" })
   await assert.rejects(startBot({ domain: prosody.domain, secret: "wrong", server: prosody.server.component }), /not-authorized/)
+})
+
+test("@xmpp/component and slixmpp run as components of a Prosody", { skip: peerMissing("prosody", "slixmpp") }, async () => {
+  const prosody = await startForeign(world, "prosody", { label: "p-libraries", components: ["js", "py"] })
+  const server = prosody.server.component
+  const js = world.add(await startXmppJsBot({ domain: "js.p-libraries.example", secret: prosody.secret("js"), server }))
+  const py = world.add(await startSlixmppBot({ domain: "py.p-libraries.example", secret: prosody.secret("py"), server }))
+  js.say(`bot@${py.domain}`, "from one library to the other")
+  await py.waitForLog(/stanza .*from one library to the other/)
+  await js.waitForLog(/stanza .*echo: from one library to the other/)
+  prosody.bot.say(`bot@${js.domain}`, "hello")
+  assert.match(await prosody.bot.waitFor("echo: hello"), /from=.bot@js\.p-libraries\.example/)
+  peerUsed("slixmpp")
 })

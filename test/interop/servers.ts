@@ -14,6 +14,8 @@ export interface Foreign {
   readonly domain: string
   readonly rooms: string
   readonly bot: Bot
+  /** The secret of a further component. */
+  secret(component: string): string
 }
 
 export interface ForeignSetup {
@@ -24,25 +26,28 @@ export interface ForeignSetup {
   /** Flaw of the certificates it shows. */
   readonly flaw?: Flaw
   readonly directTls?: boolean
+  /** Further components, `<word>.<label>.example`, to which nothing is attached yet. */
+  readonly components?: readonly string[]
   readonly debug?: boolean
 }
 
 /** Starts the server, attaches the bot, and notes that this peer was really run. */
 export async function startForeign(world: World, kind: Kind, setup: ForeignSetup): Promise<Foreign> {
-  const { label, strict = false, flaw, directTls = false, debug = false } = setup
+  const { label, strict = false, flaw, directTls = false, components = [], debug = false } = setup
   const name = `${label}.example`
   const domain = `bot.${name}`
   const rooms = `rooms.${name}`
   const secret = world.secret()
+  const further = components.map((word) => ({ word, name: `${word}.${name}`, secret: world.secret() }))
   const address = await world.address()
-  for (const published of [name, domain, rooms]) world.publish(published, address, { directTls })
+  for (const published of [name, domain, rooms, ...further.map((one) => one.name)]) world.publish(published, address, { directTls })
   const options = {
     address,
     domains: [
       {
         name,
         identity: world.identity(name, flaw),
-        components: [{ name: domain, secret, identity: world.identity(domain, flaw) }],
+        components: [{ name: domain, secret }, ...further].map((one) => ({ ...one, identity: world.identity(one.name, flaw) })),
         rooms: { name: rooms, identity: world.identity(rooms, flaw) },
       },
     ],
@@ -56,7 +61,12 @@ export async function startForeign(world: World, kind: Kind, setup: ForeignSetup
   )
   const bot = world.add(await startBot({ domain, secret, server: server.component }))
   peerUsed(kind)
-  return { kind, server, domain, rooms, bot }
+  const secretOf = (component: string): string => {
+    const found = further.find((one) => one.word === component)
+    if (found === undefined) throw new Error(`${name} has no component ${component}`)
+    return found.secret
+  }
+  return { kind, server, domain, rooms, bot, secret: secretOf }
 }
 
 /** A message each way, by bodies that occur once. */

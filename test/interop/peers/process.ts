@@ -26,6 +26,8 @@ export interface PeerProcess {
    * Rejects with the last lines when the process ends first or after `timeout` milliseconds.
    */
   waitForLog(pattern: RegExp, options?: { from?: number; timeout?: number }): Promise<string>
+  /** Writes to its standard input. */
+  input(text: string): void
   /** Sends a signal, as `kill` does. */
   signal(name: NodeJS.Signals): void
   readonly exited: Promise<number | null>
@@ -51,8 +53,9 @@ export function startProcess(
   const child: ChildProcess = spawn("setpriv", ["--pdeathsig", "KILL", "--", program, ...args], {
     cwd: options.cwd ?? options.folder,
     env: { ...process.env, ...options.environment },
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
   })
+  child.stdin?.on("error", () => undefined) // written to after its end: `exited` tells that
   const lines: string[] = []
   const waiting = new Set<() => void>()
   let over = false
@@ -83,6 +86,7 @@ export function startProcess(
     pid: child.pid ?? -1,
     lines,
     exited,
+    input: (text) => void child.stdin?.write(text),
     signal: (signal) => void child.kill(signal),
     waitForLog(pattern, { from = 0, timeout = 15_000 } = {}) {
       return new Promise((resolve, reject) => {
