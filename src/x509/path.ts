@@ -1,14 +1,9 @@
-// Path building and validation (RFC 5280 section 6; field-notes 3, 2.8): depth-first with backtracking, within budgets,
-// over what a stranger sent. First pass: only steps without a fault. If it finds nothing, a second pass follows names and
-// signatures alone, to say what is wrong.
+// Path validation (RFC 5280 section 6; EKU-01 to EKU-05, ID-13, ID-14; field-notes 3): reads what was presented, searches a
+// path to an anchor, and turns the outcome into a proof or into problems, the most telling first.
 
-import type { Buffer } from "node:buffer"
-import { createHash, type KeyObject } from "node:crypto"
-import { importKey, verifySignature } from "./algorithms.ts"
 import type { Anchor, AnchorSet } from "./anchors.ts"
 import { type Certificate, CertificateError, parseCertificate } from "./certificate.ts"
 import {
-  anchorProblems,
   intermediateProblems,
   leafProblems,
   type PathProblem,
@@ -16,34 +11,13 @@ import {
   type Purpose,
   purposeProblem,
   purposesLeft,
-  report,
-  stepProblems,
   type StepRules,
   wantedPurposes,
 } from "./path-checks.ts"
+import { type Budget, type Candidate, candidate, DEFAULT_BUDGET, MOST_PROBLEMS, OverBudget, Search } from "./path-search.ts"
 
 export type { PathProblem, ProblemReport, Purpose } from "./path-checks.ts"
-
-/** Limits of one validation. */
-export interface Budget {
-  /** Signatures verified. */
-  readonly signatures: number
-  /** Names compared with constraints. */
-  readonly comparisons: number
-  /** Issuers tried. */
-  readonly steps: number
-  readonly intermediates: number
-  /** Certificates accepted from the wire. */
-  readonly certificates: number
-}
-
-export const DEFAULT_BUDGET: Budget = Object.freeze({
-  signatures: 100,
-  comparisons: 250_000,
-  steps: 10_000,
-  intermediates: 8,
-  certificates: 16,
-})
+export { type Budget, DEFAULT_BUDGET } from "./path-search.ts"
 
 export interface PathRequest {
   /** DER as presented: the peer's own certificate first, the others in any order, not trusted in any way. */
@@ -82,8 +56,6 @@ export interface RefusedPath {
   readonly problems: readonly ProblemReport[]
 }
 
-class OverBudget extends Error {}
-
 /** Most telling first, where no path reaches an anchor. */
 const WITHOUT_ANCHOR: readonly PathProblem[] = [
   "bad-signature",
@@ -109,252 +81,6 @@ const WITH_ANCHOR: readonly PathProblem[] = [
   "unknown-critical-extension",
   "malformed",
 ]
-const MOST_PROBLEMS = 32
-const DIAGNOSIS_STEPS = 1_000
-
-/** One certificate from the wire, with what was worked out about it. */
-interface Candidate {
-  readonly certificate: Certificate
-  readonly subject: string
-  readonly issuer: string
-  /** Subject and key: a path holds each at most once, so cycles end. */
-  readonly identity: string
-  /** The key alone. */
-  readonly key: string
-  /** Problems it has as an intermediate, wherever it stands. */
-  readonly problems: readonly ProblemReport[]
-}
-
-const latin1 = (bytes: Buffer): string => bytes.toString("latin1")
-/** A key as short text, for maps and sets. */
-const keyDigest = (spki: Buffer): string => createHash("sha256").update(spki).digest("base64")
-
-/** Node key objects by certificate: importing an anchor's key is worth remembering. */
-const imported = new WeakMap<Buffer, { readonly key: KeyObject | undefined }>()
-
-function keyObject(spki: Buffer): KeyObject | undefined {
-  let known = imported.get(spki)
-  if (known === undefined) {
-    known = { key: importKey(spki) }
-    imported.set(spki, known)
-  }
-  return known.key
-}
-
-class Search {
-  readonly #rules: StepRules
-  readonly #budget: Budget
-  readonly #anchors: AnchorSet
-  readonly #extra: readonly Anchor[]
-  readonly #others: readonly Candidate[]
-  readonly #verified = new Map<string, boolean>()
-  readonly #anchorFaults = new Map<Anchor, readonly ProblemReport[]>()
-  #signatures = 0
-  #comparisons = 0
-  #steps = 0
-  #stepLimit: number
-  #diagnosing = false
-  #tooDeep = false
-  /** Reports of dead ends (second pass). */
-  readonly found: ProblemReport[] = []
-
-  constructor(request: PathRequest, rules: StepRules, budget: Budget, others: readonly Candidate[]) {
-    this.#rules = rules
-    this.#budget = budget
-    this.#anchors = request.anchors
-    this.#extra = request.extraAnchors ?? []
-    this.#others = others
-    this.#stepLimit = budget.steps
-  }
-
-  /** The first path without a fault. */
-  prove(leaf: Candidate, purposes: readonly string[]): { below: readonly Certificate[]; anchor: Anchor } | undefined {
-    const path = this.#extend([leaf], purposes, [])
-    return path === undefined ? undefined : { below: path.below, anchor: path.anchor }
-  }
-
-  /** The first path to an anchor whatever its faults, with them; or undefined, with the reports of dead ends in `found`. */
-  diagnose(leaf: Candidate, purposes: readonly string[]): readonly ProblemReport[] | undefined {
-    this.#diagnosing = true
-    this.#stepLimit = Math.min(this.#budget.steps, this.#steps + DIAGNOSIS_STEPS)
-    return this.#extend([leaf], purposes, [])?.faults
-  }
-
-  /** Budgets that cut a path short without ending the search. */
-  get shortcomings(): readonly ProblemReport[] {
-    return this.#tooDeep
-      ? [{ problem: "budget", detail: `the chain has more than ${this.#budget.intermediates} intermediate certificates in a row` }]
-      : []
-  }
-
-  #step(): void {
-    if (++this.#steps > this.#stepLimit) throw new OverBudget(`more than ${this.#stepLimit} issuers tried`)
-  }
-
-  /** Verifies the signature of a certificate with a key; each pair once. */
-  #signedBy(child: Certificate, spki: Buffer, key: string): boolean {
-    const { signatureAlgorithm } = child
-    if (typeof signatureAlgorithm === "string") return false
-    const pair = child.fingerprint + key
-    const known = this.#verified.get(pair)
-    if (known !== undefined) return known
-    if (++this.#signatures > this.#budget.signatures) throw new OverBudget(`more than ${this.#budget.signatures} signatures to verify`)
-    const object = keyObject(spki)
-    const good = object !== undefined && verifySignature(signatureAlgorithm, object, child.signed, child.signature)
-    this.#verified.set(pair, good)
-    return good
-  }
-
-  /** Keys that are refused are not put to work either: what they cost is the stranger's choice. */
-  #cannotVerify(issuer: Certificate | undefined): boolean {
-    const key = issuer?.key.refused
-    if (issuer === undefined || key === undefined) return false
-    if (this.found.length < MOST_PROBLEMS) this.found.push(report(key.problem, issuer, `holds ${key.detail}`))
-    return true
-  }
-
-  readonly #meter = {
-    spend: (count: number): void => {
-      this.#comparisons += count
-      if (this.#comparisons > this.#budget.comparisons)
-        throw new OverBudget(`more than ${this.#budget.comparisons} comparisons with name constraints`)
-    },
-  }
-
-  #faultsOf(anchor: Anchor): readonly ProblemReport[] {
-    let faults = this.#anchorFaults.get(anchor)
-    if (faults === undefined) {
-      faults = anchorProblems(anchor, this.#rules)
-      this.#anchorFaults.set(anchor, faults)
-    }
-    return faults
-  }
-
-  /** Faults of a step up to an issuer: its own, and those with what is below; and the purposes it leaves. */
-  #judge(
-    issuer: Certificate,
-    own: readonly ProblemReport[],
-    below: readonly Certificate[],
-    purposes: readonly string[],
-  ): { faults: ProblemReport[]; left: readonly string[] } {
-    const faults = [...own]
-    if (faults.length > 0 && !this.#diagnosing) return { faults, left: purposes }
-    faults.push(...stepProblems(issuer, below, this.#meter))
-    // EKU nests: what a CA is not for, nothing below it is for.
-    const left = purposesLeft(issuer, purposes, this.#rules)
-    if (purposes.length > 0 && left.length === 0) faults.push(purposeProblem(issuer, this.#rules))
-    return { faults, left }
-  }
-
-  #extend(
-    path: readonly Candidate[],
-    purposes: readonly string[],
-    faults: readonly ProblemReport[],
-  ): { below: readonly Certificate[]; anchor: Anchor; faults: readonly ProblemReport[] } | undefined {
-    const top = path[path.length - 1]!
-    const below = path.map(({ certificate }) => certificate)
-    let named = false
-    let signed = false
-    // Whether a key that says it is the right one did not verify: the mark of a forgery rather than of a namesake.
-    let denied: string | undefined
-    const refuse = (issuerKeyId: Buffer | undefined, name: string): void => {
-      const wanted = top.certificate.authorityKeyId
-      if (wanted === undefined || issuerKeyId === undefined || wanted.equals(issuerKeyId)) denied = name
-    }
-
-    const anchors = [
-      ...this.#anchors.withSubject(top.certificate.issuer.encoded),
-      ...this.#extra.filter((anchor) => anchor.subject.encoded.equals(top.certificate.issuer.encoded)),
-    ]
-    for (const anchor of anchors) {
-      this.#step()
-      named = true
-      const { certificate } = anchor
-      const { faults: more } =
-        certificate === undefined ? { faults: [] } : this.#judge(certificate, this.#faultsOf(anchor), below, purposes)
-      if (more.length > 0 && !this.#diagnosing) continue
-      if (this.#cannotVerify(certificate)) continue
-      if (!this.#signedBy(top.certificate, anchor.spki, keyDigest(anchor.spki))) {
-        refuse(certificate?.subjectKeyId, certificate?.subjectText ?? top.certificate.issuerText)
-        continue
-      }
-      return { below, anchor, faults: [...faults, ...more] }
-    }
-
-    for (const candidate of this.#issuersOf(top)) {
-      this.#step()
-      if (path.some(({ identity }) => identity === candidate.identity)) continue
-      named = true
-      if (!this.#diagnosing && candidate.problems.length > 0) continue
-      const judged = this.#judge(candidate.certificate, candidate.problems, below, purposes)
-      if (judged.faults.length > 0 && !this.#diagnosing) continue
-      if (this.#cannotVerify(candidate.certificate)) continue
-      if (!this.#signedBy(top.certificate, candidate.certificate.spki, candidate.key)) {
-        refuse(candidate.certificate.subjectKeyId, candidate.certificate.subjectText)
-        continue
-      }
-      signed = true
-      // The leaf is not an intermediate, and `path` holds it.
-      if (path.length > this.#budget.intermediates) {
-        this.#tooDeep = true
-        continue
-      }
-      const result = this.#extend([...path, candidate], judged.left, [...faults, ...judged.faults])
-      if (result !== undefined) return result
-    }
-    if (this.#diagnosing) this.#deadEnd(path, { named, signed, denied })
-    return undefined
-  }
-
-  /** Presented certificates with the right subject: those whose key identifier fits first, then the longest-lived. */
-  #issuersOf(top: Candidate): readonly Candidate[] {
-    const wanted = top.certificate.authorityKeyId
-    const fits = (candidate: Candidate): number => {
-      const offered = candidate.certificate.subjectKeyId
-      return wanted === undefined || offered === undefined ? 1 : wanted.equals(offered) ? 0 : 2
-    }
-    return this.#others
-      .filter((candidate) => candidate.subject === top.issuer && candidate !== top)
-      .sort(
-        (one, two) =>
-          one.problems.length - two.problems.length || fits(one) - fits(two) || two.certificate.notAfter - one.certificate.notAfter,
-      )
-  }
-
-  /** Says why nothing is above the last certificate of a path. */
-  #deadEnd(path: readonly Candidate[], { named, signed, denied }: { named: boolean; signed: boolean; denied: string | undefined }): void {
-    const top = path[path.length - 1]!
-    const { certificate } = top
-    if (signed) return // another, longer path is the dead end, and has its report
-    const say = (problem: PathProblem, phrase: string): void => {
-      if (this.found.length < MOST_PROBLEMS) this.found.push(report(problem, certificate, phrase))
-    }
-    if (typeof certificate.signatureAlgorithm === "string") {
-      say("unsupported-algorithm", `is signed with ${certificate.signatureAlgorithm}, which is not accepted`)
-      return
-    }
-    const { issuerText } = certificate
-    if (certificate.selfIssued && (certificate.key.refused !== undefined || this.#signedBy(certificate, certificate.spki, top.key))) {
-      if (path.length === 1) say("self-signed", "is self-signed and not among the trusted ones")
-      else say("unknown-root", `ends the chain, and is not among the ${this.#anchors.count} trusted roots`)
-      return
-    }
-    if (denied !== undefined) {
-      say("bad-signature", `was not signed by ${denied}, which it names as its issuer`)
-      return
-    }
-    if (named) {
-      say("unknown-root", `was issued by another ${issuerText} than the known one (a different key)`)
-      return
-    }
-    const absent = `was issued by ${issuerText}, whose certificate was not sent and is not among the ${this.#anchors.count} trusted roots`
-    // Who says where the issuer's certificate can be fetched has an issuer that is meant to be sent along (RFC 5280 4.2.2.1).
-    if (path.length === 1 && certificate.namesIssuerLocation)
-      say("incomplete-chain", `${absent}: the server must send its intermediate certificates`)
-    else say("unknown-root", `${absent}${path.length === 1 ? " (if it is an intermediate, the server must send it)" : ""}`)
-  }
-}
-
 function refused(problems: readonly ProblemReport[]): RefusedPath {
   const unique = [...new Map(problems.map((item) => [`${item.problem}\u0000${item.detail}`, item])).values()].slice(0, MOST_PROBLEMS)
   const first = unique[0] ?? { problem: "no-path" as const, detail: "no certificate was presented" }
@@ -364,12 +90,6 @@ function refused(problems: readonly ProblemReport[]): RefusedPath {
 function byRank(problems: readonly ProblemReport[], order: readonly PathProblem[]): ProblemReport[] {
   const rank = ({ problem }: ProblemReport): number => (order.indexOf(problem) + order.length + 1) % (order.length + 1)
   return [...problems].sort((one, two) => rank(one) - rank(two))
-}
-
-function candidate(certificate: Certificate, problems: readonly ProblemReport[]): Candidate {
-  const subject = latin1(certificate.subject.encoded)
-  const key = keyDigest(certificate.spki)
-  return { certificate, subject, issuer: latin1(certificate.issuer.encoded), identity: subject + key, key, problems }
 }
 
 /**
@@ -435,7 +155,7 @@ function search(
     return { ok: true, path: [leaf], anchor, from: leaf.notBefore, until: leaf.notAfter }
   }
   const start = candidate(leaf, [])
-  const run = new Search(request, rules, budget, others)
+  const run = new Search(request.anchors, request.extraAnchors ?? [], rules, budget, others)
   try {
     const purposes = purposesLeft(leaf, wanted, rules)
     const proof = own.length === 0 ? run.prove(start, purposes) : undefined
