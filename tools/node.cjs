@@ -55,7 +55,11 @@ function fetched() {
 const fits = !forced && (major > 22 || (major === 22 && minor >= 18))
 const program = fits ? process.execPath : kept() || fetched()
 const PATH = path.dirname(program) + path.delimiter + (process.env.PATH || "")
-const child = spawn(program, args, { stdio: "inherit", env: Object.assign({}, process.env, { PATH }) })
+// On 22 running TypeScript is announced as experimental at every start; nobody can do anything about it.
+const child = spawn(program, ["--disable-warning=ExperimentalWarning", ...args], {
+  stdio: "inherit",
+  env: Object.assign({}, process.env, { PATH }),
+})
 
 child.on("error", (error) => stop(`xmpp-dna could not start ${program}: ${error.message}`))
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {

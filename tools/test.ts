@@ -46,7 +46,7 @@ async function phase(name: string, files: readonly string[], concurrency: number
   if (files.length === 0) return
   say(`\n— ${name}: ${files.length} files —`)
   // A file that never ends is a failure of that file, not of the whole run.
-  const events = run({ files: [...files], cwd: root, concurrency, timeout: 240_000 })
+  const events = run({ files: [...files], cwd: root, concurrency, timeout: 240_000, execArgv: ["--disable-warning=ExperimentalWarning"] })
   events.on("test:summary", ({ file, counts }) => {
     if (file !== undefined) return // the sum over all files comes last, without a name
     totals.passed += counts.passed
@@ -84,6 +84,7 @@ try {
   const ran = peers.filter((peer) => used.has(peer.name))
   const wholeRun = options.only === undefined && prefixes.length === 0
   const skippedPeers = wholeRun ? peers.length - ran.length : 0
+  if (wholeRun) for (const peer of peers) if (!used.has(peer.name)) say(`﹣ peer ${peer.name} was run by no test`)
   const skipIsFailure = strict && (totals.skipped > 0 || skippedPeers > 0)
   if (totals.skipped > 0) say(`\n${totals.skipped} skipped`)
   if (skipIsFailure) say("✖ CI=true: nothing may be skipped")
