@@ -94,7 +94,14 @@ export interface Tls {
 
 /** Opens a connection; every implementation asks the dial guard about the very address it dials (security.md 17). Rejects with DialError. */
 export interface Dial {
-  connect(to: NetworkAddress, options: { readonly signal: AbortSignal }): Promise<Channel>
+  connect(
+    to: NetworkAddress,
+    options: {
+      readonly signal: AbortSignal
+      /** Address of the peer whose claim caused this connection; attempts are capped by it as well. */
+      readonly source?: string
+    },
+  ): Promise<Channel>
 }
 
 export interface Listener {
@@ -139,7 +146,9 @@ export interface Files {
   read(path: string): Promise<Uint8Array>
   list(path: string): Promise<readonly DirectoryEntry[]>
   /** Mode bits, owner and size, after links are followed. */
-  stat(path: string): Promise<{ readonly mode: number; readonly size: number; readonly modified: Instant; readonly kind: DirectoryEntry["kind"] }>
+  stat(
+    path: string,
+  ): Promise<{ readonly mode: number; readonly size: number; readonly modified: Instant; readonly kind: DirectoryEntry["kind"] }>
   /** Calls back (settled, at most once in 500 ms) when something below the path changes. Returns the stopper. */
   watch(path: string, changed: () => void): () => void
   write(path: string, bytes: Uint8Array, options: { readonly mode: number }): Promise<void>

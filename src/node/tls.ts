@@ -1,0 +1,252 @@
+// The Tls port on node:tls, as a transport that judges nothing (RFC 6120 5.4.3, XEP-0368, RFC 9266, RFC 9325; TLS-04, TLS-07, TLS-09, TLS-10, DTLS-4).
+import { constants } from "node:crypto"
+import type { Socket } from "node:net"
+import tls from "node:tls"
+import { TlsError } from "../model/errors.ts"
+import type { Channel, SecuredChannel, Tls, TlsClientOptions, TlsCredentials, TlsFacts, TlsServerOptions } from "../ports.ts"
+import { errorCode, type NewPace, readAhead, SocketChannel } from "./tcp.ts"
+
+/** Certificates of a peer that are kept; OpenSSL itself stops reading a chain at 100 KiB. */
+export const maximumChain = 16
+/** Contexts kept ready; each costs about 40 KiB. */
+const maximumContexts = 1000
+
+const contextOptions: tls.SecureContextOptions = {
+  // No root lists: they would cost a megabyte a context, and their names would be sent to every client.
+  ca: [],
+  // TLS 1.2 at least, forward secrecy and AEAD only (TLS-10; RFC 9325 4.2).
+  minVersion: "TLSv1.2",
+  ciphers: "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM",
+  // Without a context id OpenSSL kills every client that merely asks to resume.
+  sessionIdContext: "xmpp-dna",
+  // No tickets: a resumed session shows no certificates. No renegotiation (TLS-09).
+  secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+}
+
+/** TLS contexts by the identity of their credentials: made when first needed, the least recently used dropped first. */
+export class ContextCache {
+  readonly #cells = new WeakMap<TlsCredentials, { context: tls.SecureContext | undefined }>()
+  readonly #recent = new Set<{ context: tls.SecureContext | undefined }>()
+  readonly #limit: number
+  /** For a server: no certificate, so every handshake fails with an alert. For a client: none is shown. */
+  readonly bare = tls.createSecureContext(contextOptions)
+
+  constructor(limit = maximumContexts) {
+    this.#limit = limit
+  }
+
+  get size(): number {
+    return this.#recent.size
+  }
+
+  /** @throws TlsError `no-credentials` when certificate and key cannot be used */
+  of(credentials: TlsCredentials): tls.SecureContext {
+    let cell = this.#cells.get(credentials)
+    if (cell === undefined) this.#cells.set(credentials, (cell = { context: undefined }))
+    try {
+      cell.context ??= tls.createSecureContext({ ...contextOptions, cert: credentials.certificatePem, key: credentials.keyPem })
+    } catch (cause) {
+      throw new TlsError("no-credentials", `our certificate or key cannot be used: ${errorCode(cause)}`, { cause })
+    }
+    this.#recent.delete(cell)
+    this.#recent.add(cell)
+    for (const oldest of this.#recent) {
+      if (this.#recent.size <= this.#limit) break
+      this.#recent.delete(oldest)
+      oldest.context = undefined
+    }
+    return cell.context
+  }
+}
+
+/**
+ * Copies what the handshake showed. Called once, first thing in the secure event: in Node 24 the chain can be read only once, and
+ * getters on a socket that is closing can end the process.
+ */
+function capture(socket: tls.TLSSocket, serverName: string | undefined): TlsFacts {
+  const chain: Uint8Array[] = []
+  for (let certificate = socket.getPeerX509Certificate(); certificate !== undefined; certificate = certificate.issuerCertificate) {
+    chain.push(Uint8Array.from(certificate.raw))
+    if (chain.length === maximumChain) break
+  }
+  const alpn = socket.alpnProtocol
+  return {
+    chain,
+    protocol: socket.getProtocol() ?? "unknown",
+    cipher: socket.getCipher().standardName,
+    serverName,
+    alpn: typeof alpn === "string" ? alpn : undefined,
+    // The empty context is given explicitly: in TLS 1.2 leaving it out gives another value (RFC 9266 4).
+    exporter: Uint8Array.from(socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0))),
+  }
+}
+
+interface Attempt {
+  readonly signal: AbortSignal
+  readonly newPace: NewPace
+  /** A finer reason than the library's error, where we refused ourselves. */
+  readonly refusal: (error: TlsError) => TlsError | undefined
+  readonly serverName: (socket: tls.TLSSocket) => string | undefined
+}
+
+function failureOf(error: Error | undefined): TlsError {
+  const code = error === undefined ? "closed" : errorCode(error)
+  if (error === undefined || code === "ECONNRESET" || code === "EPIPE")
+    return new TlsError("closed", "the peer closed the connection during the TLS handshake", { cause: error })
+  if (/NO_APPLICATION_PROTOCOL/.test(code))
+    return new TlsError("alpn", "the peer speaks none of our application protocols", { cause: error })
+  return new TlsError("handshake", `the TLS handshake failed: ${code}`, { cause: error })
+}
+
+function timedOut(signal: AbortSignal): TlsError {
+  return new TlsError("timeout", "the TLS handshake was given up", { cause: signal.reason })
+}
+
+function take(channel: Channel, signal: AbortSignal): { raw: Socket; under: SocketChannel } {
+  if (!(channel instanceof SocketChannel)) throw new TypeError("TLS needs a channel made by this folder")
+  if (signal.aborted) {
+    channel.destroy()
+    throw timedOut(signal)
+  }
+  const raw = channel.handOver()
+  if (raw === undefined) {
+    channel.destroy()
+    throw new TlsError("closed", "the connection was closed before the TLS handshake")
+  }
+  return { raw, under: channel }
+}
+
+/** Waits for the one secure event of a socket just made; every other way out is a TlsError and destroys the connection (TLS-04). */
+function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket, attempt: Attempt): Promise<SecuredChannel> {
+  return new Promise((resolve, reject) => {
+    let settled = false
+    let socket: tls.TLSSocket | undefined
+    const stop = (): void => {
+      settled = true
+      attempt.signal.removeEventListener("abort", onAbort)
+      raw.off("end", onGone)
+      socket?.off("end", onGone).off("close", onGone)
+    }
+    const fail = (error: TlsError): void => {
+      if (settled) return
+      stop()
+      socket?.destroy()
+      under.destroy()
+      reject((error.failure === "handshake" ? attempt.refusal(error) : undefined) ?? error)
+    }
+    const onAbort = (): void => fail(timedOut(attempt.signal))
+    const onGone = (): void => fail(failureOf(undefined))
+    const onSecure = (): void => {
+      if (settled || socket === undefined) return
+      try {
+        // A resumed session shows no chain, so nothing could be proved on it.
+        if (socket.isSessionReused())
+          return fail(new TlsError("resumed", "the TLS session was resumed; every stream needs a full handshake"))
+        const facts = capture(socket, attempt.serverName(socket))
+        stop()
+        const pace = attempt.newPace?.()
+        resolve({ channel: new SocketChannel(socket, { addresses: under, pace }), facts })
+      } catch (cause) {
+        fail(new TlsError("handshake", `the TLS handshake left no usable facts: ${errorCode(cause)}`, { cause }))
+      }
+    }
+    attempt.signal.addEventListener("abort", onAbort, { once: true })
+    raw.once("end", onGone)
+    try {
+      socket = make()
+    } catch (cause) {
+      return fail(new TlsError("handshake", `the TLS handshake could not start: ${errorCode(cause)}`, { cause }))
+    }
+    // First of all listeners: the library's own must not read the chain before us. The error listener stays for good: none is uncaught.
+    socket.prependOnceListener("secure", onSecure)
+    socket.on("error", (error) => fail(failureOf(error)))
+    // A server socket of our own making reports later TLS errors only here, and would hang without an end.
+    socket.on("_tlsError", (error: Error) => socket?.destroy(error))
+    socket.once("end", onGone)
+    socket.once("close", onGone)
+  })
+}
+
+/**
+ * Starts TLS on channels of this folder.
+ *
+ * @param options.newPace paces reads of the decrypted channel
+ * @param options.contexts shared between several, or smaller in tests
+ */
+export function createTls(options: { newPace?: NewPace; contexts?: ContextCache } = {}): Tls {
+  const contexts = options.contexts ?? new ContextCache()
+  const newPace = options.newPace
+
+  return {
+    async client(channel: Channel, wanted: TlsClientOptions): Promise<SecuredChannel> {
+      const { raw, under } = take(channel, wanted.signal)
+      const make = (): tls.TLSSocket => {
+        const settings = {
+          socket: raw,
+          secureContext: wanted.credentials === undefined ? contexts.bare : contexts.of(wanted.credentials),
+          servername: wanted.serverName,
+          ...(wanted.alpn === undefined ? {} : { ALPNProtocols: [wanted.alpn] }),
+          // Our own validator judges the chain; the library's opinion is never asked.
+          rejectUnauthorized: false,
+          checkServerIdentity: () => undefined,
+          highWaterMark: readAhead,
+        }
+        return tls.connect(settings)
+      }
+      return handshake(raw, under, make, {
+        signal: wanted.signal,
+        newPace,
+        refusal: () => undefined,
+        serverName: () => wanted.serverName,
+      })
+    },
+
+    async server(channel: Channel, wanted: TlsServerOptions): Promise<SecuredChannel> {
+      const { raw, under } = take(channel, wanted.signal)
+      let refusal: TlsError | undefined
+      let unnamed: TlsError | undefined
+      const contextFor = (serverName: string | undefined): tls.SecureContext => {
+        let problem: TlsError
+        try {
+          const credentials = wanted.pick(serverName)
+          if (credentials !== undefined) return contexts.of(credentials)
+          problem = new TlsError("no-credentials", `no certificate for ${serverName ?? "a client that names no server"}`)
+        } catch (cause) {
+          problem = cause instanceof TlsError ? cause : new TlsError("no-credentials", `no certificate: ${errorCode(cause)}`, { cause })
+        }
+        if (serverName === undefined) unnamed = problem
+        else refusal = problem
+        return contexts.bare
+      }
+      const make = (): tls.TLSSocket => {
+        const settings: tls.TLSSocketOptions & { highWaterMark: number } = {
+          isServer: true,
+          secureContext: contextFor(undefined),
+          requestCert: true,
+          rejectUnauthorized: false,
+          // Asked only when the client names a server (TLS-07, DTLS-3).
+          SNICallback: (serverName, answer) => answer(null, contextFor(serverName)),
+          ...(wanted.alpn.length === 0 ? {} : { ALPNCallback: ({ protocols }: { protocols: string[] }) => chooseProtocol(protocols) }),
+          highWaterMark: readAhead,
+        }
+        // Standalone: tls.Server loses the intermediates of clients it likes (Node 24).
+        return new tls.TLSSocket(raw, settings)
+      }
+      // No protocol in common ends the handshake with an alert (DTLS-4, RFC 7301 3.2).
+      const chooseProtocol = (offered: readonly string[]): string | undefined => {
+        const chosen = wanted.alpn.find((name) => offered.includes(name))
+        if (chosen === undefined) refusal = new TlsError("alpn", "the client offers none of our application protocols")
+        return chosen
+      }
+      return handshake(raw, under, make, {
+        signal: wanted.signal,
+        newPace,
+        refusal: (error) => refusal ?? (/NO_SHARED_CIPHER|NO_SUITABLE/.test(error.message) ? unnamed : undefined),
+        serverName: (socket) => {
+          const name: unknown = "servername" in socket ? socket.servername : undefined
+          return typeof name === "string" && name !== "" ? name : undefined
+        },
+      })
+    },
+  }
+}
