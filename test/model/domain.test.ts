@@ -228,3 +228,23 @@ test("counts octets as UTF-8 does", () => {
   )
   assert.equal(octetLength("\ud800x"), 4)
 })
+
+test("attack, red then green: texts a lenient reader takes for the victim's domain are refused here", () => {
+  // What mapping first and comparing later would make of them (security.md 23).
+  const lenient = (text: string): string => new URL(`http://${text.split("@").at(-1)}/`).hostname.replace(/\.+$/, "")
+  const attacks: [string, string][] = [
+    ["\u212Aelvin.example", "kelvin.example"],
+    ["victim\u3002example", "victim.example"],
+    ["\uff56ictim.example", "victim.example"],
+    ["vic\u00adtim.example", "victim.example"],
+    ["victim.example..", "victim.example"],
+    ["0x7f.1", "127.0.0.1"],
+    ["\uff11\uff12\uff17.0.0.1", "127.0.0.1"],
+    ["a.example/x@victim.example", "victim.example"],
+  ]
+  for (const [text, victim] of attacks) {
+    assert.equal(lenient(text), victim, `the lenient reader is fooled by ${text}`)
+    assert.notEqual(domainOfJid(text), victim)
+    if (!text.includes("/")) assert.throws(() => parseDomain(text), DomainError)
+  }
+})

@@ -270,3 +270,21 @@ test("property: nothing in a special network is ever dialled under the default p
     { numRuns: 2000, seed: 9 },
   )
 })
+
+test("attack, red then green: addresses that slip past a guard of prefixes are refused here", () => {
+  const byPrefix = (address: string): boolean => !/^(?:127\.|10\.|192\.168\.|::1$|fe80:|f[cd])/.test(address)
+  for (const address of [
+    "::ffff:127.0.0.1",
+    "::ffff:7f00:1",
+    "0:0:0:0:0:0:0:1",
+    "64:ff9b::7f00:1",
+    "2002:a00:1::",
+    "::127.0.0.1",
+    "0.0.0.0",
+    "169.254.169.254",
+    "172.16.0.1",
+  ]) {
+    assert.equal(byPrefix(address), true, `the guard of prefixes lets ${address} through`)
+    assert.equal(guardAddress(address, publicInternetOnly).ok, false, address)
+  }
+})
