@@ -155,7 +155,9 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
     try {
       socket = make()
     } catch (cause) {
-      return fail(new TlsError("handshake", `the TLS handshake could not start: ${errorCode(cause)}`, { cause }))
+      return fail(
+        cause instanceof TlsError ? cause : new TlsError("handshake", `the TLS handshake could not start: ${errorCode(cause)}`, { cause }),
+      )
     }
     // First of all listeners: the library's own must not read the chain before us. The error listener stays for good: none is uncaught.
     socket.prependOnceListener("secure", onSecure)
@@ -225,7 +227,12 @@ export function createTls(options: { newPace?: NewPace; contexts?: ContextCache 
           requestCert: true,
           rejectUnauthorized: false,
           // Asked only when the client names a server (TLS-07, DTLS-3).
-          SNICallback: (serverName, answer) => answer(null, contextFor(serverName)),
+          SNICallback: (serverName, answer) => {
+            const context = contextFor(serverName)
+            // A bare context does not take a default certificate away again: then the connection is dropped without an alert.
+            if (context === contexts.bare && unnamed === undefined) answer(refusal ?? new Error("no certificate"))
+            else answer(null, context)
+          },
           ...(wanted.alpn.length === 0 ? {} : { ALPNCallback: ({ protocols }: { protocols: string[] }) => chooseProtocol(protocols) }),
           highWaterMark: readAhead,
         }

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { connect, type Socket } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { afterEach } from "node:test"
 import { CertificateAuthority, type IssuedCertificate } from "../../src/lab/certificate-authority.ts"
 import { parseCidr } from "../../src/model/reach.ts"
 import { systemClock } from "../../src/node/clock.ts"
@@ -19,6 +20,13 @@ export const inTime = (ms = 5000): AbortSignal => AbortSignal.timeout(ms)
 export const credentialsOf = (issued: IssuedCertificate): TlsCredentials => ({ certificatePem: issued.chainPem, keyPem: issued.keyPem })
 export const serverCertificate = credentialsOf(authority.issue({ names: { dns: ["b.example"] } }))
 export const clientCertificate = credentialsOf(authority.issue({ names: { dns: ["a.example"] } }))
+
+/** Whatever a test that failed left open would keep its process alive. */
+const opened = new Set<{ destroy(): unknown }>()
+afterEach(() => {
+  destroyAll(...opened)
+  opened.clear()
+})
 
 function destroyAll(...connections: readonly { destroy(): unknown }[]): void {
   for (const connection of connections) connection.destroy()
@@ -38,6 +46,7 @@ export async function acceptor(at: NetworkAddress | { readonly path: string } = 
   const arrived: Channel[] = []
   const wanted: ((channel: Channel) => void)[] = []
   const listener = await createListen().listen(at, (channel) => {
+    opened.add(channel)
     const want = wanted.shift()
     if (want === undefined) arrived.push(channel)
     else want(channel)
@@ -60,6 +69,7 @@ export async function tcpPair(address = "127.0.0.1"): Promise<ChannelPair> {
   const { listener, next } = await acceptor({ address, port: 0 })
   const [a, b] = await Promise.all([dial.connect(listener.address, { signal: inTime() }), next()])
   await listener.close()
+  opened.add(a)
   return { a, b, settle, close: async () => destroyAll(a, b) }
 }
 
@@ -68,6 +78,7 @@ export async function rawPair(): Promise<{ raw: Socket; channel: SocketChannel; 
   const { listener, next } = await acceptor()
   const raw = connect({ port: listener.address.port, host: listener.address.address, noDelay: true, allowHalfOpen: true })
   raw.on("error", () => raw.destroy())
+  opened.add(raw)
   const channel = await next()
   await listener.close()
   return { raw, channel: channel as SocketChannel, close: () => destroyAll(raw, channel) }
