@@ -68,13 +68,21 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal)
   })
 }
-// npm does not always pass on its own end. Under npm the child's life is tied to it, so that nothing stays behind.
-const parent = process.ppid
-const watch =
-  process.env.npm_lifecycle_event &&
-  setInterval(() => {
-    if (process.ppid !== parent) child.kill("SIGTERM")
-  }, 500)
+// npm passes not every signal on, and a shell stands between it and us. Under npm the child's life is tied to both, so that nothing
+// stays behind. Without /proc only the shell is watched.
+const family = () => {
+  const status = `/proc/${process.ppid}/status`
+  return process.ppid + (existsSync(status) ? /^PPid:.*$/m.exec(readFileSync(status, "utf8"))[0] : "")
+}
+const born = family()
+const orphaned = () => {
+  try {
+    return family() !== born
+  } catch {
+    return true // the shell went away between the two looks
+  }
+}
+const watch = process.env.npm_lifecycle_event && setInterval(() => orphaned() && child.kill("SIGTERM"), 500)
 child.on("exit", (code, signal) => {
   clearInterval(watch)
   process.exit(signal ? 128 + constants.signals[signal] : code)
