@@ -3,13 +3,14 @@
 
 import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { test } from "node:test"
 import { toPem } from "../../src/lab/certificate-authority.ts"
 import { AnchorError, anchorSet } from "../../src/x509/anchors.ts"
 import { validatePath } from "../../src/x509/path.ts"
+import { peerMissing, peerUsed } from "../interop/peers-used.ts"
 import { chainGenerator, type GeneratedChain, NOW, ODDITIES } from "./chain-generator.ts"
 
 interface Exception {
@@ -27,7 +28,7 @@ interface Judgement {
 
 const SEED = 7712
 const COUNT = 2400
-const OPENSSL = "/usr/bin/openssl"
+const OPENSSL = "openssl"
 
 function judge(chain: GeneratedChain): Judgement {
   try {
@@ -97,10 +98,9 @@ async function askOpenssl(chains: readonly GeneratedChain[]): Promise<Map<number
   }
 }
 
-const missing = existsSync(OPENSSL) ? false : "peer openssl is missing: apt-get install -y openssl"
 
 test(`${COUNT} generated chains: OpenSSL -x509_strict and we agree, but for the listed exceptions`, {
-  skip: missing,
+  skip: peerMissing("openssl"),
   timeout: 180_000,
 }, async (t) => {
   const exceptions: Exception[] = JSON.parse(readFileSync(new URL("exceptions.json", import.meta.url), "utf8"))
@@ -131,6 +131,7 @@ test(`${COUNT} generated chains: OpenSSL -x509_strict and we agree, but for the 
       unexpected.push(`${chain.id} [${chain.oddities[0]}] is judged alike now`)
     }
   }
+  peerUsed("openssl")
   t.diagnostic(`${COUNT} chains: ${bothAccept} accepted by both, ${differences} judged differently, all by ${exceptions.length} exceptions`)
   assert.deepEqual(unexplained, [])
   assert.deepEqual(unexpected, [])
