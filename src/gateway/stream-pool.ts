@@ -1,0 +1,348 @@
+// Streams to remote domains, one a domain pair: opened when a stanza wants to leave, closed when idle, left alone for a
+// while after a failure (CORE-05, CORE-07; design 5 "Gateway", 6 "Queues" and "Loss"; security.md 14: failures of
+// strangers never count here).
+import { type DomainPair, pairKey } from "../model/association.ts"
+import { ns } from "../model/namespaces.ts"
+import type { Instant } from "../model/verdict.ts"
+import type { Clock, Random } from "../ports.ts"
+import type { OutgoingFailure, OutgoingStream, StreamEnd } from "../federation/contract.ts"
+import { OutgoingRefused } from "../federation/refusal.ts"
+import { type FlushList, Outlet } from "../stream/outlet.ts"
+import { retryWait } from "./backoff.ts"
+import { type BounceReason, bounceOfFailure, bounceReasons } from "./bounce.ts"
+import type { Destination } from "./destination.ts"
+
+export interface PoolLimits {
+  /** Octets that may wait for one pair. */
+  readonly queue: number
+  readonly retryMaxMs: number
+  readonly idleMs: number
+  /** Pairs known at once: with a stream, a queue or a memory of failure. */
+  readonly pairs: number
+  /** Streams being opened at once; others wait their turn. */
+  readonly openings: number
+}
+
+export interface PoolSurroundings {
+  readonly clock: Clock
+  readonly random: Random
+  readonly flushes: FlushList
+  limits(): PoolLimits
+  /** Rejects with OutgoingRefused. */
+  open(pair: DomainPair, signal: AbortSignal): Promise<OutgoingStream>
+  /** Stanzas that will not leave, in the content namespace of s2s streams. */
+  undelivered(pair: DomainPair, stanzas: Iterable<Buffer>, reason: BounceReason): void
+  /** Stanzas that wait for a pair which is not remote any more. */
+  reroute(pair: DomainPair, stanzas: Iterable<Buffer>): void
+  /** No stream came to be. `next`: before that moment stanzas bounce at once. */
+  failed(pair: DomainPair, failure: OutgoingFailure, next: Instant): void
+  /** Stanzas were written to a stream that broke before the network took them. */
+  lost(pair: DomainPair, stream: string, unacknowledged: number): void
+  /** An error of our own; the pool goes on. */
+  broken(pair: DomainPair, error: unknown): void
+  /** A pair was forgotten: remembered routes to it are void. */
+  forgotten(): void
+}
+
+/** A stream that lives shorter than this and breaks with stanzas waiting counts as a failure, ms. */
+const shortLife = 5000
+
+type State = "quiet" | "waiting-turn" | "opening" | "open" | "closing"
+
+class Way implements Destination {
+  readonly pair: DomainPair
+  readonly content = ns.server
+  readonly outlet: Outlet
+  refusal: BounceReason | undefined
+  state: State = "quiet"
+  stream: OutgoingStream | undefined
+  openedAt = 0
+  failures = 0
+  /** Monotonic; until then stanzas bounce. */
+  retryAt = 0
+  cancelRetry: () => void = () => {}
+  /** `outlet.written` when the pool looked last, and since when it has not changed. */
+  writtenBefore = 0
+  quietSince = 0
+  /** Taken out of the pool while a stream was being opened. */
+  gone = false
+  readonly #pool: StreamPool
+
+  constructor(pool: StreamPool, pair: DomainPair, outlet: Outlet) {
+    this.#pool = pool
+    this.pair = pair
+    this.outlet = outlet
+  }
+
+  wanted(): void {
+    if (this.state === "quiet") this.#pool.open(this)
+  }
+}
+
+export interface PoolView {
+  readonly pair: DomainPair
+  readonly state: State
+  readonly stream: OutgoingStream | undefined
+  readonly unsent: number
+  readonly failures: number
+}
+
+export class StreamPool {
+  readonly #around: PoolSurroundings
+  readonly #ways = new Map<string, Way>()
+  readonly #turns: Way[] = []
+  #openings = 0
+  #cancelSweep: (() => void) | undefined
+  readonly #abort = new AbortController()
+  #stopping = false
+  #idle: (() => void)[] = []
+
+  constructor(around: PoolSurroundings) {
+    this.#around = around
+  }
+
+  /** The way for a pair; undefined when there are too many ways and none can be forgotten. */
+  way(pair: DomainPair): Destination | undefined {
+    const key = pairKey(pair)
+    const known = this.#ways.get(key)
+    if (known !== undefined) return known
+    if (this.#stopping) return undefined
+    const { pairs, queue } = this.#around.limits()
+    if (this.#ways.size >= pairs && !this.#forgetOne()) return undefined
+    const way = new Way(this, pair, new Outlet({ limit: queue, flushes: this.#around.flushes }))
+    way.quietSince = this.#around.clock.monotonic()
+    this.#ways.set(key, way)
+    this.#sweepLater()
+    return way
+  }
+
+  get views(): readonly PoolView[] {
+    return [...this.#ways.values()].map(({ pair, state, stream, outlet, failures }) => ({ pair, state, stream, unsent: outlet.unsent, failures }))
+  }
+
+  open(way: Way): void {
+    if (this.#stopping) return
+    if (this.#openings >= this.#around.limits().openings) {
+      way.state = "waiting-turn"
+      this.#turns.push(way)
+      return
+    }
+    way.state = "opening"
+    this.#openings += 1
+    this.#around.open(way.pair, this.#abort.signal).then(
+      (stream) => this.#opened(way, stream),
+      (error: unknown) => this.#refused(way, error),
+    )
+  }
+
+  #turnDone(): void {
+    this.#openings -= 1
+    while (this.#openings < this.#around.limits().openings) {
+      const next = this.#turns.shift()
+      if (next === undefined) break
+      if (next.state === "waiting-turn") this.open(next)
+    }
+    this.#checkIdle()
+  }
+
+  #opened(way: Way, stream: OutgoingStream): void {
+    if (way.gone || this.#stopping) {
+      stream.close(this.#stopping ? "system-shutdown" : undefined)
+      return this.#turnDone()
+    }
+    way.state = "open"
+    way.stream = stream
+    way.openedAt = this.#around.clock.monotonic()
+    way.quietSince = way.openedAt
+    stream.onDrain = () => {
+      way.outlet.drained()
+      this.#checkIdle()
+    }
+    way.outlet.attach(stream.channel)
+    void stream.closed.then((end) => this.#closed(way, stream, end))
+    this.#turnDone()
+  }
+
+  #refused(way: Way, error: unknown): void {
+    way.state = "quiet"
+    if (way.gone || this.#stopping) return this.#turnDone()
+    if (!(error instanceof OutgoingRefused)) this.#around.broken(way.pair, error)
+    const failure: OutgoingFailure =
+      error instanceof OutgoingRefused ? error.failure : { finding: "proof.internal", detail: "", verdicts: [], kind: "unreachable", retryable: true }
+    this.#fail(way, failure)
+    this.#turnDone()
+  }
+
+  /** CORE-07: whoever waits is told; CORE-05: the domain is left alone for a while. */
+  #fail(way: Way, failure: OutgoingFailure): void {
+    way.failures += 1
+    const reason = bounceOfFailure(failure)
+    const { retryMaxMs } = this.#around.limits()
+    // What trying again cannot change is tried again at the longest distance.
+    const wait = failure.retryable ? retryWait(way.failures, retryMaxMs, this.#around.random.fraction()) : retryMaxMs
+    const { clock } = this.#around
+    way.retryAt = clock.monotonic() + wait
+    way.refusal = reason
+    way.quietSince = clock.monotonic()
+    way.cancelRetry()
+    way.cancelRetry = clock.after(wait, () => {
+      way.refusal = undefined
+    })
+    this.#around.failed(way.pair, failure, clock.now() + wait)
+    this.#around.undelivered(way.pair, way.outlet.take(), reason)
+    this.#around.flushes.flush()
+  }
+
+  #closed(way: Way, stream: OutgoingStream, end: StreamEnd): void {
+    if (way.stream !== stream) return
+    way.stream = undefined
+    way.state = "quiet"
+    const unacknowledged = way.outlet.detach()
+    const lived = this.#around.clock.monotonic() - way.openedAt
+    if (unacknowledged > 0) this.#around.lost(way.pair, stream.id, unacknowledged)
+    if (lived >= shortLife) way.failures = 0
+    way.quietSince = this.#around.clock.monotonic()
+    if (way.outlet.unsent > 0) {
+      if (this.#stopping) this.#around.undelivered(way.pair, way.outlet.take(), bounceReasons.stopping)
+      // A peer that ends every stream at once would be asked again for ever.
+      else if (lived < shortLife && end.by !== "us") {
+        this.#fail(way, { finding: "stream.closed", detail: end.detail, verdicts: [], kind: "unreachable", retryable: true })
+      } else this.open(way)
+    }
+    this.#checkIdle()
+  }
+
+  // Idle streams and forgotten pairs.
+
+  #sweepLater(): void {
+    if (this.#cancelSweep !== undefined || this.#stopping) return
+    const wait = Math.min(60_000, Math.max(1000, this.#around.limits().idleMs / 8))
+    this.#cancelSweep = this.#around.clock.after(wait, () => {
+      this.#cancelSweep = undefined
+      this.#sweep()
+      if (this.#ways.size > 0) this.#sweepLater()
+    })
+  }
+
+  #sweep(): void {
+    const now = this.#around.clock.monotonic()
+    const { idleMs, retryMaxMs } = this.#around.limits()
+    let forgotten = false
+    for (const [key, way] of this.#ways) {
+      if (way.outlet.written !== way.writtenBefore || way.outlet.unsent > 0) {
+        way.writtenBefore = way.outlet.written
+        way.quietSince = now
+        continue
+      }
+      way.outlet.trim()
+      const quiet = now - way.quietSince
+      if (way.state === "open" && quiet >= idleMs) this.#release(way)
+      // The memory of a failure outlives its wait once more, so that the next failure waits longer.
+      else if (way.state === "quiet" && now >= way.retryAt && quiet >= Math.min(idleMs, 2 * retryMaxMs)) {
+        this.#ways.delete(key)
+        way.cancelRetry()
+        forgotten = true
+      }
+    }
+    if (forgotten) this.#around.forgotten()
+  }
+
+  /** Closes a stream politely. What arrives meanwhile waits for the next one. */
+  #release(way: Way): void {
+    if (way.stream === undefined) return
+    way.state = "closing"
+    const unacknowledged = way.outlet.detach()
+    if (unacknowledged > 0) this.#around.lost(way.pair, way.stream.id, unacknowledged)
+    way.stream.close()
+  }
+
+  #forgetOne(): boolean {
+    const now = this.#around.clock.monotonic()
+    for (const [key, way] of this.#ways) {
+      if (way.state !== "quiet" || way.outlet.unsent > 0 || now < way.retryAt) continue
+      this.#ways.delete(key)
+      way.cancelRetry()
+      this.#around.forgotten()
+      return true
+    }
+    return false
+  }
+
+  // Reload.
+
+  /**
+   * After a new configuration: pairs that are no longer ours to send for, or no longer remote, end at once; the others
+   * are judged again. Failures are forgotten: what was wrong may have been ours.
+   *
+   * @param remote whether the pair still leads from a domain of ours to a remote one
+   */
+  reloaded(remote: (pair: DomainPair) => boolean): void {
+    for (const [key, way] of this.#ways) {
+      if (!remote(way.pair)) {
+        this.#ways.delete(key)
+        way.gone = true
+        way.state = "quiet"
+        way.cancelRetry()
+        const unacknowledged = way.outlet.detach()
+        const stanzas = way.outlet.take()
+        way.outlet.close()
+        if (unacknowledged > 0 && way.stream !== undefined) this.#around.lost(way.pair, way.stream.id, unacknowledged)
+        const { stream } = way
+        way.stream = undefined
+        stream?.close("reset", "this pair of domains is not served any more")
+        this.#around.reroute(way.pair, stanzas)
+        continue
+      }
+      way.failures = 0
+      way.retryAt = 0
+      way.refusal = undefined
+      way.cancelRetry()
+      way.stream?.recheck()
+    }
+    this.#around.forgotten()
+    this.#around.flushes.flush()
+  }
+
+  // Shutdown.
+
+  /** Resolves when nothing waits any more and no stream is being opened; bounded by the caller. */
+  drained(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#idle.push(resolve)
+      this.#checkIdle()
+    })
+  }
+
+  #checkIdle(): void {
+    if (this.#idle.length === 0) return
+    for (const way of this.#ways.values()) {
+      if (way.state === "opening" || way.state === "waiting-turn" || way.outlet.unsent > 0) return
+    }
+    const idle = this.#idle
+    this.#idle = []
+    for (const resolve of idle) resolve()
+  }
+
+  /**
+   * No new streams; the open ones are closed with system-shutdown. What still waits is counted as lost.
+   *
+   * @returns stanzas that were not handed over
+   */
+  async close(): Promise<number> {
+    this.#stopping = true
+    this.#cancelSweep?.()
+    let unsent = 0
+    const closing: Promise<unknown>[] = []
+    for (const way of this.#ways.values()) {
+      way.cancelRetry()
+      unsent += way.outlet.unsent
+      if (way.stream !== undefined) {
+        closing.push(way.stream.closed)
+        way.stream.close("system-shutdown")
+      }
+    }
+    this.#abort.abort(new Error("the gateway is stopping"))
+    await Promise.all(closing)
+    return unsent
+  }
+}
