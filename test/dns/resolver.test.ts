@@ -214,6 +214,11 @@ test("records off the chain are ignored: other owners, other classes, additional
   assert.deepEqual((await resolver.resolve("a.example", "A", {})).records, [{ address: "192.0.2.1" }])
 })
 
+test("records of another class alone are no data", async () => {
+  const { resolver } = world(() => ({ answers: [{ ...record("a.example", "A", "192.0.2.67"), class: 3, content: { kind: "unknown" } }] }))
+  assert.equal((await resolver.resolve("a.example", "A", {})).outcome, "no-data")
+})
+
 test("aliases are followed: in one answer, over several, through DNAME; the shortest TTL counts", async () => {
   const { resolver, clock, calls } = world(({ query }) => {
     const asked = nameToText(query.questions[0]!.name)
@@ -437,6 +442,7 @@ test("a lookup that everybody left is not kept", async () => {
   await clock.advance(10)
   asker.abort()
   await pending
+  await clock.advance(0)
   silent = false
   assert.equal((await resolver.resolve("a.example", "A", {})).outcome, "data")
 })

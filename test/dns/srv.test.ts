@@ -40,6 +40,15 @@ test("within a priority the first place is drawn by weight", () => {
   assert.ok(share("none") > 0.003 && share("none") < 0.02, `weight 0 has a small chance: ${share("none")}`)
 })
 
+test("the number drawn runs from 0 to the sum, both included", () => {
+  const records = [
+    { priority: 0, weight: 1, id: "one" },
+    { priority: 0, weight: 0, id: "none" },
+  ]
+  const first = (fraction: number) => orderSrv(records, () => fraction)[0]!.id
+  assert.deepEqual([first(0), first(0.49), first(0.5), first(0.99)], ["none", "none", "one", "one"])
+})
+
 test("property: the outcome is a permutation, sorted by priority, for any chance", () => {
   const record = fc.record({ priority: fc.integer({ min: 0, max: 3 }), weight: fc.integer({ min: 0, max: 65535 }) })
   fc.assert(
