@@ -189,6 +189,7 @@ export class Search {
     const below = path.map(({ certificate }) => certificate)
     let named = false
     let signed = false
+    let circular = false
     // Whether a key that says it is the right one did not verify: the mark of a forgery rather than of a namesake.
     let denied: string | undefined
     const refuse = (issuerKeyId: Buffer | undefined, name: string): void => {
@@ -220,7 +221,10 @@ export class Search {
 
     for (const candidate of this.#issuersOf(top)) {
       this.#step()
-      if (path.some(({ identity }) => identity === candidate.identity)) continue
+      if (path.some(({ identity }) => identity === candidate.identity)) {
+        circular = true
+        continue
+      }
       named = true
       if (!this.#diagnosing && candidate.problems.length > 0) continue
       const judged = this.#judge(candidate.certificate, candidate.problems, below, purposes)
@@ -242,7 +246,7 @@ export class Search {
       const result = this.#extend([...path, candidate], judged.left, [...faults, ...judged.faults])
       if (result !== undefined) return result
     }
-    if (this.#diagnosing) this.#deadEnd(path, { named, signed, denied })
+    if (this.#diagnosing) this.#deadEnd(path, { named, signed, circular, denied })
     return undefined
   }
 
@@ -262,7 +266,10 @@ export class Search {
   }
 
   /** Says why nothing is above the last certificate of a path. */
-  #deadEnd(path: readonly Candidate[], { named, signed, denied }: { named: boolean; signed: boolean; denied: string | undefined }): void {
+  #deadEnd(
+    path: readonly Candidate[],
+    { named, signed, circular, denied }: { named: boolean; signed: boolean; circular: boolean; denied: string | undefined },
+  ): void {
     const top = path[path.length - 1]!
     const { certificate } = top
     if (signed) return // the dead end is further up, or is the issuer's key, and has its report
@@ -285,6 +292,10 @@ export class Search {
     }
     if (named) {
       say("unknown-root", `was issued by another ${issuerText} than the known one (a different key)`)
+      return
+    }
+    if (circular) {
+      say("no-path", "is certified only by CAs that it certifies itself")
       return
     }
     const absent = `was issued by ${issuerText}, whose certificate was not sent and is not among the ${this.#anchors.count} trusted roots`
