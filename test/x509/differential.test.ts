@@ -98,7 +98,6 @@ async function askOpenssl(chains: readonly GeneratedChain[]): Promise<Map<number
   }
 }
 
-
 test(`${COUNT} generated chains: OpenSSL -x509_strict and we agree, but for the listed exceptions`, {
   skip: peerMissing("openssl"),
   timeout: 180_000,
