@@ -90,6 +90,10 @@ export class ComponentSession {
     this.channel = this.#push.channel
   }
 
+  get closed(): Promise<StreamEnd> {
+    return this.#push.closed
+  }
+
   /** Begins to read. The outlet must be attached before, so that answers find their way. */
   start(): void {
     void this.#push.closed.then((end) => this.#ended(end))

@@ -15,10 +15,10 @@ export interface Destination {
 
 /** Octets that wait in all queues together, against one bound (security: a stranger cannot fill the memory by many queues). */
 export class Load {
-  readonly #limit: number
+  readonly #limit: () => number
   #queued = 0
 
-  constructor(limit: number) {
+  constructor(limit: () => number) {
     this.#limit = limit
   }
 
@@ -27,7 +27,7 @@ export class Load {
   }
 
   get full(): boolean {
-    return this.#queued >= this.#limit
+    return this.#queued >= this.#limit()
   }
 
   change(octets: number): void {

@@ -9,7 +9,7 @@ import type { OutgoingFailure, OutgoingStream, StreamEnd } from "../federation/c
 import { OutgoingRefused } from "../federation/refusal.ts"
 import { type FlushList, Outlet } from "../stream/outlet.ts"
 import { retryWait } from "./backoff.ts"
-import { type BounceReason, bounceOfFailure, bounceReasons } from "./bounce.ts"
+import { type BounceReason, bounceOfFailure } from "./bounce.ts"
 import type { Destination } from "./destination.ts"
 
 export interface PoolLimits {
@@ -202,10 +202,10 @@ export class StreamPool {
     if (unacknowledged > 0) this.#around.lost(way.pair, stream.id, unacknowledged)
     if (lived >= shortLife) way.failures = 0
     way.quietSince = this.#around.clock.monotonic()
-    if (way.outlet.unsent > 0) {
-      if (this.#stopping) this.#around.undelivered(way.pair, way.outlet.take(), bounceReasons.stopping)
+    // While stopping, what waits is counted by the gateway: nobody is left to be told.
+    if (way.outlet.unsent > 0 && !this.#stopping) {
       // A peer that ends every stream at once would be asked again for ever.
-      else if (lived < shortLife && end.by !== "us") {
+      if (lived < shortLife && end.by !== "us") {
         this.#fail(way, { finding: "stream.closed", detail: end.detail, verdicts: [], kind: "unreachable", retryable: true })
       } else this.open(way)
     }
@@ -323,19 +323,20 @@ export class StreamPool {
     for (const resolve of idle) resolve()
   }
 
-  /**
-   * No new streams; the open ones are closed with system-shutdown. What still waits is counted as lost.
-   *
-   * @returns stanzas that were not handed over
-   */
-  async close(): Promise<number> {
+  /** Stanzas that wait at the moment. */
+  get unsent(): number {
+    let unsent = 0
+    for (const way of this.#ways.values()) unsent += way.outlet.unsent
+    return unsent
+  }
+
+  /** No new streams; the open ones are closed with system-shutdown. */
+  async close(): Promise<void> {
     this.#stopping = true
     this.#cancelSweep?.()
-    let unsent = 0
     const closing: Promise<unknown>[] = []
     for (const way of this.#ways.values()) {
       way.cancelRetry()
-      unsent += way.outlet.unsent
       if (way.stream !== undefined) {
         closing.push(way.stream.closed)
         way.stream.close("system-shutdown")
@@ -343,6 +344,5 @@ export class StreamPool {
     }
     this.#abort.abort(new Error("the gateway is stopping"))
     await Promise.all(closing)
-    return unsent
   }
 }

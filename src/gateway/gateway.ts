@@ -1,0 +1,446 @@
+// The gateway: many hosted domains, attached components, streams to remote domains, on one immutable snapshot
+// (design 5 "Gateway"; interface 8.4, 8.5; security.md 10, 17, 21).
+import { ConfigError, type ConfigProblem } from "../model/errors.ts"
+import type { Resolver } from "../model/dns-answer.ts"
+import type { EventSink, FederationEvent } from "../model/events.ts"
+import type { OwnListener, ReachPolicy } from "../model/reach.ts"
+import type { Channel, Clock, Dial, Files, Listen, Listener, Log, NetworkAddress, Random, Tls } from "../ports.ts"
+import type { AnchorSet } from "../x509/anchors.ts"
+import { ClaimGuard } from "../federation/claim-guard.ts"
+import type { Federation, IncomingStream } from "../federation/contract.ts"
+import { KeyRing } from "../federation/dialback.ts"
+import { openOutgoing } from "../federation/initiating.ts"
+import { FlushList } from "../stream/outlet.ts"
+import { parseQueued } from "./bounce.ts"
+import { BounceLog } from "./bounce-log.ts"
+import { noCertificates } from "./certificates.ts"
+import type { ComponentSession, ComponentTimes } from "./component.ts"
+import { defaultComponentTimes } from "./component.ts"
+import { Components } from "./components.ts"
+import { type GatewayConfig, loadConfig, type SocketAddress, type SocketPath, type Trust } from "./config.ts"
+import { addressLabel, reason } from "./config-values.ts"
+import { Load } from "./destination.ts"
+import { EvidenceFolder } from "./evidence-folder.ts"
+import { Intake } from "./intake.ts"
+import { LogLines } from "./log-lines.ts"
+import { Router } from "./router.ts"
+import { differences, makeSnapshot, type Snapshot } from "./snapshot.ts"
+import { type PoolView, StreamPool } from "./stream-pool.ts"
+import { ns } from "../model/namespaces.ts"
+
+/** The machine, as a gateway sees it. */
+export interface GatewayWorld {
+  readonly clock: Clock
+  readonly random: Random
+  readonly tls: Tls
+  readonly listen: Listen
+  readonly files: Files
+  readonly log: Log
+  /** A guarded Dial; the policy is read afresh for every connection. */
+  dial(reach: () => ReachPolicy): Dial
+  /** A stub resolver; without upstreams, with those of the system. Rejects with an Error whose message is a sentence. */
+  resolver(upstreams: readonly NetworkAddress[]): Promise<Resolver> | Resolver
+  /** Root certificates. Rejects with an Error whose message is a sentence. */
+  anchors(trust: Trust): Promise<AnchorSet> | AnchorSet
+  /** What is bound at the moment; never dialled. */
+  ownListeners?(): readonly OwnListener[]
+  environment(name: string): string | undefined
+}
+
+export interface GatewayOptions {
+  readonly version?: string
+  /** Reads secrets from the configuration itself; for reloads. */
+  readonly allowInlineSecrets?: boolean
+  readonly componentTimes?: Partial<ComponentTimes>
+  /** Every event of the federation core, after it was logged. */
+  readonly event?: EventSink
+}
+
+export interface GatewayAddresses {
+  readonly s2s: readonly NetworkAddress[]
+  readonly directTls: readonly NetworkAddress[]
+  readonly components: readonly (NetworkAddress | SocketPath)[]
+}
+
+export type ReloadResult =
+  | { readonly ok: true; readonly changes: readonly string[]; readonly needRestart: readonly string[]; readonly warnings: readonly ConfigProblem[] }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
+
+export interface DrainResult {
+  /** Stanzas that were still waiting when the deadline came. */
+  readonly lost: number
+  readonly inTime: boolean
+}
+
+export type GatewayState = "running" | "draining" | "closed"
+
+export interface Gateway {
+  readonly addresses: GatewayAddresses
+  readonly state: GatewayState
+  readonly config: GatewayConfig
+  /** Reads the configuration again, or takes the one given; all or nothing. */
+  reload(config?: GatewayConfig): Promise<ReloadResult>
+  /** SIGTERM: serve a while longer, stop accepting, close components, flush queues, close streams; bounded by the deadline. */
+  drain(): Promise<DrainResult>
+  /** As `drain` without waiting for anything. */
+  close(): Promise<DrainResult>
+  /** For display. */
+  readonly components: readonly ComponentSession[]
+  readonly incoming: readonly IncomingStream[]
+  readonly outgoing: readonly PoolView[]
+}
+
+const poolPairs = 20_000
+const poolOpenings = 256
+/** Certificates grow old without a change on disk. */
+const certificateLookMs = 12 * 3_600_000
+/** Streams have this long to say goodbye when the deadline has passed, ms. */
+const lastWordMs = 500
+
+/**
+ * Binds the listeners and serves until `drain` or `close`.
+ *
+ * @throws ConfigError when certificates, trust, state folder or listeners cannot be used; nothing is left running then
+ */
+export async function startGateway(config: GatewayConfig, world: GatewayWorld, options: GatewayOptions = {}): Promise<Gateway> {
+  const gateway = new RunningGateway(world, options)
+  await gateway.start(config)
+  return gateway
+}
+
+class RunningGateway implements Gateway {
+  readonly #world: GatewayWorld
+  readonly #options: GatewayOptions
+  readonly #lines: LogLines
+  readonly #bounces: BounceLog
+  readonly #router: Router
+  readonly #pool: StreamPool
+  #snapshot!: Snapshot
+  #resolver!: Resolver
+  #components!: Components
+  #intake!: Intake
+  #evidence: EvidenceFolder | undefined
+  #generation = 0
+  #listeners: { readonly kind: keyof GatewayAddresses; readonly at: SocketAddress | SocketPath; readonly listener: Listener }[] = []
+  #stopWatching: (() => void)[] = []
+  #cancelLook: () => void = () => {}
+  #reloading: Promise<unknown> = Promise.resolve()
+  #ending: Promise<DrainResult> | undefined
+  #hurry: () => void = () => {}
+  state: GatewayState = "running"
+
+  constructor(world: GatewayWorld, options: GatewayOptions) {
+    this.#world = world
+    this.#options = options
+    this.#lines = new LogLines(world.log)
+    this.#bounces = new BounceLog(world.clock, this.#lines)
+    this.#router = new Router({
+      component: (domain) => this.#components.slot(domain),
+      remote: (pair) => this.#pool.way(pair),
+      bounced: (from, to, why, answered) => this.#bounces.add(from, to, why, answered),
+      load: this.#load,
+    })
+    this.#pool = new StreamPool({
+      clock: world.clock,
+      random: world.random,
+      flushes: this.#flushes,
+      limits: () => ({ queue: this.config.limits.queue, retryMaxMs: this.config.retryMaxMs, idleMs: this.config.idleTimeoutMs, pairs: poolPairs, openings: poolOpenings }),
+      open: (pair, signal) => openOutgoing(this.#federation, pair, signal),
+      undelivered: (_pair, stanzas, why) => {
+        for (const bytes of stanzas) this.#router.bounceQueued(parseQueued(bytes, ns.server), why)
+      },
+      reroute: (_pair, stanzas) => {
+        for (const bytes of stanzas) this.#router.again(parseQueued(bytes, ns.server))
+      },
+      failed: (pair, failure, next) => {
+        const seconds = Math.round((next - world.clock.now()) / 1000)
+        const text = `no stream: ${failure.detail === "" ? failure.finding : failure.detail}; next try in ${seconds} s or later`
+        this.#lines.write("warn", "s2s.retry", { dir: "out", from: pair.sender, to: pair.target, finding: failure.finding, retry: new Date(next).toISOString(), text })
+      },
+      lost: (pair, stream, count) =>
+        this.#lines.write("warn", "s2s.lost", { sid: stream, dir: "out", from: pair.sender, to: pair.target, unacknowledged: count, text: `${count} stanzas were written to a stream that broke and may not have arrived` }),
+      broken: (pair, error) => this.#broken(error, { from: pair.sender, to: pair.target }),
+      forgotten: () => this.#router.changed(),
+    })
+  }
+
+  readonly #flushes = new FlushList()
+  readonly #load = new Load(() => this.#snapshot.config.limits.queued)
+  #federation!: Federation
+
+  get config(): GatewayConfig {
+    return this.#snapshot.config
+  }
+
+  get components(): readonly ComponentSession[] {
+    return this.#components.sessions
+  }
+
+  get incoming(): readonly IncomingStream[] {
+    return this.#intake.streams
+  }
+
+  get outgoing(): readonly PoolView[] {
+    return this.#pool.views
+  }
+
+  // Start.
+
+  async start(config: GatewayConfig): Promise<void> {
+    const { clock, random, tls } = this.#world
+    this.#snapshot = await this.#makeSnapshot(config)
+    this.#resolver = await this.#makeResolver(config)
+    await this.#openEvidence(config)
+    this.#federation = {
+      ports: {
+        dial: this.#world.dial(() => this.#snapshot.hosting.reach),
+        tls,
+        clock,
+        random,
+        resolver: { resolve: (name, type, resolveOptions) => this.#resolver.resolve(name, type, resolveOptions) },
+      },
+      current: () => this.#snapshot.hosting,
+      event: (event) => this.#event(event),
+      keys: new KeyRing(random, clock),
+      claims: new ClaimGuard(clock),
+    }
+    const shared = { clock, random, load: this.#load, flushes: this.#flushes, lines: this.#lines, router: this.#router }
+    this.#components = new Components({
+      ...shared,
+      times: { ...defaultComponentTimes, ...this.#options.componentTimes },
+      config: () => this.config,
+      hosting: () => this.#snapshot.hosting,
+    })
+    this.#components.configured(undefined)
+    this.#intake = new Intake({ ...shared, federation: this.#federation, limits: () => this.config.limits, idleMs: () => this.config.idleTimeoutMs })
+    try {
+      await this.#listen(config)
+    } catch (error) {
+      await this.#stopListening()
+      throw error
+    }
+    this.#tellCertificates(this.#snapshot)
+    this.#watch()
+    this.#lookAgain()
+    this.#lines.write("info", "gateway.ready", { node: config.node, domains: config.domains.size, text: this.#readyText() })
+  }
+
+  #readyText(): string {
+    const listening = this.#listeners.map(({ kind, at, listener }) => `${kind} ${addressLabel("path" in at ? at : listener.address)}`)
+    return `ready: ${this.config.domains.size} domains, listening on ${listening.join(", ")}`
+  }
+
+  #makeSnapshot(config: GatewayConfig): Promise<Snapshot> {
+    this.#generation += 1
+    const previous = this.#generation === 1 ? noCertificates : this.#snapshot.certificates
+    return makeSnapshot(config, this.#generation, previous, {
+      files: this.#world.files,
+      clock: this.#world.clock,
+      anchors: (trust) => this.#world.anchors(trust),
+      ownListeners: () => this.#ownListeners(),
+    })
+  }
+
+  /** security.md 17: what we listen on ourselves is never dialled. */
+  #ownListeners(): readonly OwnListener[] {
+    if (this.#world.ownListeners !== undefined) return this.#world.ownListeners()
+    return this.#listeners.flatMap(({ at, listener }) => ("path" in at ? [] : [listener.address]))
+  }
+
+  async #makeResolver(config: GatewayConfig): Promise<Resolver> {
+    try {
+      return await this.#world.resolver(config.resolvers)
+    } catch (error) {
+      throw new ConfigError([{ place: config.sources[0] ?? "configuration", setting: "federation.resolver", sentence: `The resolver cannot be used: ${reason(error)}` }])
+    }
+  }
+
+  async #openEvidence(config: GatewayConfig): Promise<void> {
+    const { state } = config
+    if (state === undefined) return
+    this.#evidence = new EvidenceFolder(
+      state.dir,
+      { files: state.evidenceFiles, octets: state.evidenceBytes },
+      { files: this.#world.files, clock: this.#world.clock, lines: this.#lines, version: this.#options.version ?? "0" },
+    )
+    try {
+      await this.#evidence.open()
+    } catch (error) {
+      throw new ConfigError([{ place: state.dir, setting: "state.dir", sentence: `The folder cannot be used: ${reason(error)}. Make it, owned by the gateway's user, mode 700.` }])
+    }
+  }
+
+  async #listen(config: GatewayConfig): Promise<void> {
+    const bind = async (kind: keyof GatewayAddresses, at: SocketAddress | SocketPath, accept: (channel: Channel) => void) => {
+      try {
+        this.#listeners.push({ kind, at, listener: await this.#world.listen.listen(at, accept) })
+      } catch (error) {
+        throw new ConfigError([{ place: config.sources[0] ?? "configuration", setting: `listen.${kind === "directTls" ? "direct_tls" : kind}`, sentence: `${addressLabel(at)} cannot be listened on: ${reason(error)}.` }])
+      }
+    }
+    for (const at of config.listen.s2s) await bind("s2s", at, (channel) => this.#intake.accept(channel, "starttls"))
+    for (const at of config.listen.directTls) await bind("directTls", at, (channel) => this.#intake.accept(channel, "direct-tls"))
+    for (const at of config.listen.components) await bind("components", at, (channel) => this.#components.accept(channel))
+  }
+
+  get addresses(): GatewayAddresses {
+    const bound = (kind: keyof GatewayAddresses) => this.#listeners.filter((each) => each.kind === kind)
+    const network = (kind: "s2s" | "directTls") => bound(kind).map(({ listener }) => listener.address)
+    return { s2s: network("s2s"), directTls: network("directTls"), components: bound("components").map(({ at, listener }) => ("path" in at ? at : listener.address)) }
+  }
+
+  // Events and trouble.
+
+  #event(event: FederationEvent): void {
+    this.#lines.event(event)
+    if (event.kind === "refused") this.#evidence?.keep(event)
+    this.#options.event?.(event)
+  }
+
+  #broken(error: unknown, fields: Readonly<Record<string, unknown>>): void {
+    this.#lines.write("error", "gateway.error", { ...fields, text: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  }
+
+  #tellCertificates({ certificates, warnings }: Snapshot): void {
+    for (const { event, domain, path, sentence } of warnings) {
+      this.#lines.write(event === "cert.refused" ? "error" : "warn", event, { ...(domain === undefined ? {} : { domain }), ...(path === undefined ? {} : { path }), text: sentence })
+    }
+    const { domains, nearestExpiry } = certificates
+    const nearest = nearestExpiry === undefined ? "" : `, nearest expiry ${new Date(nearestExpiry.at).toISOString().slice(0, 10)} (${nearestExpiry.domain})`
+    this.#lines.write("info", "cert.loaded", { count: domains.length, text: `certificates for ${domains.length} of ${this.config.domains.size} domains${nearest}` })
+  }
+
+  // Reload.
+
+  reload(config?: GatewayConfig): Promise<ReloadResult> {
+    const next = this.#reloading.then(() => this.#reload(config))
+    this.#reloading = next
+    return next
+  }
+
+  async #reload(given: GatewayConfig | undefined): Promise<ReloadResult> {
+    if (this.state !== "running") return { ok: false, problems: [{ place: this.config.sources[0] ?? "configuration", sentence: "The gateway is shutting down." }] }
+    const before = this.#snapshot
+    let warnings: readonly ConfigProblem[] = []
+    let after: Snapshot
+    let resolver: Resolver
+    try {
+      let config = given
+      if (config === undefined) {
+        const { files, environment, clock } = this.#world
+        const loaded = await loadConfig(before.config.sources[0]!, {
+          files,
+          environment,
+          now: clock.now(),
+          ...(this.#options.allowInlineSecrets === undefined ? {} : { allowInlineSecrets: this.#options.allowInlineSecrets }),
+        })
+        config = loaded.config
+        warnings = loaded.warnings
+      }
+      after = await this.#makeSnapshot(config)
+      const moved = JSON.stringify(config.resolvers) !== JSON.stringify(before.config.resolvers)
+      resolver = moved ? await this.#makeResolver(config) : this.#resolver
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error
+      // A running gateway is never taken down by a bad file: everything stays as it was.
+      for (const { place, setting, sentence } of error.problems) {
+        this.#lines.write("error", "config.refused", { place, ...(setting === undefined ? {} : { setting }), text: `reload refused, nothing was changed: ${place} ${sentence}` })
+      }
+      return { ok: false, problems: error.problems }
+    }
+    this.#snapshot = after
+    this.#resolver = resolver
+    this.#components.configured(before.config)
+    this.#rejudge()
+    const { changes, needRestart } = differences(before.config, after.config)
+    for (const { place, setting, sentence } of warnings) this.#lines.write("warn", "config.warning", { place, ...(setting === undefined ? {} : { setting }), text: `${place} ${sentence}` })
+    this.#tellCertificates(after)
+    const restart = needRestart.length === 0 ? "" : `; a restart is needed for ${needRestart.join(", ")}`
+    this.#lines.write("info", "config.reloaded", { changes, needRestart, text: `reloaded: ${changes.length === 0 ? "no change" : changes.join(", ")}${restart}` })
+    if (JSON.stringify(before.config.certificates) !== JSON.stringify(after.config.certificates)) this.#watch()
+    return { ok: true, changes, needRestart, warnings }
+  }
+
+  /** security.md 10: live pairs are judged against the new policy, anchors and hosted names at once. */
+  #rejudge(): void {
+    const { domains } = this.config
+    this.#intake.recheck()
+    this.#pool.reloaded((pair) => domains.has(pair.sender) && !domains.has(pair.target))
+    this.#flushes.flush()
+  }
+
+  /** Certificates changed on disk: the same configuration with what is there now. */
+  #watch(): void {
+    for (const stop of this.#stopWatching.splice(0)) stop()
+    if (this.config.certificates.reload !== "watch") return
+    for (const dir of this.config.certificates.dirs) {
+      this.#stopWatching.push(this.#world.files.watch(dir, () => void this.reload(this.config).catch((error: unknown) => this.#broken(error, {}))))
+    }
+  }
+
+  #lookAgain(): void {
+    this.#cancelLook = this.#world.clock.after(certificateLookMs, () => {
+      void this.reload(this.config).catch((error: unknown) => this.#broken(error, {}))
+      this.#lookAgain()
+    })
+  }
+
+  // Shutdown.
+
+  drain(): Promise<DrainResult> {
+    if (this.#ending !== undefined) this.#hurry()
+    this.#ending ??= this.#end(this.config.shutdown.drainMs, this.config.shutdown.deadlineMs)
+    return this.#ending
+  }
+
+  close(): Promise<DrainResult> {
+    if (this.#ending !== undefined) this.#hurry()
+    this.#ending ??= this.#end(0, 0)
+    return this.#ending
+  }
+
+  async #stopListening(): Promise<void> {
+    const listeners = this.#listeners.splice(0)
+    await Promise.all(listeners.map(({ listener }) => listener.close()))
+  }
+
+  async #end(drainMs: number, deadlineMs: number): Promise<DrainResult> {
+    const { clock } = this.#world
+    this.state = "draining"
+    const hurried = new Promise<void>((resolve) => {
+      this.#hurry = resolve
+    })
+    const cancels: (() => void)[] = []
+    const wait = (ms: number): Promise<void> =>
+      new Promise((resolve) => {
+        cancels.push(clock.after(ms, resolve))
+        void hurried.then(resolve)
+      })
+    const deadline = wait(deadlineMs)
+    this.#lines.write("info", "drain.begin", { drain: drainMs, deadline: deadlineMs, text: `stopping: serving for ${drainMs / 1000} s more, then closing within ${deadlineMs / 1000} s` })
+    if (drainMs > 0) await wait(drainMs)
+    this.#cancelLook()
+    for (const stop of this.#stopWatching.splice(0)) stop()
+    const closing = this.#stopListening()
+    this.#lines.write("info", "drain.listeners", { text: "no new connections are accepted" })
+    // Whoever could send more is told first, so that the queues can only become shorter.
+    const inputs = Promise.all([this.#components.close("system-shutdown"), this.#intake.close("system-shutdown"), closing])
+    let inTime = false
+    await Promise.race([Promise.all([inputs, this.#pool.drained()]).then(() => {
+      inTime = true
+    }), deadline])
+    const lost = this.#pool.unsent
+    const streams = this.#pool.close()
+    await Promise.race([Promise.all([inputs, streams]), lastWord(clock, cancels)])
+    for (const cancel of cancels) cancel()
+    this.#bounces.flush()
+    await this.#evidence?.settled()
+    this.state = "closed"
+    this.#lines.write(lost > 0 ? "warn" : "info", "drain.end", { lost, inTime, text: lost > 0 ? `stopped; ${lost} stanzas were lost` : "stopped; nothing was lost" })
+    return { lost, inTime }
+  }
+}
+
+function lastWord(clock: Clock, cancels: (() => void)[]): Promise<void> {
+  return new Promise((resolve) => cancels.push(clock.after(lastWordMs, resolve)))
+}

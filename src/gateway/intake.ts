@@ -1,0 +1,157 @@
+// Accepting streams of other servers: caps before anything is proved, one input share each, idle ones closed
+// (XML-07; security.md 17; design 6 "Queues").
+import type { DomainPair } from "../model/association.ts"
+import type { StreamErrorCondition } from "../model/errors.ts"
+import type { Channel, Clock } from "../ports.ts"
+import type { Delivery, Federation, IncomingHooks, IncomingStream } from "../federation/contract.ts"
+import { acceptStream } from "../federation/receiving.ts"
+import type { FlushList } from "../stream/outlet.ts"
+import { InputShare, type Load } from "./destination.ts"
+import { HalfOpen } from "./half-open.ts"
+import type { GatewayLimits } from "./config.ts"
+import type { LogLines } from "./log-lines.ts"
+import type { Router } from "./router.ts"
+
+export interface IntakeSurroundings {
+  readonly federation: Federation
+  readonly clock: Clock
+  readonly router: Router
+  readonly load: Load
+  readonly flushes: FlushList
+  readonly lines: LogLines
+  limits(): GatewayLimits
+  idleMs(): number
+}
+
+interface Held {
+  readonly stream: IncomingStream
+  readonly input: InputShare
+  leave: () => void
+  cancelDeadline: () => void
+  authenticated: boolean
+  lastInput: number
+}
+
+/** Refused connections are logged at most this often, with their number, ms. */
+const cappedQuietMs = 10_000
+
+export class Intake implements IncomingHooks {
+  readonly #around: IntakeSurroundings
+  readonly #held = new Map<IncomingStream, Held>()
+  readonly #halfOpen = new HalfOpen()
+  #cancelSweep: (() => void) | undefined
+  #capped = 0
+  #cancelCapped: (() => void) | undefined
+  #closed = false
+
+  constructor(around: IntakeSurroundings) {
+    this.#around = around
+  }
+
+  get streams(): readonly IncomingStream[] {
+    return [...this.#held.keys()]
+  }
+
+  get halfOpen(): number {
+    return this.#halfOpen.total
+  }
+
+  accept(channel: Channel, transport: "starttls" | "direct-tls"): void {
+    const limits = this.#around.limits()
+    const leave =
+      this.#closed || this.#held.size >= limits.streams
+        ? undefined
+        : this.#halfOpen.enter(channel.remote.address, { perAddress: limits.unauthenticatedPerIp, total: limits.unauthenticatedTotal })
+    if (leave === undefined) {
+      // XML-07: not even a header is spent on it; whoever floods learns nothing.
+      channel.destroy()
+      this.#countCapped(channel.remote.address)
+      return
+    }
+    const { clock } = this.#around
+    const stream = acceptStream(this.#around.federation, channel, transport, this)
+    const held: Held = {
+      stream,
+      input: new InputShare(this.#around.load, limits.input, { pause: () => stream.pause(), resume: () => stream.resume() }),
+      leave,
+      cancelDeadline: clock.after(limits.unauthenticatedMs, () => {
+        if (!held.authenticated) stream.close("connection-timeout", "nothing was authenticated in time")
+      }),
+      authenticated: false,
+      lastInput: clock.monotonic(),
+    }
+    this.#held.set(stream, held)
+    this.#sweepLater()
+    void stream.closed.then(() => {
+      this.#held.delete(stream)
+      held.cancelDeadline()
+      held.leave()
+    })
+  }
+
+  #countCapped(address: string): void {
+    this.#capped += 1
+    if (this.#cancelCapped !== undefined) return
+    this.#around.lines.write("warn", "s2s.capped", { peer: address, finding: "stream.too-many", text: `connection from ${address} refused: too many unfinished connections [stream.too-many]` })
+    this.#capped = 0
+    this.#cancelCapped = this.#around.clock.after(cappedQuietMs, () => {
+      this.#cancelCapped = undefined
+      if (this.#capped > 0) {
+        this.#around.lines.write("warn", "s2s.capped", { count: this.#capped, finding: "stream.too-many", text: `${this.#capped} more connections refused: too many unfinished connections [stream.too-many]` })
+        this.#capped = 0
+      }
+    })
+  }
+
+  // Hooks of the federation core.
+
+  delivery(pair: DomainPair, stream: IncomingStream): Delivery {
+    const held = this.#held.get(stream)
+    // The core asks only for streams it serves; a share is made for each when it is accepted.
+    if (held === undefined) throw new Error(`a delivery was asked for the unknown stream ${stream.id}`)
+    return this.#around.router.forRemote(pair, held.input)
+  }
+
+  flushed(stream: IncomingStream): void {
+    const held = this.#held.get(stream)
+    if (held !== undefined) held.lastInput = this.#around.clock.monotonic()
+    this.#around.flushes.flush()
+  }
+
+  authenticated(stream: IncomingStream): void {
+    const held = this.#held.get(stream)
+    if (held === undefined || held.authenticated) return
+    held.authenticated = true
+    held.cancelDeadline()
+    // Proven streams are bounded in total only: stock servers open one a pair.
+    held.leave()
+  }
+
+  // Time.
+
+  #sweepLater(): void {
+    if (this.#cancelSweep !== undefined || this.#closed) return
+    const wait = Math.min(60_000, Math.max(1000, this.#around.idleMs() / 8))
+    this.#cancelSweep = this.#around.clock.after(wait, () => {
+      this.#cancelSweep = undefined
+      const now = this.#around.clock.monotonic()
+      for (const { stream, lastInput, input } of this.#held.values()) {
+        if (now - lastInput >= this.#around.idleMs() && !input.paused) stream.close()
+      }
+      if (this.#held.size > 0) this.#sweepLater()
+    })
+  }
+
+  recheck(): void {
+    for (const stream of this.streams) stream.recheck()
+  }
+
+  async close(condition: StreamErrorCondition): Promise<void> {
+    this.#closed = true
+    this.#cancelSweep?.()
+    this.#cancelCapped?.()
+    const streams = this.streams
+    for (const stream of streams) stream.close(condition)
+    await Promise.all(streams.map((stream) => stream.closed))
+  }
+}

@@ -1,0 +1,122 @@
+// Configuration, certificates, anchors and what the federation core reads of them: one immutable value, made whole and
+// swapped whole (security.md 10; design 5 "Gateway"; issue: reload all or nothing).
+import { ConfigError } from "../model/errors.ts"
+import type { OwnListener } from "../model/reach.ts"
+import { selectProoftypes } from "../proof/registry.ts"
+import type { AnchorSet } from "../x509/anchors.ts"
+import type { Hosting } from "../federation/contract.ts"
+import { type CertificateSnapshot, type CertificateWarning, loadCertificates } from "./certificates.ts"
+import { type GatewayConfig, policyOf, type Trust } from "./config.ts"
+import type { Clock, Files } from "../ports.ts"
+
+/** Octets of an element before authentication: enough for every negotiation (RFC 6120 13.12 asks for 10000). */
+const unauthenticatedStanza = 10_240
+/** security.md 17: at most this long for one claim, all endpoints together, ms. */
+const verificationMs = 30_000
+/** Prosody never answers a claim it cannot verify; ms. */
+const dialbackAnswerMs = 45_000
+export const closingMs = 5000
+const pendingClaims = 64
+
+export interface Snapshot {
+  readonly config: GatewayConfig
+  readonly certificates: CertificateSnapshot
+  readonly warnings: readonly CertificateWarning[]
+  readonly hosting: Hosting
+}
+
+export interface SnapshotSources {
+  readonly files: Files
+  readonly clock: Clock
+  /** The anchors of `federation.trust`. Rejects with an Error whose message is a sentence. */
+  anchors(trust: Trust): Promise<AnchorSet> | AnchorSet
+  ownListeners(): readonly OwnListener[]
+}
+
+/**
+ * Everything a configuration needs, read and checked. Nothing is changed when it fails.
+ *
+ * @param generation rises with each snapshot; claims judged under an older one are judged again
+ * @throws ConfigError
+ */
+export async function makeSnapshot(config: GatewayConfig, generation: number, previous: CertificateSnapshot, sources: SnapshotSources): Promise<Snapshot> {
+  const [first] = config.domains.keys()
+  if (first === undefined) throw new ConfigError([{ place: config.sources[0] ?? "configuration", setting: "domains", sentence: "No domain is hosted." }])
+  const { snapshot: certificates, warnings } = await loadCertificates({
+    folders: config.certificates.dirs,
+    files: sources.files,
+    domains: config.domains.keys(),
+    now: sources.clock.now(),
+    warnMs: config.certificates.warnMs,
+    previous,
+  })
+  const anchors = await readAnchors(config, sources)
+  const policy = policyOf(config, generation)
+  const hosting: Hosting = {
+    hosts: (domain) => config.domains.has(domain),
+    credentials: (domain) => certificates.pick(domain)?.credentials,
+    anyDomain: first,
+    policy,
+    prooftypes: selectProoftypes(config.proofs),
+    anchors,
+    get reach() {
+      return { networks: config.allow.networks, names: config.allow.names, ownListeners: sources.ownListeners() }
+    },
+    limits: { stanza: config.limits.stanza, unauthenticatedStanza, depth: config.limits.depth, pendingClaims },
+    times: { negotiation: config.timeoutMs, verification: Math.min(verificationMs, config.timeoutMs), dialbackAnswer: Math.min(dialbackAnswerMs, config.timeoutMs), closing: closingMs },
+    override: (domain) => config.overrides.get(domain),
+    dialback: config.dialback,
+  }
+  return { config, certificates, warnings, hosting }
+}
+
+async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Promise<AnchorSet> {
+  const { trust } = config
+  try {
+    return await sources.anchors(trust)
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error)
+    throw new ConfigError([{ place: trust.kind === "file" ? trust.path : (config.sources[0] ?? "configuration"), setting: "federation.trust", sentence: `The root certificates cannot be used: ${said}` }])
+  }
+}
+
+/** What changed between two configurations, for the log of a reload (interface 8.4). */
+export function differences(before: GatewayConfig, after: GatewayConfig): { readonly changes: readonly string[]; readonly needRestart: readonly string[] } {
+  const changes: string[] = []
+  const needRestart: string[] = []
+  for (const name of after.domains.keys()) if (!before.domains.has(name)) changes.push(`+ domain ${name}`)
+  for (const [name, { secret }] of before.domains) {
+    const now = after.domains.get(name)
+    if (now === undefined) changes.push(`- domain ${name}`)
+    else if (now.secret.handshake("") !== secret.handshake("")) changes.push(`~ domain ${name}: secret`)
+  }
+  const settings: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
+    ["federation.require", (config) => config.require],
+    ["federation.proofs", (config) => [...config.proofs].sort()],
+    ["federation.dialback.offer", (config) => config.dialback],
+    ["federation.exceptions", (config) => config.exceptions],
+    ["federation.idle_timeout", (config) => config.idleTimeoutMs],
+    ["federation.retry_max", (config) => config.retryMaxMs],
+    ["federation.timeout", (config) => config.timeoutMs],
+    ["federation.resolver", (config) => config.resolvers],
+    ["federation.trust", (config) => config.trust],
+    ["federation.allow", (config) => [config.allow.networks.map((network) => network.text), config.allow.names]],
+    ["federation.overrides", (config) => [...config.overrides]],
+    ["certificates", (config) => config.certificates],
+    ["limits", (config) => config.limits],
+    ["shutdown", (config) => config.shutdown],
+  ]
+  for (const [name, read] of settings) {
+    if (JSON.stringify(read(before)) !== JSON.stringify(read(after))) changes.push(`~ ${name}`)
+  }
+  const restart: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
+    ["listen", (config) => config.listen],
+    ["log", (config) => config.log],
+    ["state", (config) => config.state ?? null],
+    ["node", (config) => config.node],
+  ]
+  for (const [name, read] of restart) {
+    if (JSON.stringify(read(before)) !== JSON.stringify(read(after))) needRestart.push(name)
+  }
+  return { changes, needRestart }
+}
