@@ -1,0 +1,35 @@
+// CPU time and memory of a process and its children, from /proc.
+import { readFileSync } from "node:fs"
+
+/** Clock ticks a second in /proc; the kernel's user interface fixes it at 100. */
+const ticks = 100
+
+function statOf(pid: number): string[] {
+  const text = readFileSync(`/proc/${pid}/stat`, "latin1")
+  // The name, in parentheses, may hold spaces.
+  return text.slice(text.lastIndexOf(")") + 2).split(" ")
+}
+
+/** User and system time so far, in seconds; of children only those that ended and were waited for. */
+export function cpuSeconds(pid: number): number {
+  const fields = statOf(pid)
+  const [user, system, childUser, childSystem] = fields.slice(11, 15).map(Number) as [number, number, number, number]
+  return (user + system + childUser + childSystem) / ticks
+}
+
+/** Resident memory, in bytes. */
+export function residentBytes(pid: number): number {
+  const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))
+  return Number(match?.[1] ?? 0) * 1024
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  const middle = sorted.length >> 1
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
+}
+
+export function percentile(values: readonly number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]!
+}
