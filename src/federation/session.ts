@@ -25,6 +25,7 @@ export class IncomingSession {
   #settle: (end: StreamEnd) => void = () => {}
   #over = false
   #authenticated = false
+  #refused = false
   #cancelEnd = () => {}
 
   constructor(federation: Federation, channel: Channel, hooks: IncomingHooks) {
@@ -121,6 +122,7 @@ export class IncomingSession {
 
   refuse(pair: DomainPair, claim: number | undefined, finding: FindingId, detail: string, proven?: Proven): void {
     const at = this.#federation.ports.clock.now()
+    this.#refused = true
     if (claim !== undefined) this.#apply({ kind: "refused", claim, pair, direction: "in", finding, at })
     this.#federation.event({
       kind: "refused",
@@ -192,7 +194,8 @@ export class IncomingSession {
     this.#apply({ kind: "closed" })
     const at = this.#federation.ports.clock.now()
     const pair = pairs[0]?.pair ?? this.claimedPair
-    if (finding !== undefined) {
+    // A refusal that was already reported is why the stream ends, not a second one.
+    if (finding !== undefined && !this.#refused) {
       this.#federation.event({ kind: "refused", at, ...this.at, pair, finding, sentence: findingSentence(finding, end.detail), verdicts: [] })
     }
     this.#federation.event({ kind: "closed", at, ...this.at, pair, reason: end.detail, unacknowledged: 0 })
