@@ -1,13 +1,9 @@
 // The `xmpp-dna` command: the tree of commands, help and exit statuses; each command is loaded when it is used.
-import { readFileSync } from "node:fs"
 import { pathToFileURL } from "node:url"
 import { Command, CommanderError } from "commander"
 import { ConfigError } from "../model/errors.ts"
 import { exit, Stop } from "./exit.ts"
-
-export function version(): string {
-  return (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version
-}
+import { version } from "./version.ts"
 
 function tree(): { program: Command; status: () => number } {
   let status: number = exit.ok

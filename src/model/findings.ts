@@ -61,7 +61,7 @@ export const findings = {
   "cert.incomplete-chain": finding("bad", "peer", "an intermediate certificate is missing from the chain", "configure the full chain", "RFC 5246 7.4.2"),
   "cert.bad-signature": finding("bad", "peer", "a signature in the chain is wrong", "nothing; do not trust this server", "RFC 5280 6.1.3"),
   "cert.weak-key": finding("bad", "peer", "the chain uses a key or algorithm that is too weak or not supported", "use RSA of 2048 bits or more, ECDSA or Ed25519, with SHA-2", "RFC 9325 4"),
-  "cert.client-only": finding("bad", "peer", "the certificate may be used by TLS clients only", "get one whose extended key usage has serverAuth", "RFC 5280 4.2.1.12"),
+  "cert.client-only": finding("bad", "peer", "the certificate is not meant for servers (extended key usage or key usage)", "get one whose extended key usage has serverAuth", "RFC 5280 4.2.1.12"),
   "cert.server-only": finding("info", "nobody", "the certificate is for TLS servers only, which is accepted here; older ejabberd falls back to dialback", "nothing", "RFC 5280 4.2.1.12"),
   "cert.constraints": finding("bad", "peer", "an authority in the chain may not issue for these names", "get the certificate from an authority that may", "RFC 5280 4.2.1.10"),
   "cert.bad-chain": finding("bad", "peer", "the chain breaks a rule of certificate paths", "get a well-formed certificate chain", "RFC 5280 6.1"),
