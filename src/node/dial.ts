@@ -35,25 +35,82 @@ const failures: Readonly<Record<string, DialFailure>> = {
   EPIPE: "reset",
 }
 
-/** Counts what is under way by key and refuses beyond the cap. */
-class Counted {
-  readonly #counts = new Map<string, number>()
-  readonly #cap: number
-  constructor(cap: number) {
-    this.#cap = cap
+/** How many connections of ours may wait for a place; more than that is refused at once. */
+const mostWaiting = 4096
+
+interface Waiting {
+  readonly address: string
+  readonly admit: () => void
+}
+
+/**
+ * The places for connections under way. What a peer's claim causes is refused beyond a cap (security.md 17); what we
+ * dial for our own stanzas waits its turn, else a burst to many domains of one server would bounce.
+ */
+class Places {
+  readonly #limits: DialLimits
+  readonly #destinations = new Map<string, number>()
+  readonly #sources = new Map<string, number>()
+  #total = 0
+  readonly #waiting: Waiting[] = []
+
+  constructor(limits: DialLimits) {
+    this.#limits = limits
   }
-  full(key: string): boolean {
-    return (this.#counts.get(key) ?? 0) >= this.#cap
+
+  async take(address: string, source: string | undefined, signal: AbortSignal): Promise<void> {
+    const full = this.#full(address) || (source !== undefined && (this.#sources.get(source) ?? 0) >= this.#limits.perSource)
+    if (full && (source !== undefined || this.#waiting.length >= mostWaiting))
+      throw new DialError("capped", `too many connections to ${address} or in total are under way`)
+    // Who is admitted from the queue has been counted by whoever left.
+    if (full) return await this.#turn(address, signal)
+    this.#count(address, source, 1)
   }
-  add(key: string, by: 1 | -1): void {
-    const count = (this.#counts.get(key) ?? 0) + by
-    if (count === 0) this.#counts.delete(key)
-    else this.#counts.set(key, count)
+
+  leave(address: string, source: string | undefined): void {
+    this.#count(address, source, -1)
+    const next = this.#waiting.findIndex((one) => !this.#full(one.address))
+    const [admitted] = next === -1 ? [] : this.#waiting.splice(next, 1)
+    if (admitted === undefined) return
+    this.#count(admitted.address, undefined, 1)
+    admitted.admit()
+  }
+
+  #full(address: string): boolean {
+    return this.#total >= this.#limits.total || (this.#destinations.get(address) ?? 0) >= this.#limits.perDestination
+  }
+
+  #turn(address: string, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(one), 1)
+        reject(abortFailure(signal))
+      }
+      const admit = (): void => {
+        signal.removeEventListener("abort", onAbort)
+        resolve()
+      }
+      const one = { address, admit }
+      this.#waiting.push(one)
+      signal.addEventListener("abort", onAbort, { once: true })
+    })
+  }
+
+  #count(address: string, source: string | undefined, by: 1 | -1): void {
+    this.#total += by
+    add(this.#destinations, address, by)
+    if (source !== undefined) add(this.#sources, source, by)
   }
 }
 
+function add(counts: Map<string, number>, key: string, by: 1 | -1): void {
+  const count = (counts.get(key) ?? 0) + by
+  if (count === 0) counts.delete(key)
+  else counts.set(key, count)
+}
+
 function abortFailure(signal: AbortSignal): DialError {
-  const late = signal.reason instanceof Error && signal.reason.name === "TimeoutError"
+  const late = signal.reason instanceof Error && (signal.reason.name === "TimeoutError" || signal.reason.name === "DeadlinePassed")
   return new DialError(late ? "timeout" : "aborted", late ? "no connection in time" : "the connection attempt was given up", {
     cause: signal.reason,
   })
@@ -98,9 +155,7 @@ function open(to: NetworkAddress, signal: AbortSignal, options: DialOptions, dea
 /** A Dial that asks the guard about the very address it then dials. One for each gateway: it knows that gateway's own listeners. */
 export function createDial(options: DialOptions): Dial {
   const limits = { ...defaultDialLimits, ...options.limits }
-  const destinations = new Counted(limits.perDestination)
-  const sources = new Counted(limits.perSource)
-  let underWay = 0
+  const places = new Places(limits)
 
   return {
     async connect(to, { signal, source }): Promise<Channel> {
@@ -112,17 +167,11 @@ export function createDial(options: DialOptions): Dial {
       if (isIP(to.address) === 0 || !Number.isInteger(to.port) || to.port < 1 || to.port > 65_535)
         throw new DialError("guarded", `${to.address} port ${to.port} cannot be dialled`)
       const address = plainAddress(to.address)
-      if (underWay >= limits.total || destinations.full(address) || (source !== undefined && sources.full(source)))
-        throw new DialError("capped", `too many connections to ${address} or in total are under way`)
-      underWay += 1
-      destinations.add(address, 1)
-      if (source !== undefined) sources.add(source, 1)
+      await places.take(address, source, signal)
       try {
         return new SocketChannel(await open({ address, port: to.port }, signal, options, limits.connect), { pace: options.newPace?.() })
       } finally {
-        underWay -= 1
-        destinations.add(address, -1)
-        if (source !== undefined) sources.add(source, -1)
+        places.leave(address, source)
       }
     },
   }
