@@ -67,7 +67,8 @@ function checkName(name: string): void {
 
 /**
  * Writes an element. Namespaces are declared only where they differ from those in scope; declarations the element carries are kept, also unused ones,
- * unless they contradict its own namespace.
+ * unless they contradict its own namespace. What is written may be longer than what was read (escapes, declarations of the old stream header):
+ * whoever relays has to compare it with the next hop's limits.
  * @param context what is declared on the stream header; nothing if left out
  * @throws XmlError for names, characters or namespaces that XML does not allow, and for nesting deeper than 1,000
  */
