@@ -7,8 +7,11 @@ import type { Identity } from "./peers/process.ts"
 
 const DAY = 86_400_000
 
-/** What is wrong with a certificate, if anything. `server-only`: serverAuth is its only purpose, as public CAs issue now. */
-export type Flaw = "self-signed" | "expired" | "wrong-name" | "server-only"
+/**
+ * What is wrong with a certificate, if anything. `server-only`: serverAuth is its only purpose, as public CAs issue now.
+ * `address-name`: the domain stands in it only as XmppAddr, which Prosody does not match (and which crashes ejabberd).
+ */
+export type Flaw = "self-signed" | "expired" | "wrong-name" | "address-name" | "server-only"
 
 export interface World {
   readonly caPem: string
@@ -69,7 +72,8 @@ export async function createWorld(): Promise<World> {
       numericDns.set(name, { SRV: [[0, 0, port, address]] })
     },
     identity(domain, flaw) {
-      const names = { dns: [flaw === "wrong-name" ? "somebody-else.example" : domain] }
+      const foreign = { dns: ["somebody-else.example"] }
+      const names = flaw === "wrong-name" ? foreign : flaw === "address-name" ? { ...foreign, xmppAddr: [domain] } : { dns: [domain] }
       if (flaw === "self-signed") return asIdentity(selfSigned({ now, names }))
       if (flaw === "expired") return asIdentity(authority.issue({ names, notBefore: now - 40 * DAY, notAfter: now - DAY }))
       return asIdentity(authority.issue({ names, ...(flaw === "server-only" ? { eku: ["serverAuth"] } : {}) }))

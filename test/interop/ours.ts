@@ -1,0 +1,82 @@
+// Our own gateway as an operator runs it: `xmpp-dna serve --config FILE` in a process of its own, with its own folder.
+import { mkdirSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { type Bot, startBot } from "./bot.ts"
+import { type DnsServer, type PeerProcess, startProcess, temporaryFolder, untilListening } from "./peers/process.ts"
+import type { Flaw, World } from "./world.ts"
+
+const program = join(import.meta.dirname, "../../src/cli/main.ts")
+
+export interface OurSetup {
+  /** Hosted domains, each with a component; with the flaw of its certificate. */
+  readonly domains: readonly { readonly name: string; readonly flaw?: Flaw }[]
+  readonly require: "authenticated" | "encrypted" | "verified"
+  /** Publish and serve Direct TLS instead of STARTTLS. */
+  readonly directTls?: boolean
+}
+
+export interface OurGateway extends PeerProcess {
+  readonly address: string
+  readonly component: DnsServer
+  secret(domain: string): string
+  /** A XEP-0114 bot attached as this hosted domain. */
+  bot(domain: string): Promise<Bot>
+}
+
+/** Starts it, publishes its domains in DNS, and returns once it listens. The log is JSON lines, in `lines`. */
+export async function startOurs(world: World, setup: OurSetup): Promise<OurGateway> {
+  const folder = temporaryFolder("gateway")
+  const certificates = join(folder, "certificates")
+  mkdirSync(certificates)
+  writeFileSync(join(folder, "roots.pem"), world.caPem)
+  const address = await world.address()
+  const secrets = new Map<string, string>()
+  for (const { name, flaw } of setup.domains) {
+    const identity = world.identity(name, flaw)
+    writeFileSync(join(certificates, `${name}.crt`), identity.chainPem)
+    writeFileSync(join(certificates, `${name}.key`), identity.keyPem, { mode: 0o600 })
+    secrets.set(name, world.secret())
+    world.publish(name, address, { directTls: setup.directTls === true })
+  }
+  // JSON is YAML 1.2.
+  const config = {
+    node: "interop",
+    listen: {
+      s2s: [`${address}:5269`],
+      direct_tls: setup.directTls === true ? [`${address}:5270`] : [],
+      components: [`${address}:5347`],
+    },
+    federation: {
+      require: setup.require,
+      resolver: { address: `${world.dns.address}:${world.dns.port}`, dnssec: "off" },
+      trust: join(folder, "roots.pem"),
+      allow: { networks: ["127.0.0.0/8"], names: ["example"] },
+    },
+    certificates: { dirs: [certificates], reload: "signal" },
+    domains: setup.domains.map(({ name }) => ({ name, component: { secret: secrets.get(name) } })),
+    log: { level: "debug", format: "json" },
+  }
+  const file = join(folder, "config.yaml")
+  writeFileSync(file, JSON.stringify(config, undefined, 2), { mode: 0o600 })
+  const gateway = startProcess("our gateway", process.execPath, [program, "serve", "--config", file, "--allow-inline-secrets"], { folder })
+  try {
+    await untilListening(gateway, "our gateway", address, 5269)
+    await untilListening(gateway, "our gateway", address, 5347)
+  } catch (error) {
+    await gateway.stop()
+    throw error
+  }
+  const component = { address, port: 5347 }
+  const secret = (domain: string): string => {
+    const found = secrets.get(domain)
+    if (found === undefined) throw new Error(`${domain} is not hosted here`)
+    return found
+  }
+  world.add(gateway)
+  return Object.assign(gateway, {
+    address,
+    component,
+    secret,
+    bot: async (domain: string) => world.add(await startBot({ domain, secret: secret(domain), server: component })),
+  })
+}

@@ -1,0 +1,109 @@
+// Refusals with a strict Prosody, each direction, and the sentence that the operators of both ends read.
+import assert from "node:assert/strict"
+import { after, test } from "node:test"
+import { startOurs } from "./ours.ts"
+import { peerMissing } from "./peers-used.ts"
+import { startForeign } from "./servers.ts"
+import { createWorld, type Flaw } from "./world.ts"
+
+const skip = peerMissing("prosody")
+const world = await createWorld()
+after(() => world.end())
+
+/** Prosody's words for a certificate it does not take, and ours for one that we do not take. */
+const cases: readonly { flaw: Flaw; theirs: Flaw; prosodySays: RegExp; weSay: RegExp; finding: string }[] = [
+  {
+    flaw: "self-signed",
+    theirs: "self-signed",
+    prosodySays: /certificate is (not trusted|self-signed)/,
+    weSay: /the certificate is self-signed/,
+    finding: "cert.self-signed",
+  },
+  {
+    flaw: "expired",
+    theirs: "expired",
+    prosodySays: /certificate has expired/,
+    weSay: /the certificate has expired/,
+    finding: "cert.expired",
+  },
+  // Our certificate store never shows a certificate for a domain that is not in it; XmppAddr is a name to us and none to Prosody.
+  {
+    flaw: "address-name",
+    theirs: "wrong-name",
+    prosodySays: /certificate is not valid for this name/,
+    weSay: /the certificate is not for this domain/,
+    finding: "pkix.name-mismatch",
+  },
+]
+
+test("a strict Prosody refuses our flawed certificates; both operators read why", { skip }, async (context) => {
+  const names = cases.map(({ flaw }) => ({ talks: `talks.${flaw}.example`, listens: `listens.${flaw}.example`, flaw }))
+  const gateway = await startOurs(world, {
+    domains: names.flatMap(({ talks, listens, flaw }) => [talks, listens].map((name) => ({ name, flaw }))),
+    require: "authenticated",
+  })
+  const prosody = await startForeign(world, "prosody", { label: "p-refuses-us", strict: true })
+  for (const [index, { flaw, prosodySays }] of cases.entries()) {
+    const { talks, listens } = names[index]!
+    await context.test(`${flaw}, we connect`, async () => {
+      const from = gateway.lines.length
+      const theirFrom = prosody.server.lines.length
+      const bot = await gateway.bot(talks)
+      bot.say(`bot@${prosody.domain}`, "must not arrive")
+      const bounce = await bot.waitFor(/type=['"]error['"]/)
+      assert.match(bounce, /remote-server-(timeout|not-found)|not-authorized/)
+      assert.match(await gateway.waitForLog(prosodySays, { from }), new RegExp(prosody.domain))
+      assert.match(await prosody.server.waitForLog(prosodySays, { from: theirFrom }), /./)
+    })
+    await context.test(`${flaw}, they connect`, async () => {
+      const from = gateway.lines.length
+      const theirFrom = prosody.server.lines.length
+      const bot = await gateway.bot(listens)
+      prosody.bot.say(`bot@${listens}`, "must not arrive either")
+      const bounce = await prosody.bot.waitFor(new RegExp(`from=['"]bot@${listens}['"]`))
+      assert.match(bounce, /type=['"]error['"]/)
+      assert.match(bounce, prosodySays)
+      assert.match(await prosody.server.waitForLog(prosodySays, { from: theirFrom }), /./)
+      assert.match(await gateway.waitForLog(prosodySays, { from }), new RegExp(prosody.domain))
+      assert.deepEqual(bot.received, [])
+    })
+  }
+  assert.deepEqual(
+    prosody.bot.received.filter((stanza) => stanza.includes("must not arrive<")),
+    [],
+  )
+})
+
+for (const { theirs, weSay, finding } of cases) {
+  test(`we refuse a Prosody whose certificate is ${theirs}; both operators read why`, { skip }, async () => {
+    const talks = `talks.refuses-${theirs}.example`
+    const listens = `listens.refuses-${theirs}.example`
+    const gateway = await startOurs(world, { domains: [{ name: talks }, { name: listens }], require: "authenticated" })
+    const prosody = await startForeign(world, "prosody", { label: `p-${theirs}`, flaw: theirs })
+    // We connect.
+    const first = await gateway.bot(talks)
+    first.say(`bot@${prosody.domain}`, "must not be sent")
+    const bounce = await first.waitFor(/type=['"]error['"]/)
+    assert.match(bounce, /not-authorized|remote-server/)
+    const ourLine = await gateway.waitForLog(new RegExp(`s2s\\.refused.*${finding.replace(".", "\\.")}`))
+    assert.match(ourLine, weSay)
+    assert.match(ourLine, new RegExp(prosody.domain))
+    assert.match(await prosody.server.waitForLog(new RegExp(`${weSay.source}.*${finding.replace(".", "\\.")}`)), /not-authorized/)
+    // They connect.
+    const from = gateway.lines.length
+    const theirFrom = prosody.server.lines.length
+    const second = await gateway.bot(listens)
+    prosody.bot.say(`bot@${listens}`, "must not be taken")
+    const theirBounce = await prosody.bot.waitFor(new RegExp(`from=['"]bot@${listens}['"]`))
+    assert.match(theirBounce, weSay)
+    assert.match(await gateway.waitForLog(new RegExp(`s2s\\.refused.*${finding.replace(".", "\\.")}`), { from }), weSay)
+    // The pair and our sentence, in one line of theirs.
+    const theirWords = new RegExp(`Outgoing s2s stream ${prosody.domain}->${listens} closed: .*${weSay.source}`)
+    assert.match(await prosody.server.waitForLog(theirWords, { from: theirFrom }), /not-authorized/)
+    assert.deepEqual(second.received, [])
+    assert.deepEqual(
+      prosody.bot.received.filter((stanza) => stanza.includes("must not be sent")),
+      [],
+    )
+  })
+}
