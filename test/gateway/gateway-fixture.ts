@@ -149,11 +149,16 @@ export async function startFixture(options: FixtureOptions): Promise<RunningFixt
 export function patiently<T>(what: string, waiting: Set<() => void>, look: () => T | undefined, ms = 8000): Promise<T> {
   return new Promise((resolve, reject) => {
     const check = (): void => {
-      const found = look()
-      if (found === undefined) return
+      let found: T | undefined
+      try {
+        found = look()
+        if (found === undefined) return
+        resolve(found)
+      } catch (error) {
+        reject(error)
+      }
       clearTimeout(timer)
       waiting.delete(check)
-      resolve(found)
     }
     const timer = setTimeout(() => {
       waiting.delete(check)
@@ -224,6 +229,7 @@ export class RawComponent {
       this.#waiting,
       () => {
         const found = pattern.exec(this.text.slice(this.#seen))
+        if (found === null && this.ended) throw new Error(`the connection ended before ${pattern}; received: ${JSON.stringify(this.text.slice(-1000))}`)
         if (found === null) return undefined
         this.#seen += found.index + found[0].length
         return found
