@@ -7,7 +7,7 @@ import fc from "fast-check"
 import { type XmlAttribute, type XmlElement, xmlNamespace } from "../../src/xml/element.ts"
 import { defaultLimits, XmlParser } from "../../src/xml/parser.ts"
 import { rescope, serialise } from "../../src/xml/serialise.ts"
-import { checkDocument, fuzz, generator, outcome } from "./fuzz.ts"
+import { checkDocument, fuzz, generator, meaning, outcome } from "./fuzz.ts"
 
 const header = "<stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams'>"
 const context = { defaultNs: "jabber:server", prefixes: { stream: "http://etherx.jabber.org/streams" } }
@@ -50,17 +50,6 @@ const { tree } = fc.letrec<{ tree: XmlElement; node: XmlElement | string }>((tie
   }),
   node: fc.oneof({ depthSize: "small", maxDepth: 4 }, string, tie("tree")),
 }))
-
-/** The infoset without prefixes: what has to survive writing. */
-function meaning(el: XmlElement): unknown {
-  const children: unknown[] = []
-  for (const node of el.children) {
-    if (typeof node !== "string") children.push(meaning(node))
-    else if (typeof children.at(-1) === "string") children.push((children.pop() as string) + node)
-    else if (node !== "") children.push(node)
-  }
-  return [el.ns, el.name, el.attributes.map((one) => [one.ns, one.name, one.value]), children]
-}
 
 function parsed(written: string, start = header): XmlElement {
   const parser = new XmlParser()
