@@ -76,6 +76,7 @@ export interface FixtureOptions {
   readonly resolver?: Resolver
   readonly clock?: GatewayWorld["clock"]
   readonly address?: string
+  readonly yaml?: (text: string) => string
 }
 
 /** The configuration of a gateway of these domains, as YAML. */
@@ -97,7 +98,7 @@ ${domains.join("")}${options.more ?? ""}`
 }
 
 export async function startFixture(options: FixtureOptions): Promise<RunningFixture> {
-  const files = new MemoryFiles({ "/etc/gw.yaml": yamlFor(options), ...(options.files ?? {}) })
+  const files = new MemoryFiles({ "/etc/gw.yaml": (options.yaml ?? ((text) => text))(yamlFor(options)), ...(options.files ?? {}) })
   for (const domain of options.domains) {
     files.set(`/secrets/${domain}`, secretFor(domain))
     const given = options.certificates !== undefined && domain in options.certificates
