@@ -73,7 +73,7 @@ export async function associate(federation: Federation, pair: DomainPair, signal
   let telling: OutgoingRefused | undefined
   for (const endpoint of found.endpoints) {
     try {
-      return await attempt(federation, hosting, pair, endpoint, name, signal)
+      return await attemptTwice(federation, hosting, pair, endpoint, name, signal)
     } catch (error) {
       const refused = refusalOf(error)
       if (!(refused instanceof OutgoingRefused)) throw error
@@ -89,6 +89,27 @@ function rank({ failure }: OutgoingRefused): number {
   return failure.kind === "refused" ? 2 : failure.finding.startsWith("reach.") ? 0 : 1
 }
 
+/** The space that carries an acknowledgement to a peer that waits for one. */
+interface Nudge {
+  readonly wanted: boolean
+  sent: boolean
+}
+
+/**
+ * COMPAT(prosody 0.12): who refuses us at once writes its stream error and closes; a space that arrives then is answered
+ * by a reset, with which the error is lost. So where the space may have cost us the peer's words, it is left out once.
+ */
+async function attemptTwice(federation: Federation, hosting: Hosting, pair: DomainPair, endpoint: Endpoint, name: string, signal: AbortSignal): Promise<AssociatedStream> {
+  const nudge: Nudge = { wanted: true, sent: false }
+  try {
+    return await attempt(federation, hosting, pair, endpoint, name, signal, nudge)
+  } catch (error) {
+    const lost = error instanceof OutgoingRefused && error.failure.finding === "stream.closed"
+    if (!lost || !nudge.sent || signal.aborted) throw error
+    return await attempt(federation, hosting, pair, endpoint, name, signal, { wanted: false, sent: false })
+  }
+}
+
 async function attempt(
   federation: Federation,
   hosting: Hosting,
@@ -96,6 +117,7 @@ async function attempt(
   endpoint: Endpoint,
   name: string,
   signal: AbortSignal,
+  nudge: Nudge,
 ): Promise<AssociatedStream> {
   const { clock, dial, tls } = federation.ports
   const subject: ProofSubject = { source: pair.target, service: "xmpp-server", role: "outgoing", endpoint }
@@ -150,12 +172,16 @@ async function attempt(
     stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
     // A peer without TCP_NODELAY holds its header back until our kernel acknowledges its session tickets, some 40 ms;
     // one space, legal here, carries the acknowledgement.
-    const nudge = clock.after(2, () => secured.channel.write(encoder.encode(" ")))
+    const nudged = clock.after(2, () => {
+      if (!nudge.wanted) return
+      nudge.sent = true
+      secured.channel.write(encoder.encode(" "))
+    })
     let answer: Opened
     try {
       answer = await openAnswer(stream, signal)
     } finally {
-      nudge()
+      nudged()
     }
     federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: answer.header.id ?? "" })
     return finish(federation, hosting, pair, endpoint, name, stream, answer, facts, proven)

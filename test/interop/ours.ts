@@ -54,6 +54,7 @@ export async function startOurs(world: World, setup: OurSetup): Promise<OurGatew
     },
     certificates: { dirs: [certificates], reload: "signal" },
     domains: setup.domains.map(({ name }) => ({ name, component: { secret: secrets.get(name) } })),
+    shutdown: { drain: "0s", deadline: "2s" },
     log: { level: "debug", format: "json" },
   }
   const file = join(folder, "config.yaml")

@@ -1,6 +1,8 @@
 // Refusals with a strict Prosody, each direction, and the sentence that the operators of both ends read.
 import assert from "node:assert/strict"
+import { createServer } from "node:net"
 import { after, test } from "node:test"
+import { createSecureContext, TLSSocket } from "node:tls"
 import { startOurs } from "./ours.ts"
 import { peerMissing } from "./peers-used.ts"
 import { startForeign } from "./servers.ts"
@@ -107,3 +109,49 @@ for (const { theirs, weSay, finding } of cases) {
     )
   })
 }
+
+test("words that were lost with a reset after our first white space are asked for once more", async () => {
+  const ours = "words.lost.example"
+  const theirs = "resets.lost.example"
+  const address = await world.address()
+  world.publish(theirs, address)
+  const { chainPem, keyPem } = world.identity(theirs)
+  const secureContext = createSecureContext({ cert: chainPem, key: keyPem })
+  const header = `<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' from='${theirs}' to='${ours}' id='1' version='1.0'>`
+  const starttls = "<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:features>"
+  const refusal =
+    "<stream:error><not-authorized xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>not you</text></stream:error></stream:stream>"
+  let connections = 0
+  const server = createServer((socket) => {
+    connections += 1
+    const first = connections === 1
+    socket.on("error", () => undefined) // we reset it ourselves
+    let before = ""
+    socket.on("data", function plain(bytes) {
+      before += bytes
+      if (!before.includes("<starttls")) return
+      socket.off("data", plain)
+      socket.write(`${header}${starttls}<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>`)
+      const tls = new TLSSocket(socket, { isServer: true, secureContext })
+      tls.on("error", () => undefined)
+      let after = ""
+      tls.on("data", (text) => {
+        after += text
+        // The first time the peer has closed by the time the space comes; the second time nothing comes.
+        if (first && /> $/.test(after)) socket.resetAndDestroy()
+        if (!first && after.includes("<stream:stream")) tls.end(header + refusal)
+      })
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(5269, address, resolve))
+  try {
+    const gateway = await startOurs(world, { domains: [{ name: ours }], require: "authenticated" })
+    const bot = await gateway.bot(ours)
+    bot.say(`bot@${theirs}`, "hello")
+    const line = await gateway.waitForLog(/s2s\.refused/)
+    assert.match(line, /not-authorized.*not you/)
+    assert.equal(connections, 2)
+  } finally {
+    server.close()
+  }
+})
