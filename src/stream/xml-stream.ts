@@ -70,7 +70,8 @@ export class XmlStream {
   #arrived(bytes: Buffer): void {
     if (this.#over !== undefined) return
     try {
-      this.#parser.push(bytes)
+      // The parser reads in place until it runs dry, which may be after this call returned.
+      this.#parser.push(Buffer.from(bytes))
     } catch (error) {
       this.#finish(protocolErrorOf(error))
       return
