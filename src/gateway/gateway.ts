@@ -3,11 +3,12 @@
 import { ConfigError, type ConfigProblem } from "../model/errors.ts"
 import type { Resolver } from "../model/dns-answer.ts"
 import type { EventSink, FederationEvent } from "../model/events.ts"
+import { findingSentence } from "../model/findings.ts"
 import type { OwnListener, ReachPolicy } from "../model/reach.ts"
 import type { Channel, Clock, Dial, Files, Listen, Listener, Log, NetworkAddress, Random, Tls } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import { ClaimGuard } from "../federation/claim-guard.ts"
-import type { Federation, IncomingStream } from "../federation/contract.ts"
+import type { Federation, Hosting, IncomingStream } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
 import { openOutgoing } from "../federation/initiating.ts"
 import { FlushList } from "../stream/outlet.ts"
@@ -54,6 +55,8 @@ export interface GatewayOptions {
   readonly componentTimes?: Partial<ComponentTimes>
   /** Every event of the federation core, after it was logged. */
   readonly event?: EventSink
+  /** Changes what the federation core reads of every snapshot; for labs and tests, which weaken or break one thing with it. */
+  readonly alterHosting?: (hosting: Hosting) => Hosting
 }
 
 export interface GatewayAddresses {
@@ -153,8 +156,7 @@ class RunningGateway implements Gateway {
         for (const bytes of stanzas) this.#router.again(parseQueued(bytes, ns.server))
       },
       failed: (pair, failure, next) => {
-        const seconds = Math.round((next - world.clock.now()) / 1000)
-        const text = `no stream: ${failure.detail === "" ? failure.finding : failure.detail}; next try in ${seconds} s or later`
+        const text = `no stream, stanzas bounce until the next try: ${findingSentence(failure.finding, failure.detail)}`
         this.#lines.write("warn", "s2s.retry", { dir: "out", from: pair.sender, to: pair.target, finding: failure.finding, retry: new Date(next).toISOString(), text })
       },
       lost: (pair, stream, count) =>
@@ -230,15 +232,17 @@ class RunningGateway implements Gateway {
     return `ready: ${this.config.domains.size} domains, listening on ${listening.join(", ")}`
   }
 
-  #makeSnapshot(config: GatewayConfig): Promise<Snapshot> {
+  async #makeSnapshot(config: GatewayConfig): Promise<Snapshot> {
     this.#generation += 1
     const previous = this.#generation === 1 ? noCertificates : this.#snapshot.certificates
-    return makeSnapshot(config, this.#generation, previous, {
+    const made = await makeSnapshot(config, this.#generation, previous, {
       files: this.#world.files,
       clock: this.#world.clock,
       anchors: (trust) => this.#world.anchors(trust),
       ownListeners: () => this.#ownListeners(),
     })
+    const { alterHosting } = this.#options
+    return alterHosting === undefined ? made : { ...made, hosting: alterHosting(made.hosting) }
   }
 
   /** security.md 17: what we listen on ourselves is never dialled. */

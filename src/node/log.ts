@@ -65,7 +65,8 @@ function line(entry: Record<string, unknown>, colour: boolean): string {
   if (from !== undefined || to !== undefined)
     parts.push(`${from === undefined ? "?" : words(from)} → ${to === undefined ? "?" : words(to)}`)
   parts.push(text === undefined ? (sid === undefined ? "" : String(ev)) : words(text))
-  if (finding !== undefined) parts[parts.length - 1] += ` [${words(finding)}]`
+  // Sentences of the catalogue end in their id already.
+  if (finding !== undefined && !words(text ?? "").includes(`[${words(finding)}]`)) parts[parts.length - 1] += ` [${words(finding)}]`
   // A sentence says it all; without one the fields have to.
   if (text === undefined) for (const [name, value] of Object.entries(others)) parts.push(`${name}=${words(value)}`)
   else if (others["retry"] !== undefined) parts.push(`next try ${words(others["retry"])}`)
