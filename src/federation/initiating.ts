@@ -84,14 +84,16 @@ async function authenticate(federation: Federation, associated: AssociatedStream
   }
   const id = associated.header.id
   if (id === undefined || id === "") throw new ProtocolError("bad-format", "a response header without an id")
-  return await dialback(federation, associated, id, signal)
+  return await dialback(federation, associated, id, refusedWords, signal)
 }
 
 /** Asks the peer to verify us (XEP-0220 2.1.1); only the answer for this pair on this stream counts (DB-08). */
-async function dialback(federation: Federation, associated: AssociatedStream, id: string, signal: AbortSignal): Promise<Authenticated> {
+async function dialback(federation: Federation, associated: AssociatedStream, id: string, refusedWords: string | undefined, signal: AbortSignal): Promise<Authenticated> {
   const { stream, pair } = associated
   const { clock } = federation.ports
   const at = { stream: associated.name, direction: "out" as const, pair }
+  // Why our certificate was not taken is mostly why dialback was not, either; common servers say it only there.
+  const told = (words: string): string => [words, refusedWords === undefined ? "" : `SASL EXTERNAL was refused before: "${refusedWords}"`].filter((part) => part !== "").join("; ")
   stream.send(resultRequestXml(pair, federation.keys.issue(pair, id)))
   federation.event({ kind: "dialback", at: clock.now(), ...at, step: "result-sent" })
   const waiting = deadline(clock, federation.current().times.dialbackAnswer, "the dialback answer", signal)
@@ -106,13 +108,13 @@ async function dialback(federation: Federation, associated: AssociatedStream, id
       if (kind === "valid") return { by: "dialback", id }
       const words = answer.words ?? answer.condition ?? kind
       // DB-10 and DB-11: invalid is ours to bounce as an error of the system, error as a time-out.
-      throw refusal("auth.dialback-refused", words, answer.condition === "item-not-found" ? "not-found" : "unreachable")
+      throw refusal("auth.dialback-refused", told(words), answer.condition === "item-not-found" ? "not-found" : "unreachable")
     }
   } catch (error) {
     federation.keys.forget(pair, id)
-    if (waiting.signal.aborted && !signal.aborted) throw refusal("auth.dialback-timeout", "", "unreachable")
+    if (waiting.signal.aborted && !signal.aborted) throw refusal("auth.dialback-timeout", told(""), "unreachable")
     if (error instanceof StreamClosed && error.condition !== undefined) {
-      throw refusal("auth.dialback-refused", error.text ?? error.condition, "unreachable", { cause: error })
+      throw refusal("auth.dialback-refused", told(error.text ?? error.condition), "unreachable", { cause: error })
     }
     throw error
   } finally {
