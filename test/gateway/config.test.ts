@@ -1,5 +1,7 @@
 // The configuration file: what is read, and each mistake with its line, column and sentence (docs/operating.md; issue: Bad input).
 import assert from "node:assert/strict"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import { inspect } from "node:util"
 import { describe, it } from "node:test"
 import { parseDomain } from "../../src/model/domain.ts"
@@ -98,6 +100,20 @@ state: { dir: state, evidence_files: 10, evidence_bytes: 1MiB }
       "/etc/other.yaml  The file cannot be read: there is no such file or folder.",
       "/etc/gw.yaml:1:1  domains  No domain is hosted: name at least one under `domains`.",
     ])
+  })
+
+  it("the documented example is in order, and shows the defaults", async () => {
+    const example = readFileSync(join(import.meta.dirname, "../../docs/config/gateway.yaml"), "utf8")
+    const files = { "/etc/xmpp-dna/secrets/bot": secretA, "/run/credentials/rooms-secret": secretB }
+    const environment = (name: string): string | undefined => ({ CREDENTIALS_DIRECTORY: "/run/credentials", SHOP_SECRET: `${secretA}${secretB}` })[name]
+    const { config, warnings } = await load(example, files, { environment })
+    assert.deepEqual(warnings, [])
+    const { config: plain } = await load(goodConfig)
+    assert.deepEqual(config.limits, plain.limits)
+    assert.deepEqual(config.shutdown, plain.shutdown)
+    assert.deepEqual(config.log, plain.log)
+    assert.deepEqual([config.require, config.proofs, config.dialback, config.trust], [plain.require, plain.proofs, plain.dialback, plain.trust])
+    assert.deepEqual([config.idleTimeoutMs, config.retryMaxMs, config.timeoutMs], [plain.idleTimeoutMs, plain.retryMaxMs, plain.timeoutMs])
   })
 
   it("never shows a secret", async () => {
