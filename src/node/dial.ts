@@ -118,6 +118,8 @@ function abortFailure(signal: AbortSignal): DialError {
 
 function open(to: NetworkAddress, signal: AbortSignal, options: DialOptions, deadline: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
+    // It may have been given up while it waited for its turn.
+    if (signal.aborted) return reject(abortFailure(signal))
     const settings = { allowHalfOpen: true, noDelay: true, highWaterMark: readAhead }
     const socket = new Socket(settings)
     const settle = (): void => {
@@ -156,19 +158,24 @@ function open(to: NetworkAddress, signal: AbortSignal, options: DialOptions, dea
 export function createDial(options: DialOptions): Dial {
   const limits = { ...defaultDialLimits, ...options.limits }
   const places = new Places(limits)
+  const guard = (to: NetworkAddress): void => {
+    const reach = options.reach()
+    const policy = { ...reach, ownListeners: [...reach.ownListeners, ...(options.ownListeners?.() ?? [])] }
+    const guarded = guardAddress(to.address, policy, to.port)
+    if (!guarded.ok) throw new DialError("guarded", guarded.detail)
+  }
 
   return {
     async connect(to, { signal, source }): Promise<Channel> {
       if (signal.aborted) throw abortFailure(signal)
-      const reach = options.reach()
-      const policy = { ...reach, ownListeners: [...reach.ownListeners, ...(options.ownListeners?.() ?? [])] }
-      const guarded = guardAddress(to.address, policy, to.port)
-      if (!guarded.ok) throw new DialError("guarded", guarded.detail)
+      guard(to)
       if (isIP(to.address) === 0 || !Number.isInteger(to.port) || to.port < 1 || to.port > 65_535)
         throw new DialError("guarded", `${to.address} port ${to.port} cannot be dialled`)
       const address = plainAddress(to.address)
       await places.take(address, source, signal)
       try {
+        // The policy may have changed while it waited.
+        guard(to)
         return new SocketChannel(await open({ address, port: to.port }, signal, options, limits.connect), { pace: options.newPace?.() })
       } finally {
         places.leave(address, source)

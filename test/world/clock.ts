@@ -67,6 +67,13 @@ export class ManualClock implements Clock {
     this.#elapsed = target
   }
 
+  /** Time passes and timers fire before anything else happens: no promise and no I/O goes on in between. */
+  advanceNow(ms: number): void {
+    const target = this.#elapsed + ms
+    for (let next = this.#next(); next !== undefined && next.at <= target; next = this.#next()) this.#fire(next)
+    this.#elapsed = target
+  }
+
   /**
    * Time passes until the promise is settled.
    *
