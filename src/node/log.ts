@@ -1,6 +1,6 @@
 // The Log port on pino: JSON lines, or on a terminal the line form of interface 8.7. Secrets are blacked out, control characters never pass (security.md 27).
 import pino from "pino"
-import pretty from "pino-pretty"
+import { prettyFactory } from "pino-pretty"
 import type { Log, LogLevel } from "../ports.ts"
 
 export interface LogOptions {
@@ -86,18 +86,16 @@ export function createLog(options: LogOptions = {}): Log & { setLevel(level: Log
   const further = new Set((options.redact ?? []).map((name) => name.toLowerCase()))
   const secret = (name: string): boolean => secretNames.test(name) || further.has(name.toLowerCase())
 
-  const end = options.sink ?? pino.destination({ fd: descriptor, sync: true })
-  const out: pino.DestinationStream = forPeople
-    ? pretty({
-        colorize: false,
-        hideObject: true,
-        // The whole line is ours; the library adds nothing around it.
-        ignore: "level,t,time,pid,hostname",
-        messageFormat: (entry: Record<string, unknown>) => line(entry, colour),
-        destination: end as NodeJS.WritableStream,
-        sync: true,
-      })
-    : (end as pino.DestinationStream)
+  const end: pino.DestinationStream = options.sink ?? pino.destination({ fd: descriptor, sync: true })
+  // Synchronous: the last lines before an exit are the ones that matter.
+  const prettify = prettyFactory({
+    colorize: false,
+    hideObject: true,
+    // The whole line is ours; the library adds nothing around it.
+    ignore: "level,t,time,pid,hostname",
+    messageFormat: (entry: Record<string, unknown>) => line(entry, colour),
+  })
+  const out = forPeople ? { write: (text: string) => end.write(prettify(text)) } : end
   const logger = pino(
     {
       level: options.level ?? "info",

@@ -1,0 +1,225 @@
+// The files port: atomic writes with their mode, and a watch that sees renames, links and new folders (interface 8.4).
+import assert from "node:assert/strict"
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { after, describe, test } from "node:test"
+import { createFiles } from "../../src/node/files.ts"
+
+const base = mkdtempSync(join(tmpdir(), "files-"))
+after(() => rmSync(base, { recursive: true, force: true }))
+let made = 0
+const fresh = (): string => {
+  const folder = join(base, String(made++))
+  mkdirSync(folder)
+  return folder
+}
+
+describe("files", () => {
+  const files = createFiles()
+
+  test("write makes folders, has its mode at once, leaves no draft, and read gives it back", async () => {
+    const path = join(fresh(), "deep", "er", "secret")
+    await files.write(path, Buffer.from("one"), { mode: 0o600 })
+    assert.equal(statSync(path).mode & 0o777, 0o600)
+    await files.write(path, Buffer.from("two"), { mode: 0o600 })
+    assert.equal(Buffer.from(await files.read(path)).toString(), "two")
+    assert.deepEqual(readdirSync(join(path, "..")), ["secret"])
+  })
+
+  test("a write that fails leaves the old content and no draft", async () => {
+    const folder = fresh()
+    const path = join(folder, "taken")
+    mkdirSync(path)
+    await assert.rejects(files.write(path, Buffer.from("x"), { mode: 0o600 }))
+    assert.deepEqual(readdirSync(folder), ["taken"])
+  })
+
+  test("list and stat tell kinds; stat follows links", async () => {
+    const folder = fresh()
+    writeFileSync(join(folder, "file"), "12345", { mode: 0o640 })
+    mkdirSync(join(folder, "sub"))
+    symlinkSync("file", join(folder, "link"))
+    const listed = (await files.list(folder)).map(({ path, kind }) => [path.slice(folder.length + 1), kind]).sort()
+    assert.deepEqual(listed, [
+      ["file", "file"],
+      ["link", "other"],
+      ["sub", "directory"],
+    ])
+    const linked = await files.stat(join(folder, "link"))
+    assert.deepEqual([linked.kind, linked.size, linked.mode], ["file", 5, 0o640])
+    await files.remove(join(folder, "file"))
+    await assert.rejects(files.stat(join(folder, "link")), { code: "ENOENT" })
+  })
+})
+
+describe("watch", () => {
+  /** Counts reports; `next` resolves with the following one. */
+  function watching(path: string, times = { settle: 40, poll: 60_000 }) {
+    let count = 0
+    let wake: (() => void) | undefined
+    const stop = createFiles(times).watch(path, () => {
+      count += 1
+      wake?.()
+    })
+    return {
+      stop,
+      count: () => count,
+      next: (): Promise<void> =>
+        new Promise((resolve, reject) => {
+          const seen = count
+          const patience = setTimeout(() => reject(new Error(`no report about ${path}`)), 5000)
+          wake = () => {
+            if (count === seen) return
+            clearTimeout(patience)
+            resolve()
+          }
+        }),
+    }
+  }
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+  /** The first look is taken when the watch begins; changes count from then on. */
+  const begun = 60
+
+  const cases: [name: string, prepare: (folder: string) => void, change: (folder: string) => void][] = [
+    ["a new file", () => undefined, (folder) => writeFileSync(join(folder, "new"), "x")],
+    [
+      "changed content of the same size",
+      (folder) => writeFileSync(join(folder, "a"), "x"),
+      (folder) => writeFileSync(join(folder, "a"), "y"),
+    ],
+    ["a removed file", (folder) => writeFileSync(join(folder, "a"), "x"), (folder) => unlinkSync(join(folder, "a"))],
+    [
+      "a file replaced by a rename, as careful programs do",
+      (folder) => writeFileSync(join(folder, "a"), "x"),
+      (folder) => {
+        writeFileSync(join(folder, ".a.new"), "y")
+        renameSync(join(folder, ".a.new"), join(folder, "a"))
+      },
+    ],
+    [
+      "a link that leads elsewhere, as certbot does",
+      (folder) => {
+        mkdirSync(join(folder, "../archive"), { recursive: true })
+        writeFileSync(join(folder, "../archive/cert1"), "1")
+        writeFileSync(join(folder, "../archive/cert2"), "2")
+        mkdirSync(join(folder, "a.example"))
+        symlinkSync("../../archive/cert1", join(folder, "a.example/cert"))
+      },
+      (folder) => {
+        symlinkSync("../../archive/cert2", join(folder, "a.example/cert.new"))
+        renameSync(join(folder, "a.example/cert.new"), join(folder, "a.example/cert"))
+      },
+    ],
+    [
+      "the target of a link outside the folder",
+      (folder) => {
+        mkdirSync(join(folder, "../elsewhere"), { recursive: true })
+        writeFileSync(join(folder, "../elsewhere/cert"), "1")
+        symlinkSync("../elsewhere/cert", join(folder, "cert"))
+      },
+      (folder) => writeFileSync(join(folder, "../elsewhere/cert"), "2"),
+    ],
+    [
+      "a folder swapped behind a link, as mounted secrets are",
+      (folder) => {
+        for (const version of ["v1", "v2"]) {
+          mkdirSync(join(folder, version))
+          writeFileSync(join(folder, version, "tls.crt"), version)
+        }
+        symlinkSync("v1", join(folder, "..data"))
+        symlinkSync("..data/tls.crt", join(folder, "tls.crt"))
+      },
+      (folder) => {
+        symlinkSync("v2", join(folder, "..tmp"))
+        renameSync(join(folder, "..tmp"), join(folder, "..data"))
+      },
+    ],
+    [
+      "a file in a folder that is new itself",
+      () => undefined,
+      (folder) => {
+        mkdirSync(join(folder, "b.example"))
+        writeFileSync(join(folder, "b.example", "cert"), "x")
+      },
+    ],
+  ]
+  for (const [name, prepare, change] of cases)
+    test(`reports ${name}`, { timeout: 20_000 }, async () => {
+      const folder = join(fresh(), "watched")
+      mkdirSync(folder)
+      prepare(folder)
+      const watch = watching(folder)
+      await pause(begun)
+      assert.equal(watch.count(), 0)
+      const report = watch.next()
+      change(folder)
+      await report
+      watch.stop()
+    })
+
+  test("many changes in a row are one report; none is made for what did not change", { timeout: 20_000 }, async () => {
+    const folder = fresh()
+    const path = join(folder, "a")
+    writeFileSync(path, "0")
+    const watch = watching(folder, { settle: 120, poll: 60_000 })
+    await pause(begun)
+    const report = watch.next()
+    for (let n = 0; n < 10; n += 1) {
+      writeFileSync(path, String(n))
+      await pause(10)
+    }
+    await report
+    await pause(250)
+    assert.equal(watch.count(), 1)
+    readFileSync(path)
+    await pause(250)
+    assert.equal(watch.count(), 1)
+    watch.stop()
+  })
+
+  test("a file watched by its own path, and one that does not exist yet", { timeout: 20_000 }, async () => {
+    const folder = fresh()
+    const path = join(folder, "config.yaml")
+    const watch = watching(path)
+    await pause(begun)
+    writeFileSync(join(folder, "neighbour"), "x")
+    await pause(150)
+    assert.equal(watch.count(), 0, "a neighbour does not count")
+    const report = watch.next()
+    writeFileSync(path, "x")
+    await report
+    watch.stop()
+  })
+
+  test("the poll sees what no event told", { timeout: 20_000 }, async () => {
+    const folder = join(fresh(), "not", "there", "yet")
+    const watch = watching(folder, { settle: 20, poll: 50 })
+    await pause(begun)
+    const report = watch.next()
+    mkdirSync(folder, { recursive: true })
+    await report
+    watch.stop()
+  })
+
+  test("after stop there is silence", { timeout: 20_000 }, async () => {
+    const folder = fresh()
+    const watch = watching(folder)
+    await pause(begun)
+    writeFileSync(join(folder, "a"), "x")
+    watch.stop()
+    await pause(200)
+    assert.equal(watch.count(), 0)
+  })
+})
