@@ -1,0 +1,226 @@
+// An internet on loopback: DNS, a certificate authority and servers of ours, all in this process (issue, "Lab").
+// Everything goes through the product's own code and real sockets; nothing leaves 127.0.0.0/8.
+import { anchorSet } from "../x509/anchors.ts"
+import type { AnchorSet } from "../x509/anchors.ts"
+import type { Domain } from "../model/domain.ts"
+import type { FederationEvent } from "../model/events.ts"
+import type { Log, NetworkAddress } from "../ports.ts"
+import { attr, child, text, type XmlElement } from "../xml/element.ts"
+import { ns } from "../model/namespaces.ts"
+import { CertificateAuthority } from "./certificate-authority.ts"
+import { type DnsResponder, startDnsResponder } from "./dns-responder.ts"
+import { type LabServer, type ServerSpec, startServer } from "./lab-server.ts"
+import { labClock, type LabClock, type LabPorts } from "./ports.ts"
+
+export type { LabPorts } from "./ports.ts"
+export type { LabCertificate, LabServer, ServerSpec } from "./lab-server.ts"
+
+/** What came of one message, as the component that sent or got it saw it. */
+export type MessageSeen =
+  | { readonly kind: "sent"; readonly id: string; readonly from: string; readonly to: string; readonly body: string }
+  | { readonly kind: "received"; readonly id: string; readonly from: string; readonly to: string; readonly body: string }
+  | { readonly kind: "bounced"; readonly id: string; readonly from: string; readonly to: string; readonly condition: string; readonly text: string }
+
+/** Told of everything that happens, at once; for narration and for waiting. */
+export interface Observer {
+  event?(domain: Domain, event: FederationEvent): void
+  message?(domain: Domain, message: MessageSeen): void
+}
+
+/** A wait that ended without what was waited for. */
+export class WaitedInVain extends Error {
+  override readonly name = "WaitedInVain"
+}
+
+const silent: Log = { write: () => undefined }
+/** How long a server has to start and its component to attach, ms. */
+const startMs = 5000
+
+export class Internet {
+  readonly clock: LabClock
+  readonly dns: DnsResponder
+  readonly authority: CertificateAuthority
+  /** What every server of the lab believes: the root of the lab's CA. */
+  readonly anchors: AnchorSet
+  readonly #ports: LabPorts
+  readonly #observers = new Set<Observer>()
+  readonly #servers = new Map<Domain, LabServer>()
+  readonly #messages: { readonly domain: Domain; readonly message: MessageSeen }[] = []
+  readonly #ownAddresses: boolean
+  #stranger: CertificateAuthority | undefined
+  #lastAddress = 10
+  #lastMessage = 0
+
+  private constructor(ports: LabPorts, clock: LabClock, dns: DnsResponder, ownAddresses: boolean) {
+    this.#ports = ports
+    this.clock = clock
+    this.dns = dns
+    this.#ownAddresses = ownAddresses
+    this.authority = CertificateAuthority.create({ name: "Lab CA", now: clock.now() })
+    this.anchors = anchorSet([this.authority.certificate.der])
+  }
+
+  /** Starts DNS and makes the CA; servers are added one by one. */
+  static async start(ports: LabPorts): Promise<Internet> {
+    const world = ports.world(silent)
+    const dns = await startDnsResponder()
+    return new Internet(ports, labClock(world.clock), dns, await canBind(world.listen, "127.0.0.11"))
+  }
+
+  get servers(): readonly LabServer[] {
+    return [...this.#servers.values()]
+  }
+
+  server(domain: string): LabServer {
+    const server = this.#servers.get(domain as Domain)
+    if (server === undefined) throw new Error(`there is no server of ${domain} in this lab`)
+    return server
+  }
+
+  /** @returns the stopper */
+  observe(observer: Observer): () => void {
+    this.#observers.add(observer)
+    return () => this.#observers.delete(observer)
+  }
+
+  /**
+   * Starts a server of ours with its certificate, component and DNS records.
+   *
+   * @throws ConfigError when nothing can be bound; Error when the domain has a server already
+   */
+  async addServer(spec: ServerSpec): Promise<LabServer> {
+    if (this.#servers.has(spec.domain as Domain)) throw new Error(`${spec.domain} has a server already`)
+    const controller = new AbortController()
+    const cancel = this.clock.after(startMs, () => controller.abort(new WaitedInVain(`the server of ${spec.domain} did not start in ${startMs} ms`)))
+    try {
+      const server = await startServer(spec, {
+        world: (log) => ({ ...this.#ports.world(log), clock: this.clock }),
+        address: this.#nextAddress(),
+        dns: { address: this.dns.address, port: this.dns.port },
+        authority: this.authority,
+        stranger: () => (this.#stranger ??= CertificateAuthority.create({ name: "Other CA", now: this.authority.now })),
+        secret: Buffer.from(this.#ports.world(silent).random.bytes(32)).toString("hex"),
+        signal: controller.signal,
+        event: (domain, event) => {
+          for (const observer of [...this.#observers]) observer.event?.(domain, event)
+        },
+        received: (domain, stanza) => this.#received(domain, stanza),
+      })
+      this.#servers.set(server.domain, server)
+      this.#publish(server)
+      return server
+    } finally {
+      cancel()
+    }
+  }
+
+  async removeServer(server: LabServer): Promise<void> {
+    this.#servers.delete(server.domain)
+    for (const name of namesOf(server)) this.dns.set(name, undefined)
+    await server.close()
+  }
+
+  /**
+   * Sends a message from one server's component to another's.
+   *
+   * @returns its id
+   */
+  say(from: LabServer, to: LabServer, body: string): string {
+    this.#lastMessage += 1
+    const id = `m${this.#lastMessage}`
+    const seen = { kind: "sent", id, from: `bot@${from.domain}`, to: `bot@${to.domain}`, body } as const
+    this.#seen(from.domain, seen)
+    from.component.message(id, seen.from, seen.to, body)
+    return id
+  }
+
+  /** What the component of this domain saw of the message with this id, besides having sent it. */
+  outcome(domain: Domain, id: string): MessageSeen | undefined {
+    return this.#messages.find((entry) => entry.domain === domain && entry.message.id === id && entry.message.kind !== "sent")?.message
+  }
+
+  /**
+   * Waits until something is there to be found. Looks again after every event and message.
+   *
+   * @param what completes "waited in vain for …"
+   * @param ms at most
+   * @throws WaitedInVain
+   */
+  async until<T>(what: string, look: () => T | undefined, ms: number): Promise<T> {
+    return await new Promise<T>((resolve, reject) => {
+      const check = (): void => {
+        const found = look()
+        if (found === undefined) return
+        done()
+        resolve(found)
+      }
+      const stop = this.observe({ event: check, message: check })
+      const cancel = this.clock.after(ms, () => {
+        stop()
+        reject(new WaitedInVain(`waited in vain for ${what}`))
+      })
+      const done = (): void => {
+        stop()
+        cancel()
+      }
+      check()
+    })
+  }
+
+  /** Ends everything. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#servers.values()].map((server) => this.removeServer(server)))
+    await this.dns.close()
+    this.clock.stop()
+  }
+
+  #nextAddress(): string {
+    if (!this.#ownAddresses) return "127.0.0.1"
+    this.#lastAddress += 1
+    return `127.0.${Math.floor(this.#lastAddress / 250)}.${this.#lastAddress % 250}`
+  }
+
+  #publish(server: LabServer): void {
+    const service = server.transport === "direct-tls" ? "_xmpps-server" : "_xmpp-server"
+    const target = `xmpp.${server.domain}`
+    this.dns.set(`${service}._tcp.${server.domain}`, { SRV: [[0, 0, server.s2s.port, target]] })
+    this.dns.set(target, { A: [server.s2s.address] })
+  }
+
+  #received(domain: Domain, stanza: XmlElement): void {
+    const id = attr(stanza, "id") ?? ""
+    const addresses = { id, from: attr(stanza, "from") ?? "", to: attr(stanza, "to") ?? "" }
+    const error = child(stanza, "error", ns.component)
+    if (attr(stanza, "type") !== "error" || error === undefined) {
+      const body = child(stanza, "body", ns.component)
+      this.#seen(domain, { kind: "received", ...addresses, body: body === undefined ? "" : text(body) })
+      return
+    }
+    const parts = error.children.filter((node): node is XmlElement => typeof node !== "string" && node.ns === ns.stanzaErrors)
+    const condition = parts.find(({ name }) => name !== "text")?.name ?? "undefined-condition"
+    const words = parts.find(({ name }) => name === "text")
+    this.#seen(domain, { kind: "bounced", ...addresses, condition, text: words === undefined ? "" : text(words) })
+  }
+
+  #seen(domain: Domain, message: MessageSeen): void {
+    this.#messages.push({ domain, message })
+    if (this.#messages.length > 10_000) this.#messages.shift()
+    for (const observer of [...this.#observers]) observer.message?.(domain, message)
+  }
+}
+
+function namesOf(server: LabServer): readonly string[] {
+  return [`_xmpps-server._tcp.${server.domain}`, `_xmpp-server._tcp.${server.domain}`, `xmpp.${server.domain}`]
+}
+
+/** Linux answers for all of 127.0.0.0/8; other systems for 127.0.0.1 alone until told. */
+async function canBind(listen: { listen(at: NetworkAddress, accept: (channel: { destroy(): void }) => void): Promise<{ close(): Promise<void> }> }, address: string): Promise<boolean> {
+  try {
+    const listener = await listen.listen({ address, port: 0 }, (channel) => channel.destroy())
+    await listener.close()
+    return true
+  } catch {
+    // Not bindable here: all servers then share one address, told apart by port.
+    return false
+  }
+}

@@ -1,0 +1,180 @@
+// One server of the lab: a gateway of ours, in this process, on an address of its own, with its certificate and component.
+import type { Hosting } from "../federation/contract.ts"
+import { loadConfig } from "../gateway/config.ts"
+import { type Gateway, type GatewayWorld, startGateway } from "../gateway/gateway.ts"
+import { type Domain, parseDomain } from "../model/domain.ts"
+import type { FederationEvent } from "../model/events.ts"
+import type { RequiredLevel } from "../model/policy.ts"
+import type { Log, NetworkAddress, Tls, TlsCredentials } from "../ports.ts"
+import { anchorSet } from "../x509/anchors.ts"
+import type { XmlElement } from "../xml/element.ts"
+import { type CertificateAuthority, type IssuedCertificate, type IssueOptions, selfSigned } from "./certificate-authority.ts"
+import { ComponentClient } from "./component-client.ts"
+import { MemoryFiles } from "./memory-files.ts"
+
+export interface LabCertificate {
+  /** `lab`: the lab's CA, which every server of the lab knows; `self`: signed by itself; `stranger`: a CA nobody knows. */
+  readonly from: "lab" | "self" | "stranger"
+  /** Names instead of the server's own domain. */
+  readonly names?: readonly string[]
+  readonly eku?: readonly ("serverAuth" | "clientAuth")[]
+  readonly notBefore?: number
+  readonly notAfter?: number
+}
+
+/** How one server is set up; what is not said is as an operator should have it. */
+export interface ServerSpec {
+  readonly domain: string
+  /** In a few words, for the list of what runs where. */
+  readonly what?: string
+  readonly certificate?: LabCertificate
+  /** `federation.require`; authenticated unless given. */
+  readonly require?: RequiredLevel
+  /** Shows its certificate only when others connect to it, never when it connects itself. */
+  readonly hidesCertificate?: boolean
+  /** Published and served as Direct TLS instead of STARTTLS (XEP-0368). */
+  readonly directTls?: boolean
+  /** Changes what the federation core reads: for weakening one check on purpose. */
+  readonly alter?: (hosting: Hosting) => Hosting
+}
+
+/** What a server needs of the internet around it. */
+export interface ServerSurroundings {
+  readonly world: (log: Log) => GatewayWorld
+  readonly address: string
+  readonly dns: NetworkAddress
+  readonly authority: CertificateAuthority
+  readonly stranger: () => CertificateAuthority
+  readonly secret: string
+  readonly signal: AbortSignal
+  event(domain: Domain, event: FederationEvent): void
+  received(domain: Domain, stanza: XmlElement): void
+}
+
+export interface LabServer {
+  readonly domain: Domain
+  readonly spec: ServerSpec
+  readonly certificate: IssuedCertificate
+  readonly credentials: TlsCredentials
+  /** Where servers connect to, and how. */
+  readonly s2s: NetworkAddress
+  readonly transport: "starttls" | "direct-tls"
+  readonly componentAddress: NetworkAddress
+  readonly componentSecret: string
+  readonly gateway: Gateway
+  readonly component: ComponentClient
+  /** Every event of its federation core, oldest first. */
+  readonly events: readonly FederationEvent[]
+  close(): Promise<void>
+}
+
+const silent: Log = { write: () => undefined }
+
+/**
+ * Starts one server and attaches its component.
+ *
+ * @throws ConfigError when nothing can be bound
+ */
+export async function startServer(spec: ServerSpec, around: ServerSurroundings): Promise<LabServer> {
+  const domain = parseDomain(spec.domain)
+  const certificate = issue(domain, spec.certificate ?? { from: "lab" }, around)
+  const credentials: TlsCredentials = { certificatePem: certificate.chainPem, keyPem: certificate.keyPem }
+  const files = new MemoryFiles({
+    "/lab/config.yaml": configText(spec, around),
+    "/lab/secret": around.secret,
+    "/lab/root.pem": around.authority.certificate.pem,
+    "/lab/certificates/server.pem": credentials.certificatePem + credentials.keyPem,
+  })
+  const machine = around.world(silent)
+  const anchors = anchorSet([around.authority.certificate.der])
+  const world: GatewayWorld = { ...machine, files, anchors: () => anchors, tls: spec.hidesCertificate === true ? hiding(machine.tls) : machine.tls }
+  const { config } = await loadConfig("/lab/config.yaml", { files, environment: () => undefined, now: machine.clock.now() })
+  const events: FederationEvent[] = []
+  const gateway = await startGateway(config, world, {
+    event: (event) => {
+      events.push(event)
+      around.event(domain, event)
+    },
+    // A gateway picks certificates by the names inside them; the lab also needs a server that shows the wrong one.
+    alterHosting: (hosting) => {
+      const shown = altered(hosting, { credentials: (asked) => (asked === domain ? credentials : undefined) })
+      return spec.alter === undefined ? shown : spec.alter(shown)
+    },
+  })
+  const { addresses } = gateway
+  const s2s = spec.directTls === true ? addresses.directTls[0] : addresses.s2s[0]
+  const componentAddress = addresses.components[0]
+  try {
+    if (s2s === undefined || componentAddress === undefined || "path" in componentAddress) throw new Error(`${domain} does not listen`)
+    const component = await ComponentClient.attach({
+      // A machine of its own: a gateway's dial refuses the gateway's own listeners.
+      dial: around.world(silent).dial(() => ({ networks: config.allow.networks, names: config.allow.names, ownListeners: [] })),
+      to: componentAddress,
+      domain,
+      secret: around.secret,
+      signal: around.signal,
+      received: (stanza) => around.received(domain, stanza),
+    })
+    return {
+      domain,
+      spec,
+      certificate,
+      credentials,
+      s2s,
+      transport: spec.directTls === true ? "direct-tls" : "starttls",
+      componentAddress,
+      componentSecret: around.secret,
+      gateway,
+      component,
+      events,
+      close: async () => {
+        await component.close()
+        await gateway.close()
+      },
+    }
+  } catch (error) {
+    await gateway.close()
+    throw error
+  }
+}
+
+/** A copy of a snapshot's hosting with some members replaced; its getters stay getters. */
+export function altered(hosting: Hosting, changes: Partial<Hosting>): Hosting {
+  return Object.defineProperties({} as Hosting, { ...Object.getOwnPropertyDescriptors(hosting), ...Object.getOwnPropertyDescriptors(changes) })
+}
+
+/** TLS that shows no certificate when it connects, as a server does that is not set up to. */
+function hiding(tls: Tls): Tls {
+  return {
+    server: (channel, options) => tls.server(channel, options),
+    client: (channel, { credentials: _, ...options }) => tls.client(channel, options),
+  }
+}
+
+function issue(domain: Domain, { from, names, ...validity }: LabCertificate, around: ServerSurroundings): IssuedCertificate {
+  const options: IssueOptions = { names: { dns: names ?? [domain] }, ...validity }
+  if (from === "self") return selfSigned({ ...options, now: around.authority.now })
+  return (from === "lab" ? around.authority : around.stranger()).issue(options)
+}
+
+/** The configuration of one server, as an operator would write it. JSON is YAML 1.2. */
+function configText(spec: ServerSpec, { address, dns }: ServerSurroundings): string {
+  return JSON.stringify({
+    node: "lab",
+    listen: {
+      s2s: spec.directTls === true ? [] : [`${address}:0`],
+      direct_tls: spec.directTls === true ? [`${address}:0`] : [],
+      components: [`${address}:0`],
+    },
+    federation: {
+      require: spec.require ?? "authenticated",
+      timeout: "8s",
+      resolver: { address: `${dns.address}:${dns.port}`, dnssec: "off" },
+      trust: "/lab/root.pem",
+      allow: { networks: ["127.0.0.0/8", "::1/128"], names: ["example", "test"] },
+    },
+    certificates: { dirs: ["/lab/certificates"], reload: "signal" },
+    domains: [{ name: spec.domain, component: { secret: { file: "/lab/secret" } } }],
+    shutdown: { drain: "0s", deadline: "1s" },
+  })
+}

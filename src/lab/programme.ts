@@ -1,0 +1,11 @@
+// The list of all scenes, in the order they are played; a group of scenes is one file, and one word here.
+import type { Scene } from "./scene.ts"
+import { associationScenes } from "./scenes/associations.ts"
+import { dialbackScenes } from "./scenes/dialback.ts"
+import { refusalScenes } from "./scenes/refusals.ts"
+
+export const scenes: readonly Scene[] = [...associationScenes, ...dialbackScenes, ...refusalScenes]
+
+/** What is told when nothing else is asked for: a proof, its absence, and two that fail. */
+const main = ["mutual-external", "no-client-certificate", "self-signed-refused", "wrong-name"]
+export const mainScenes: readonly Scene[] = scenes.filter(({ id }) => main.includes(id))
