@@ -100,7 +100,7 @@ export async function startBot(options: { domain: string; secret: string; server
     received,
     send: (stanza) => void socket.write(stanza),
     say: (to, body) => void socket.write(`<message from='bot@${domain}' to='${to}' type='chat'><body>${body}</body></message>`),
-    waitFor(wanted, timeout = 10_000) {
+    waitFor(wanted, timeout = 30_000) {
       return new Promise((resolve, reject) => {
         let next = 0
         const settle = (act: () => void): void => {

@@ -32,12 +32,13 @@ test("with self-signed certificates on both ends dialback carries the messages",
   assert.match(accepted, /127\./)
 })
 
-test("a strict Prosody refuses a self-signed ejabberd and tells it why", { skip }, async () => {
+test("a strict Prosody refuses a self-signed ejabberd", { skip }, async () => {
   const prosody = await startForeign(world, "prosody", { label: "p-refuses", strict: true })
   const ejabberd = await startForeign(world, "ejabberd", { label: "e-refused", flaw: "self-signed" })
   ejabberd.bot.say(`bot@${prosody.domain}`, "never arrives")
-  const bounce = await ejabberd.bot.waitFor("type='error'")
-  assert.match(bounce, /certificate is (not trusted|self-signed)/)
+  // ejabberd sometimes misses the words when the connection closes right behind them, so they are read where they are said.
+  assert.match(await ejabberd.bot.waitFor(/type=['"]error['"]/), /remote-server-timeout/)
+  assert.match(await prosody.server.waitForLog(/Forbidding insecure connection/), /certificate is (not trusted|self-signed)/)
   assert.deepEqual(prosody.bot.received, [])
 })
 

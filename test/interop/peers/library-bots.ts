@@ -16,7 +16,7 @@ export interface LibraryBotOptions {
 
 async function whenOnline(bot: PeerProcess, domain: string): Promise<LibraryBot> {
   try {
-    await bot.waitForLog(/^online /, { timeout: 20_000 })
+    await bot.waitForLog(/^online /, { timeout: 60_000 })
   } catch (error) {
     await bot.stop()
     throw error

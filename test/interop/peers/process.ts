@@ -88,7 +88,7 @@ export function startProcess(
     exited,
     input: (text) => void child.stdin?.write(text),
     signal: (signal) => void child.kill(signal),
-    waitForLog(pattern, { from = 0, timeout = 15_000 } = {}) {
+    waitForLog(pattern, { from = 0, timeout = 30_000 } = {}) {
       return new Promise((resolve, reject) => {
         let next = from
         const settle = (act: () => void): void => {
@@ -125,7 +125,7 @@ export function startProcess(
 }
 
 /** Resolves once something listens there; the process must still be alive. */
-export async function untilListening(peer: PeerProcess, name: string, address: string, port: number, timeout = 20_000): Promise<void> {
+export async function untilListening(peer: PeerProcess, name: string, address: string, port: number, timeout = 60_000): Promise<void> {
   const end = Date.now() + timeout
   let alive = true
   void peer.exited.then(() => {
