@@ -52,6 +52,9 @@ export class SocketChannel implements Channel {
   #handler: ChannelHandler | undefined
   #paused = false
   #pacing: NodeJS.Timeout | undefined
+  #gathering = false
+  readonly #gathered: Buffer[] = []
+  #flushDue = false
   #peerEnded = false
   #endTold: ChannelHandler | undefined
   #destroyed = false
@@ -84,17 +87,44 @@ export class SocketChannel implements Channel {
   }
 
   readonly #onData = (bytes: Buffer): void => {
+    if (this.#gathering) {
+      this.#gathered.push(bytes)
+      this.#flushSoon()
+      return
+    }
     this.#handler?.chunk(bytes)
-    if (this.#pace === undefined) return
-    const ms = this.#pace.onChunk(bytes.length)
-    if (ms <= 0 || this.#closed !== undefined || this.#pacing !== undefined) return
-    this.#socket.pause()
-    this.#pacing = setTimeout(this.#afterPace, ms)
+    if (this.#pace !== undefined) this.#rest(bytes.length)
   }
 
-  readonly #afterPace = (): void => {
+  /** Asks the pacing after a chunk; while it wants rests, what comes in between is gathered into one chunk. */
+  #rest(bytes: number): void {
+    const ms = this.#pace!.onChunk(bytes)
+    this.#gathering = ms > 0
+    if (ms <= 0 || this.#socket.destroyed || this.#handedOver) return
+    this.#socket.pause()
+    this.#pacing ??= setTimeout(this.#afterRest, ms)
+  }
+
+  readonly #afterRest = (): void => {
     this.#pacing = undefined
     this.#flow()
+  }
+
+  /** One read of the kernel can hold many TLS records, each a chunk of its own: all of them are here before the immediate. */
+  #flushSoon(): void {
+    if (this.#flushDue) return
+    this.#flushDue = true
+    setImmediate(this.#flush)
+  }
+
+  readonly #flush = (): void => {
+    this.#flushDue = false
+    if (this.#gathered.length === 0 || this.#handler === undefined || this.#paused || this.#destroyed) return
+    const bytes = this.#gathered.length === 1 ? this.#gathered[0]! : Buffer.concat(this.#gathered)
+    this.#gathered.length = 0
+    this.#handler.chunk(bytes)
+    this.#rest(bytes.length)
+    this.#tellEnd()
   }
 
   readonly #onDrain = (): void => {
@@ -126,12 +156,14 @@ export class SocketChannel implements Channel {
     if (this.#handler === undefined || this.#paused || this.#pacing !== undefined) this.#socket.pause()
     else {
       this.#socket.resume()
+      if (this.#gathered.length > 0) this.#flushSoon()
       this.#tellEnd()
     }
   }
 
   #tellEnd(): void {
-    if (!this.#peerEnded || this.#closed !== undefined || this.#paused || this.#endTold === this.#handler) return
+    if (!this.#peerEnded || this.#gathered.length > 0 || this.#closed !== undefined || this.#paused || this.#endTold === this.#handler)
+      return
     this.#endTold = this.#later(
       (handler) => handler.end(),
       () => (this.#endTold = undefined),
@@ -140,6 +172,7 @@ export class SocketChannel implements Channel {
 
   #finish(closed: ChannelClosed): void {
     if (this.#closed !== undefined) return
+    this.#flush()
     this.#closed = this.#destroyed ? { by: "local" } : closed
     this.#stopPacing()
     this.#tellClose()
@@ -176,7 +209,10 @@ export class SocketChannel implements Channel {
     this.#handler = handler
     this.#paused = false
     if (this.#closed === undefined) this.#flow()
-    else this.#tellClose()
+    else {
+      if (this.#gathered.length > 0) process.nextTick(this.#flush)
+      this.#tellClose()
+    }
   }
 
   release(): void {
@@ -237,6 +273,7 @@ export class SocketChannel implements Channel {
     socket.off("data", this.#onData)
     socket.off("drain", this.#onDrain)
     socket.off("end", this.#onEnd)
+    if (this.#gathered.length > 0) socket.unshift(Buffer.concat(this.#gathered))
     return socket
   }
 }

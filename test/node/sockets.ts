@@ -9,7 +9,7 @@ import { parseCidr } from "../../src/model/reach.ts"
 import { systemClock } from "../../src/node/clock.ts"
 import { createDial } from "../../src/node/dial.ts"
 import { createListen } from "../../src/node/listen.ts"
-import { SocketChannel } from "../../src/node/tcp.ts"
+import { type NewPace, SocketChannel } from "../../src/node/tcp.ts"
 import { createTls } from "../../src/node/tls.ts"
 import type { Channel, Listener, NetworkAddress, SecuredChannel, TlsCredentials } from "../../src/ports.ts"
 import type { ChannelPair } from "../contracts/channel.ts"
@@ -39,13 +39,16 @@ export async function settle(): Promise<void> {
 }
 
 /** A listener on a free port that hands out what it accepts, in order. */
-export async function acceptor(at: NetworkAddress | { readonly path: string } = { address: "127.0.0.1", port: 0 }): Promise<{
+export async function acceptor(
+  at: NetworkAddress | { readonly path: string } = { address: "127.0.0.1", port: 0 },
+  newPace?: NewPace,
+): Promise<{
   listener: Listener
   next(): Promise<Channel>
 }> {
   const arrived: Channel[] = []
   const wanted: ((channel: Channel) => void)[] = []
-  const listener = await createListen().listen(at, (channel) => {
+  const listener = await createListen({ newPace }).listen(at, (channel) => {
     opened.add(channel)
     const want = wanted.shift()
     if (want === undefined) arrived.push(channel)
@@ -62,11 +65,10 @@ export async function acceptor(at: NetworkAddress | { readonly path: string } = 
   }
 }
 
-const dial = createDial({ reach: () => loopback, clock: systemClock })
-
 /** Both ends of one TCP connection: `a` dialled, `b` accepted. */
-export async function tcpPair(address = "127.0.0.1"): Promise<ChannelPair> {
-  const { listener, next } = await acceptor({ address, port: 0 })
+export async function tcpPair(address = "127.0.0.1", newPace?: NewPace): Promise<ChannelPair> {
+  const dial = createDial({ reach: () => loopback, clock: systemClock, newPace })
+  const { listener, next } = await acceptor({ address, port: 0 }, newPace)
   const [a, b] = await Promise.all([dial.connect(listener.address, { signal: inTime() }), next()])
   await listener.close()
   opened.add(a)
@@ -108,9 +110,15 @@ export async function unixPair(): Promise<ChannelPair> {
 /** Secures both ends of a TCP pair with the real thing. */
 export async function secure(
   pair: ChannelPair,
-  options: { client?: TlsCredentials; server?: TlsCredentials; clientAlpn?: string; serverAlpn?: readonly string[] } = {},
+  options: {
+    client?: TlsCredentials
+    server?: TlsCredentials
+    clientAlpn?: string
+    serverAlpn?: readonly string[]
+    newPace?: NewPace
+  } = {},
 ): Promise<{ client: SecuredChannel; server: SecuredChannel }> {
-  const transport = createTls()
+  const transport = createTls({ newPace: options.newPace })
   const [client, server] = await Promise.all([
     transport.client(pair.a, {
       serverName: "b.example",
@@ -123,8 +131,8 @@ export async function secure(
   return { client, server }
 }
 
-export async function tlsPair(): Promise<ChannelPair> {
-  const pair = await tcpPair()
-  const { client, server } = await secure(pair)
+export async function tlsPair(newPace?: NewPace): Promise<ChannelPair> {
+  const pair = await tcpPair("127.0.0.1", newPace)
+  const { client, server } = await secure(pair, newPace === undefined ? {} : { newPace })
   return { a: client.channel, b: server.channel, settle, close: async () => destroyAll(client.channel, server.channel) }
 }
