@@ -31,6 +31,8 @@ export interface PushOptions {
 }
 
 const encoder = new TextEncoder()
+/** Octets of ours a peer may leave unread, beside one stanza, before the next answer ends the stream. */
+const unreadAnswers = 256 * 1024
 
 export class PushStream {
   readonly channel: Channel
@@ -139,7 +141,14 @@ export class PushStream {
   }
 
   send(xml: string): void {
-    if (this.#over === undefined && !this.#weClosed) this.channel.write(encoder.encode(xml))
+    if (this.#over !== undefined || this.#weClosed) return
+    // A peer that asks without reading the answers must not fill our memory with them. Stanzas under way may be as large as one is allowed to be.
+    if (this.channel.backlog > unreadAnswers + this.#options.limits.stanza) {
+      this.#weClosed = true
+      this.#end({ by: "us", detail: "the peer does not read what it is sent", condition: "resource-constraint" })
+      return
+    }
+    this.channel.write(encoder.encode(xml))
   }
 
   /** Our side of the closing handshake. With a condition the stream is over at once; without, the peer's tag is waited for. */

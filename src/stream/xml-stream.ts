@@ -26,6 +26,8 @@ export interface Detached {
 }
 
 const encoder = new TextEncoder()
+/** Octets of ours a peer may leave unread during negotiation, before the next answer ends the stream. */
+const unreadAnswers = 64 * 1024
 
 export class XmlStream {
   #channel: Channel
@@ -36,6 +38,7 @@ export class XmlStream {
   #root: XmlElement | undefined
   #parserDry = true
   #detached = false
+  #closedByUs = false
 
   /**
    * @param channel attached at once; the stream owns its handler until `release` or `detach`
@@ -170,6 +173,8 @@ export class XmlStream {
 
   send(xml: string): void {
     if (this.#detached) throw new Error("the stream was handed on: write to its channel")
+    // A peer that asks without reading the answers must not fill our memory with them.
+    if (this.#channel.backlog > unreadAnswers) return this.#finish(new ProtocolError("resource-constraint", "the peer does not read what it is sent"))
     this.#channel.write(encoder.encode(xml))
   }
 
@@ -222,10 +227,15 @@ export class XmlStream {
 
   /**
    * Ends a stream that is still being negotiated: the error when there is one, the closing tag, then the connection.
-   * The other side's closing tag is not waited for: nothing of ours depends on it here.
+   * The other side's closing tag is not waited for: nothing of ours depends on it here. Called again it does nothing.
    */
   close(condition?: StreamErrorCondition, tell?: string): void {
-    if (this.#over === undefined || this.#over instanceof ProtocolError) {
+    if (this.#closedByUs) return
+    this.#closedByUs = true
+    const peerSaid = this.#over instanceof StreamClosed && this.#over.condition !== undefined
+    // RFC 6120 4.9.1.1: a stream error of the peer's is answered by our closing tag and nothing else.
+    if (peerSaid) this.#channel.write(encoder.encode("</stream:stream>"))
+    else if (this.#over === undefined || this.#over instanceof ProtocolError) {
       this.#channel.write(encoder.encode(condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell)))
     }
     this.#over ??= new StreamClosed("we closed the stream")
