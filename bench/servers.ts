@@ -79,6 +79,8 @@ async function startOurs(world: World, address: string, components: readonly Acc
     },
     certificates: { dirs: [certificates] },
     domains: components.map(({ domain, secret }) => ({ name: domain, component: { secret } })),
+    // The others have no bound on unfinished connections from one address, and here all come from one.
+    limits: { unauthenticatedPerIp: 1000 },
     log: { level: "info", format: "json" },
   }
   const file = join(folder, "config.yaml")

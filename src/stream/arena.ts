@@ -15,7 +15,7 @@ export interface Stretch {
 
 /** Lengths in the order of arrival; grows, never beyond what is queued. */
 class LengthRing {
-  #ring = new Uint32Array(16)
+  #ring = new Uint32Array(8)
   #head = 0
   #count = 0
 
@@ -114,6 +114,11 @@ export class Arena {
     if (this.#bytes === 0) this.#used = 0
   }
 
+  /** Nothing is appended: a block of the smallest size is not kept for what may come. Thousands of destinations are idle. */
+  rest(): void {
+    if (this.#bytes === 0 && this.#block.length <= smallestBlock) this.abandon()
+  }
+
   /** Somebody may read what was taken for as long as he likes: its block is never filled again. */
   abandon(): void {
     if (this.#current !== undefined) this.#stretches.push(this.#current)
@@ -166,7 +171,9 @@ export class Arena {
     this.#current = undefined
     // An idle destination costs 2 KiB; one that fills its blocks gets larger ones.
     const next = Math.min(largestBlock, Math.max(smallestBlock, this.#block.length * 4))
-    this.#block = Buffer.allocUnsafeSlow(Math.max(next, length))
+    const size = Math.max(next, length)
+    // Small ones come from the platform's pool: they are made again and again.
+    this.#block = size === smallestBlock ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size)
     this.#used = 0
   }
 }

@@ -175,14 +175,17 @@ export class Outlet {
     if (channel === undefined) return
     while (!this.#saturated) {
       const stretch = this.#arena.shift()
-      if (stretch === undefined) return
+      if (stretch === undefined) break
       const bytes = stretch.to - stretch.from
       this.#written += stretch.elements
+      const write = { bytes, elements: stretch.elements }
       if (this.#recent.length >= keptWrites) this.#forgetWrites(channel.backlog)
-      this.#recent.push({ bytes, elements: stretch.elements })
+      if (this.#recent.length === 0) this.#recent = [write]
+      else this.#recent.push(write)
       this.#saturated = !channel.write(stretch.block.subarray(stretch.from, stretch.to))
       this.#unload(bytes)
     }
+    this.#arena.rest()
   }
 
   /** The channel took what it was given. To be called at its `drain`. */

@@ -1,7 +1,7 @@
 // The push relay: what an established stream receives, stanza by stanza, without waiting for anybody (design 6; RFC 6120 4.7.4, 8.1.5, CORE-24).
 import { Buffer } from "node:buffer"
 
-import { Cutter, type StanzaView } from "../xml/cutter.ts"
+import { Cutter, type CutterHandler, type StanzaView } from "../xml/cutter.ts"
 import { attr, type XmlElement, xmlNamespace } from "../xml/element.ts"
 import type { XmlError } from "../xml/errors.ts"
 import type { XmlLimits } from "../xml/parser.ts"
@@ -45,34 +45,21 @@ const stanzaNames: ReadonlySet<string> = new Set(["message", "presence", "iq"])
 
 export class Relay {
   readonly #handler: RelayHandler
-  readonly #contentNs: string
-  readonly #language: string | undefined
   readonly #cutter: Cutter
   #unread: Buffer | undefined
-  #over = false
 
   constructor(options: RelayOptions) {
-    this.#handler = options.handler
-    this.#contentNs = options.contentNs
+    const { handler, contentNs, xmlLang } = options
+    this.#handler = handler
     this.#unread = options.unread
     // RFC 6120 8.1.5: a stanza without xml:lang has that of its stream, which ends where the stanza leaves the stream.
-    const language = options.xmlLang
-    this.#language = language !== undefined && language !== ourLanguage && languageTag.test(language) ? language : undefined
-    this.#cutter = new Cutter({
-      scope: options.scope,
-      rootName: options.rootName,
-      limits: options.limits ?? {},
-      ...(this.#language === undefined ? {} : { insert: Buffer.from(` xml:lang='${this.#language}'`) }),
-      handler: {
-        stanza: (view) => this.#handler.stanza(view),
-        element: (element) => this.#handler.tree(this.#withLanguage(element)),
-        close: () => this.#handler.closeTag(),
-        failed: (error) => {
-          this.#over = true
-          this.#handler.failed(error)
-        },
-      },
-    })
+    const language = xmlLang !== undefined && xmlLang !== ourLanguage && languageTag.test(xmlLang) ? xmlLang : undefined
+    const common = { scope: options.scope, rootName: options.rootName, limits: options.limits ?? {} }
+    this.#cutter = new Cutter(
+      language === undefined
+        ? { ...common, handler }
+        : { ...common, insert: Buffer.from(` xml:lang='${language}'`), handler: translated(handler, contentNs, language) },
+    )
   }
 
   /** Neither a stanza nor another element is half read. */
@@ -90,7 +77,7 @@ export class Relay {
   /** @param bytes one chunk from the channel; need not outlive the call */
   chunk(bytes: Buffer): void {
     if (this.#unread !== undefined) this.start()
-    if (this.#over) return
+    if (this.#cutter.over) return
     try {
       this.#cutter.push(bytes)
     } finally {
@@ -100,16 +87,22 @@ export class Relay {
 
   /** Nothing more is passed on, not even the rest of the chunk being read; its `flushed` is still called. */
   stop(): void {
-    this.#over = true
     this.#unread = undefined
     this.#cutter.stop()
   }
+}
 
-  #withLanguage(element: XmlElement): XmlElement {
-    if (this.#language === undefined || element.ns !== this.#contentNs || !stanzaNames.has(element.name)) return element
-    if (attr(element, "lang", xmlNamespace) !== undefined) return element
-    const language = { prefix: "xml", ns: xmlNamespace, name: "lang", value: this.#language }
-    return { ...element, attributes: [...element.attributes, language] }
+/** The same handler, but that a stanza without xml:lang, read as a tree, gets that of its stream. */
+function translated(handler: RelayHandler, contentNs: string, language: string): CutterHandler {
+  const lang = { prefix: "xml", ns: xmlNamespace, name: "lang", value: language }
+  return {
+    stanza: (view) => handler.stanza(view),
+    tree(element) {
+      const without = element.ns === contentNs && stanzaNames.has(element.name) && attr(element, "lang", xmlNamespace) === undefined
+      handler.tree(without ? { ...element, attributes: [...element.attributes, lang] } : element)
+    },
+    closeTag: () => handler.closeTag(),
+    failed: (error) => handler.failed(error),
   }
 }
 
@@ -123,20 +116,23 @@ export function sameBytes(a: Uint8Array, aStart: number, aEnd: number, b: Uint8A
   return true
 }
 
-/** Longer pairs of domains as written are looked up without being remembered as the last ones. */
-const longestRemembered = 512
+/** A pair of domains as written, one behind the other, and what was found out about it. */
+interface Remembered<Entry> {
+  readonly domains: Buffer
+  readonly from: number
+  readonly entry: Entry
+}
 
 /**
  * From the domain bytes of a stanza, as written, to what the receiver found out about that pair. Everything is forgotten when
  * the epoch changes (the ledger, the configuration or the set of outlets changed) and when too many pairs are kept.
  */
 export class RouteCache<Entry> {
-  readonly #entries = new Map<string, Entry>()
   readonly #capacity: number
-  readonly #last = Buffer.alloc(longestRemembered)
-  #lastFrom = -1
-  #lastTo = -1
-  #lastEntry: Entry | undefined
+  /** Most stanzas come in runs for one pair, and most streams carry one pair only. */
+  #last: Remembered<Entry> | undefined
+  /** Made for the second pair. */
+  #others: Map<string, Remembered<Entry>> | undefined
   #epoch = -1
 
   /** @param capacity pairs kept at most */
@@ -147,52 +143,54 @@ export class RouteCache<Entry> {
   /** What `keep` was given for these two domains in the same epoch; undefined also when an address is missing. */
   find(view: StanzaView, epoch: number): Entry | undefined {
     if (epoch !== this.#epoch) this.#forget(epoch)
+    const last = this.#last
+    if (last === undefined) return undefined
     const { bytes, fromStart, fromEnd, toStart, toEnd } = view
-    // Most stanzas come in runs for one pair.
-    const from = this.#lastFrom
+    const { domains, from } = last
     if (
       fromEnd - fromStart === from &&
-      sameBytes(bytes, fromStart, fromEnd, this.#last, 0, from) &&
-      sameBytes(bytes, toStart, toEnd, this.#last, from, from + this.#lastTo)
+      sameBytes(bytes, fromStart, fromEnd, domains, 0, from) &&
+      sameBytes(bytes, toStart, toEnd, domains, from, domains.length) &&
+      fromStart >= 0 &&
+      toStart >= 0
     ) {
-      return this.#lastEntry
+      return last.entry
     }
-    if (fromStart < 0 || toStart < 0) return undefined
-    const entry = this.#entries.get(keyOf(view))
-    if (entry !== undefined) this.#remember(view, entry)
-    return entry
+    if (this.#others === undefined || fromStart < 0 || toStart < 0) return undefined
+    const found = this.#others.get(keyOf(view))
+    if (found !== undefined) this.#last = found
+    return found?.entry
   }
 
   keep(view: StanzaView, epoch: number, entry: Entry): void {
     if (epoch !== this.#epoch) this.#forget(epoch)
-    if (view.fromStart < 0 || view.toStart < 0) return
-    if (this.#entries.size >= this.#capacity) this.#forget(epoch)
-    this.#entries.set(keyOf(view), entry)
-    this.#remember(view, entry)
-  }
-
-  #remember(view: StanzaView, entry: Entry): void {
     const { bytes, fromStart, fromEnd, toStart, toEnd } = view
+    if (fromStart < 0 || toStart < 0) return
     const from = fromEnd - fromStart
-    const to = toEnd - toStart
-    this.#lastFrom = -1
-    if (from + to > longestRemembered || from === 0) return
-    bytes.copy(this.#last, 0, fromStart, fromEnd)
-    bytes.copy(this.#last, from, toStart, toEnd)
-    this.#lastFrom = from
-    this.#lastTo = to
-    this.#lastEntry = entry
+    const domains = Buffer.allocUnsafeSlow(from + toEnd - toStart)
+    bytes.copy(domains, 0, fromStart, fromEnd)
+    bytes.copy(domains, from, toStart, toEnd)
+    const before = this.#last
+    this.#last = { domains, from, entry }
+    if (before === undefined) return
+    if (this.#others === undefined) {
+      this.#others = new Map([[keyBetween(before.domains, 0, before.from, before.from, before.domains.length), before]])
+    } else if (this.#others.size >= this.#capacity) this.#others.clear()
+    this.#others.set(keyOf(view), this.#last)
   }
 
   #forget(epoch: number): void {
-    this.#entries.clear()
-    this.#lastFrom = -1
-    this.#lastEntry = undefined
+    this.#others = undefined
+    this.#last = undefined
     this.#epoch = epoch
   }
 }
 
+function keyOf({ bytes, fromStart, fromEnd, toStart, toEnd }: StanzaView): string {
+  return keyBetween(bytes, fromStart, fromEnd, toStart, toEnd)
+}
+
 /** Latin-1 keeps bytes apart whatever they are, and no address holds a line feed. */
-function keyOf(view: StanzaView): string {
-  return `${view.bytes.toString("latin1", view.fromStart, view.fromEnd)}\n${view.bytes.toString("latin1", view.toStart, view.toEnd)}`
+function keyBetween(bytes: Buffer, fromStart: number, fromEnd: number, toStart: number, toEnd: number): string {
+  return `${bytes.toString("latin1", fromStart, fromEnd)}\n${bytes.toString("latin1", toStart, toEnd)}`
 }

@@ -146,6 +146,15 @@ function legalReference(body: string): boolean {
   return /^#x[0-9a-fA-F]+$/.test(body) && legalCharacter(Number.parseInt(body.slice(2), 16))
 }
 
+/** One level less than the tree parser allows, so that the limit itself is for it to judge. */
+function depthUnder(limits: ScanLimits): number {
+  return Math.max(1, Math.min(limits.depth, 256) - 1)
+}
+
+function attributesUnder(limits: ScanLimits): number {
+  return Math.max(1, Math.min(limits.attributes, limits.declarations, 256))
+}
+
 /**
  * Walks over one stanza. All offsets it keeps are relative to the `<` of the stanza, so that the unfinished bytes may be
  * moved between two calls. Work is linear in the bytes given: what is looked at twice is bounded by a name's length.
@@ -162,18 +171,18 @@ export class StanzaScanner {
   typeEnd = -1
   hasLang = false
 
-  readonly #limits: ScanLimits
-  readonly #maxDepth: number
-  readonly #maxAttributes: number
+  #limits: ScanLimits
+  #maxDepth: number
+  #maxAttributes: number
   #state = beforeStanza
   /** Where the next call goes on. */
   #position = 0
   #depth = 0
   #nodes = 0
   /** Start and length of the names of the open elements. */
-  readonly #open: Int32Array
+  #open: Int32Array
   /** Start and length of the attribute names of the tag being read. */
-  readonly #names: Int32Array
+  #names: Int32Array
   #attributes = 0
   #quote = 0
   #meaning = plainAttribute
@@ -182,11 +191,24 @@ export class StanzaScanner {
   /** @param limits those of the tree parser of the same stream */
   constructor(limits: ScanLimits) {
     this.#limits = limits
-    // The tree parser counts the stream's root too, or not: one level short of both, so that it does the counting.
-    this.#maxDepth = Math.max(1, Math.min(limits.depth, 256) - 1)
-    this.#maxAttributes = Math.max(1, Math.min(limits.attributes, limits.declarations, 256))
-    this.#open = new Int32Array(2 * (this.#maxDepth + 1))
+    this.#maxDepth = depthUnder(limits)
+    this.#maxAttributes = attributesUnder(limits)
+    this.#open = new Int32Array(2 * this.#maxDepth)
     this.#names = new Int32Array(2 * this.#maxAttributes)
+  }
+
+  get limits(): ScanLimits {
+    return this.#limits
+  }
+
+  /** Makes it ready for another stream; only between two stanzas. */
+  set limits(limits: ScanLimits) {
+    if (limits === this.#limits) return
+    this.#limits = limits
+    this.#maxDepth = depthUnder(limits)
+    this.#maxAttributes = attributesUnder(limits)
+    if (this.#open.length < 2 * this.#maxDepth) this.#open = new Int32Array(2 * this.#maxDepth)
+    if (this.#names.length < 2 * this.#maxAttributes) this.#names = new Int32Array(2 * this.#maxAttributes)
   }
 
   /** Forgets a stanza begun; the next call starts at a `<`. */

@@ -29,21 +29,23 @@ function cutOff(bytes: Uint8Array, end: number): number {
 
 /** Keeps the at most three bytes of a character that the last chunk cut off. */
 export class Utf8Gate {
-  readonly #tail = Buffer.alloc(4)
+  /** Made when a character is first cut in two: most streams never need it. */
+  #tail: Buffer | undefined
   #kept = 0
 
   /** False from the first chunk on in which a byte cannot be part of UTF-8, given all chunks before. */
   passes(chunk: Buffer): boolean {
     if (this.#kept === 0 && isUtf8(chunk)) return true
     let start = 0
+    const tail = (this.#tail ??= Buffer.alloc(4))
     if (this.#kept > 0) {
-      const whole = 1 + following(this.#tail[0]!)
+      const whole = 1 + following(tail[0]!)
       while (this.#kept < whole && start < chunk.length) {
-        this.#tail[this.#kept] = chunk[start]!
+        tail[this.#kept] = chunk[start]!
         this.#kept += 1
         start += 1
       }
-      if (!this.#tailMayBegin()) return false
+      if (!mayBegin(tail, this.#kept)) return false
       if (this.#kept < whole) return true
       this.#kept = 0
     }
@@ -51,15 +53,16 @@ export class Utf8Gate {
     if (end < start) return false
     if (!isUtf8(chunk.subarray(start, end))) return false
     this.#kept = chunk.length - end
-    chunk.copy(this.#tail, 0, end)
-    return this.#tailMayBegin()
+    chunk.copy(tail, 0, end)
+    return mayBegin(tail, this.#kept)
   }
+}
 
-  #tailMayBegin(): boolean {
-    if (this.#kept > 1 && !mayFollow(this.#tail[0]!, this.#tail[1]!)) return false
-    for (let index = 2; index < this.#kept; index += 1) {
-      if ((this.#tail[index]! & 0xc0) !== 0x80) return false
-    }
-    return true
+/** Whether the first `count` bytes may begin a character. */
+function mayBegin(tail: Buffer, count: number): boolean {
+  if (count > 1 && !mayFollow(tail[0]!, tail[1]!)) return false
+  for (let index = 2; index < count; index += 1) {
+    if ((tail[index]! & 0xc0) !== 0x80) return false
   }
+  return true
 }

@@ -37,14 +37,14 @@ export interface StanzaView {
   readonly insertAt: number
 }
 
-export type MutableView = { -readonly [K in keyof StanzaView]: StanzaView[K] }
+type MutableView = { -readonly [K in keyof StanzaView]: StanzaView[K] }
 
 export interface CutterHandler {
   stanza(view: StanzaView): void
   /** A first-level element that was read as a tree; `bytes` is its size from `<` to `>`. */
-  element(element: XmlElement, bytes: number): void
+  tree(element: XmlElement, bytes: number): void
   /** The end tag of the stream; only white space may follow. */
-  close(): void
+  closeTag(): void
   /** The stream is dead: nothing is called any more. */
   failed(error: XmlError): void
 }
@@ -61,6 +61,59 @@ export interface CutterOptions {
 }
 
 const noBytes = Buffer.alloc(0)
+
+/** What reading takes while it goes on. A stream between two stanzas has none: thousands of them are idle most of the time. */
+interface Workplace {
+  readonly scanner: StanzaScanner
+  readonly view: MutableView
+}
+
+let spare: Workplace | undefined
+
+function takeWorkplace(limits: XmlLimits): Workplace {
+  const taken = spare ?? {
+    scanner: new StanzaScanner(limits),
+    view: {
+      raw: true,
+      bytes: noBytes,
+      start: 0,
+      end: 0,
+      kind: "message",
+      fromStart: -1,
+      fromEnd: -1,
+      toStart: -1,
+      toEnd: -1,
+      typeStart: -1,
+      typeEnd: -1,
+      hasLang: false,
+      insert: undefined,
+      insertAt: 0,
+    },
+  }
+  spare = undefined
+  taken.scanner.limits = limits
+  return taken
+}
+
+type Scope = ReadonlyArray<readonly [prefix: string, ns: string]>
+
+// Nearly all streams have the same limits and the same header: one copy of each serves them.
+let lastLimits = defaultLimits
+let lastScope: Scope = []
+
+function sharedLimits(limits: XmlLimits): XmlLimits {
+  const same = (Object.keys(limits) as (keyof XmlLimits)[]).every((key) => limits[key] === lastLimits[key])
+  if (!same) lastLimits = limits
+  return lastLimits
+}
+
+function sharedScope(scope: Scope): Scope {
+  const same =
+    scope.length === lastScope.length &&
+    scope.every(([prefix, ns], index) => lastScope[index]![0] === prefix && lastScope[index]![1] === ns)
+  if (!same) lastScope = scope
+  return lastScope
+}
 /** What an idle stream may keep for the next unfinished stanza. */
 const keptCarry = 1024
 const firstStep = 512
@@ -76,24 +129,9 @@ export class Cutter {
   readonly #limits: XmlLimits
   readonly #handler: CutterHandler
   readonly #insert: Buffer | undefined
-  readonly #scanner: StanzaScanner
   readonly #gate = new Utf8Gate()
-  readonly #view: MutableView = {
-    raw: true,
-    bytes: noBytes,
-    start: 0,
-    end: 0,
-    kind: "message",
-    fromStart: -1,
-    fromEnd: -1,
-    toStart: -1,
-    toEnd: -1,
-    typeStart: -1,
-    typeEnd: -1,
-    hasLang: false,
-    insert: undefined,
-    insertAt: 0,
-  }
+  /** Held while a stanza is half read. */
+  #workplace: Workplace | undefined
   /** The stanza begun and not finished; always copied, so that no chunk is held. */
   #carry = noBytes
   #carried = 0
@@ -106,15 +144,19 @@ export class Cutter {
   #over = false
 
   constructor(options: CutterOptions) {
-    this.#scope = options.scope
+    this.#scope = sharedScope(options.scope)
     this.#rootName = options.rootName
-    this.#limits = { ...defaultLimits, ...options.limits }
+    this.#limits = sharedLimits({ ...defaultLimits, ...options.limits })
     this.#handler = options.handler
     this.#insert = options.insert
-    this.#scanner = new StanzaScanner(this.#limits)
     // CORE-11: a peer may have made the stream namespace the default one; then every stanza names its own.
     const inherited = options.scope.find(([prefix]) => prefix === "")?.[1]
     this.#treeOnly = inherited === undefined || !contentNamespaces.has(inherited)
+  }
+
+  /** Stopped, or dead of an error. */
+  get over(): boolean {
+    return this.#over
   }
 
   /** Nothing is unfinished. */
@@ -128,6 +170,7 @@ export class Cutter {
     this.#carry = noBytes
     this.#carried = 0
     this.#parser = undefined
+    this.#workplace = undefined
   }
 
   /** @param chunk need not outlive the call */
@@ -135,14 +178,21 @@ export class Cutter {
     if (this.#over || chunk.length === 0) return
     // XML-03. Where the encoding is broken the tree parser finds the very byte, after what stands before it.
     if (!this.#treeOnly && !this.#gate.passes(chunk)) this.#treeOnly = true
+    const workplace = this.#workplace ?? takeWorkplace(this.#limits)
+    this.#workplace = workplace
     let position = 0
     if (this.#parser !== undefined) position = this.#feedTree(chunk, 0)
-    else if (this.#carried > 0) position = this.#treeOnly ? this.#carryToTree(chunk, 0) : this.#finishCarried(chunk)
-    this.#run(chunk, position)
+    else if (this.#carried > 0) position = this.#treeOnly ? this.#carryToTree(chunk, 0, workplace) : this.#finishCarried(chunk, workplace)
+    this.#run(chunk, position, workplace)
+    if (this.#carried > 0) return
+    this.#workplace = undefined
+    // Whatever ended the reading, the next stream begins at the beginning.
+    workplace.scanner.reset()
+    spare = workplace
   }
 
-  #run(chunk: Buffer, from: number): void {
-    const scanner = this.#scanner
+  #run(chunk: Buffer, from: number, workplace: Workplace): void {
+    const { scanner } = workplace
     const end = chunk.length
     let position = from
     while (position < end && !this.#over) {
@@ -152,7 +202,7 @@ export class Cutter {
       }
       const found = this.#treeOnly || chunk[position] !== 0x3c ? scanned.unusual : scanner.scan(chunk, position, end)
       if (found === scanned.stanza) {
-        this.#emit(chunk, position)
+        this.#emit(chunk, position, workplace)
         position += scanner.length
       } else if (found === scanned.more) {
         this.#keep(chunk, position)
@@ -166,8 +216,8 @@ export class Cutter {
   }
 
   /** Goes on with a stanza that an earlier chunk began; returns how much of this chunk was used. */
-  #finishCarried(chunk: Buffer): number {
-    const scanner = this.#scanner
+  #finishCarried(chunk: Buffer, workplace: Workplace): number {
+    const { scanner } = workplace
     let position = 0
     let step = firstStep
     while (position < chunk.length) {
@@ -183,19 +233,17 @@ export class Cutter {
       if (found === scanned.stanza) {
         this.#carried = 0
         const used = position + scanner.length - before
-        this.#emit(this.#carry, 0)
+        this.#emit(this.#carry, 0, workplace)
         if (this.#carry.length > keptCarry) this.#carry = noBytes
         return used
       }
       this.#carried = before
-      return this.#carryToTree(chunk, position)
+      return this.#carryToTree(chunk, position, workplace)
     }
     return position
   }
 
-  #emit(bytes: Buffer, base: number): void {
-    const scanner = this.#scanner
-    const view = this.#view
+  #emit(bytes: Buffer, base: number, { scanner, view }: Workplace): void {
     view.bytes = bytes
     view.start = base
     view.end = base + scanner.length
@@ -237,9 +285,9 @@ export class Cutter {
   }
 
   /** The unfinished stanza turns out to be unusual: the tree parser reads it from its first byte. */
-  #carryToTree(chunk: Buffer, from: number): number {
+  #carryToTree(chunk: Buffer, from: number, { scanner }: Workplace): number {
     const begun = Buffer.from(this.#carry.subarray(0, this.#carried))
-    this.#scanner.reset()
+    scanner.reset()
     this.#carried = 0
     if (this.#carry.length > keptCarry) this.#carry = noBytes
     this.#startTree()
@@ -275,13 +323,13 @@ export class Cutter {
       if (event.kind === "element") {
         const used = event.bytes - this.#given
         if (!this.#treeOnly) this.#parser = undefined
-        this.#handler.element(event.element, event.bytes)
+        this.#handler.tree(event.element, event.bytes)
         if (this.#over) return piece.length
         if (!this.#treeOnly) return used
       } else {
         // What follows the end of the stream must be white space; the parser that saw the end tag watches over it.
         this.#treeOnly = true
-        this.#handler.close()
+        this.#handler.closeTag()
         if (this.#over) return piece.length
       }
     }

@@ -99,13 +99,17 @@ describe("Outlet", () => {
     outlet.attach(channel)
     const memory = new Set<ArrayBufferLike>()
     for (let round = 0; round < 200; round += 1) {
-      const text = "z".repeat(1500)
-      put(outlet, text)
+      let text = ""
+      for (let stanza = 0; stanza < 6; stanza += 1) {
+        const one = "z".repeat(500)
+        text += one
+        put(outlet, one)
+      }
       outlet.flush()
       for (const bytes of channel.writes) memory.add(bytes.buffer)
       assert.equal(channel.drain(), text)
     }
-    assert.equal(memory.size, 1)
+    assert.ok(memory.size <= 2, `${memory.size} blocks`)
   })
 
   test("a busy channel keeps the rest bounceable until it has drained", () => {

@@ -48,8 +48,8 @@ function cut(one: CorpusCase, parser: XmlParser, bytes: Buffer, size: number): E
         alone.push(Buffer.from(view.bytes.subarray(view.start, view.end)))
         readOn(alone, events)
       },
-      element: (element) => events.push(element),
-      close: () => events.push("close"),
+      tree: (element) => events.push(element),
+      closeTag: () => events.push("close"),
       failed: (error) => events.push(error.condition),
     },
   })

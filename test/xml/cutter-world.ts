@@ -74,8 +74,8 @@ export function readByCutter(
         events.push(tree)
         inspect(view, tree)
       },
-      element: (element) => events.push(element),
-      close: () => events.push("close"),
+      tree: (element) => events.push(element),
+      closeTag: () => events.push("close"),
       failed: (error) => events.push(error.condition),
     },
   })

@@ -238,7 +238,7 @@ describe("linear under a drip of single bytes", () => {
       const cutter = new Cutter({
         scope,
         rootName,
-        handler: { stanza: count, element: count, close: count, failed: (error) => failures.push(error.message) },
+        handler: { stanza: count, tree: count, closeTag: count, failed: (error) => failures.push(error.message) },
       })
       const started = process.cpuUsage()
       for (let at = 0; at < stream.length; at += 1) cutter.push(stream.subarray(at, at + 1))
@@ -262,8 +262,8 @@ describe("stop", () => {
           seen.push(view.kind)
           if (seen.length === 2) cutter.stop()
         },
-        element: () => seen.push("element"),
-        close: () => seen.push("close"),
+        tree: () => seen.push("element"),
+        closeTag: () => seen.push("close"),
         failed: () => seen.push("failed"),
       },
     })
@@ -279,8 +279,8 @@ describe("stop", () => {
       rootName: "stream",
       handler: {
         stanza: () => events.push("raw"),
-        element: (element) => events.push(`${element.name} ${element.ns}`),
-        close: () => events.push("close"),
+        tree: (element) => events.push(`${element.name} ${element.ns}`),
+        closeTag: () => events.push("close"),
         failed: (error) => events.push(error.condition),
       },
     })
