@@ -1,6 +1,7 @@
 // Handshakes broken off at every octet must not end the process, and thousands of half-open connections must leave nothing behind (field notes 2.5, 2.6).
 import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
+import { once } from "node:events"
 import { readdirSync } from "node:fs"
 import { connect, type Socket } from "node:net"
 import { join } from "node:path"
@@ -53,6 +54,42 @@ test("the same against a copy that asks a closing socket for its protocol: the p
     t.diagnostic("this version of Node no longer crashes")
     assert.equal(code, 0, output)
   } else assert.ok(signal === "SIGSEGV" || signal === "SIGABRT", signal)
+})
+
+test("out of descriptors, listening goes on: when some are free again the next peer is served", {
+  timeout: 60_000,
+  skip: process.platform === "win32" ? "needs ulimit" : false,
+}, async () => {
+  const child = spawn("sh", ["-c", 'ulimit -n 60; exec "$0" "$1"', process.execPath, join(import.meta.dirname, "few-descriptors.ts")], {
+    stdio: ["pipe", "pipe", "inherit"],
+  })
+  let output = ""
+  child.stdout.on("data", (text: Buffer) => (output += text.toString()))
+  const closed = once(child, "close")
+  await once(child.stdout, "data")
+  const port = Number(output)
+  const dial = (): Socket => connect({ port, host: "127.0.0.1" }).on("error", () => undefined)
+  /** Octets that come back, or that the connection was closed. */
+  const echo = (raw: Socket): Promise<string> =>
+    new Promise((resolve) => {
+      raw.once("data", (text: Buffer) => resolve(text.toString())).once("close", () => resolve("closed"))
+      raw.write("x")
+    })
+  const crowd = Array.from({ length: 200 }, dial)
+  const answers = await Promise.race([Promise.all(crowd.map(echo)), new Promise<string[]>((resolve) => setTimeout(resolve, 300, []))])
+  for (const raw of crowd) raw.destroy()
+  let answer = "closed"
+  for (let patience = 0; answer !== "x" && patience < 50; patience += 1) {
+    const raw = dial()
+    answer = await echo(raw)
+    raw.destroy()
+    await settle()
+  }
+  assert.equal(answer, "x", JSON.stringify(answers))
+  child.stdin.end()
+  assert.deepEqual(await closed, [0, null])
+  const report = JSON.parse(output.slice(output.indexOf("\n") + 1)) as { most: number; held: number }
+  assert.ok(report.most > 5 && report.most < 60, output)
 })
 
 const descriptors = (): number => readdirSync("/proc/self/fd").length
