@@ -11,13 +11,12 @@ import type { SecuredChannel, TlsFacts } from "../ports.ts"
 import { discover } from "../discovery/discover.ts"
 import { match, type Obtained, obtainAll, type Proven } from "../proof/prove.ts"
 import type { ProofSubject } from "../proof/prooftype.ts"
-import { endWithin } from "../stream/closing.ts"
 import { readFeatures, type StreamFeatures } from "../stream/features.ts"
 import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
 import { continueStarttls, starttlsXml } from "../stream/starttls.ts"
-import { streamErrorXml } from "../stream/stream-errors.ts"
 import { XmlStream } from "../stream/xml-stream.ts"
 import type { Federation, Hosting } from "./contract.ts"
+import { leave } from "./leaving.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
 import { streamName } from "./stream-names.ts"
 
@@ -30,8 +29,11 @@ export interface AssociatedStream {
   /** The response header after the latest restart; its id goes into dialback keys. */
   readonly header: StreamHeader
   readonly features: StreamFeatures
-  readonly tls: TlsFacts | undefined
+  /** What the server showed; undefined without TLS. */
+  readonly proof: ServerProof | undefined
   readonly association: Association
+  /** Of the policy the server was judged under. */
+  readonly generation: number
 }
 
 const encoder = new TextEncoder()
@@ -75,7 +77,7 @@ export async function associate(federation: Federation, pair: DomainPair, signal
     try {
       return await attemptTwice(federation, hosting, pair, endpoint, name, signal)
     } catch (error) {
-      const refused = refusalOf(error)
+      const refused = refusalOf(error, signal)
       if (!(refused instanceof OutgoingRefused)) throw error
       // A refused proof says more than a dead address; among equals the first.
       if (telling === undefined || rank(refused) > rank(telling)) telling = refused
@@ -99,7 +101,14 @@ interface Nudge {
  * COMPAT(prosody 0.12): who refuses us at once writes its stream error and closes; a space that arrives then is answered
  * by a reset, with which the error is lost. So where the space may have cost us the peer's words, it is left out once.
  */
-async function attemptTwice(federation: Federation, hosting: Hosting, pair: DomainPair, endpoint: Endpoint, name: string, signal: AbortSignal): Promise<AssociatedStream> {
+async function attemptTwice(
+  federation: Federation,
+  hosting: Hosting,
+  pair: DomainPair,
+  endpoint: Endpoint,
+  name: string,
+  signal: AbortSignal,
+): Promise<AssociatedStream> {
   const nudge: Nudge = { wanted: true, sent: false }
   try {
     return await attempt(federation, hosting, pair, endpoint, name, signal, nudge)
@@ -147,6 +156,8 @@ async function attempt(
       if (plaintextAllowed && before.features.starttls === undefined) {
         return finish(federation, hosting, pair, endpoint, name, stream, before, undefined, match(await material, subject, noProof, clock.now()))
       }
+      // CORE-16: a peer of version 0.9 knows no STARTTLS, and may never answer it.
+      if (before.header.version === undefined) throw refusal("tls.not-offered", "a server of version 0.9", "refused")
       if (plaintextAllowed) stream.send(starttlsXml)
       const switched = await continueStarttls(stream, tls, tlsOptions)
       if (switched === "refused") throw refusal("tls.not-offered", "", "refused")
@@ -165,9 +176,10 @@ async function attempt(
       cipher: facts.cipher,
       certificate: facts.chain.length > 0 ? "shown" : "none",
     })
-    const proven = establishAssociation(await material, subject, facts, clock.now())
+    const proof = proofOf(facts, "tls-server")
+    const proven = establishAssociation(await material, subject, proof, clock.now())
     for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
-    requireLevel(proven, "encrypted", requirement.require, stream, pair)
+    requireLevel(proven, "encrypted", requirement.require, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
     // security.md 24: nothing of ours stands on the secured stream before our own verdict.
     stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
     // A peer without TCP_NODELAY holds its header back until our kernel acknowledges its session tickets, some 40 ms;
@@ -184,11 +196,10 @@ async function attempt(
       nudged()
     }
     federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: answer.header.id ?? "" })
-    return finish(federation, hosting, pair, endpoint, name, stream, answer, facts, proven)
+    return finish(federation, hosting, pair, endpoint, name, stream, answer, proof, proven)
   } catch (error) {
-    const refused = refusalOf(error)
-    if (stream !== undefined && !signal.aborted) stream.close()
-    endWithin(stream?.channel ?? closable, clock, hosting.times.closing)
+    const refused = refusalOf(error, signal)
+    leave(stream, closable, error, clock, hosting.times.closing)
     federation.event({
       kind: "closed",
       at: clock.now(),
@@ -204,8 +215,16 @@ async function attempt(
 const noProof: ServerProof = { chain: [], presentedAs: "tls-server", protocol: "", cipher: "", serverName: undefined, alpn: undefined }
 
 /** *Association*, the box of the chart: the material against what the server showed. */
-function establishAssociation(material: readonly Obtained[], subject: ProofSubject, facts: TlsFacts, at: number): Proven {
-  return match(material, subject, { ...facts, presentedAs: "tls-server" }, at)
+function establishAssociation(material: readonly Obtained[], subject: ProofSubject, proof: ServerProof, at: number): Proven {
+  return match(material, subject, proof, at)
+}
+
+/**
+ * What a handshake showed, as proof. Field by field: associations are logged and kept as evidence, where the exporter
+ * value must never stand (security.md 27).
+ */
+export function proofOf({ chain, protocol, cipher, serverName, alpn }: TlsFacts, presentedAs: ServerProof["presentedAs"]): ServerProof {
+  return { chain, presentedAs, protocol, cipher, serverName, alpn }
 }
 
 interface Opened {
@@ -232,8 +251,12 @@ export async function openAnswer(stream: XmlStream, signal: AbortSignal): Promis
   return { header, features: readFeatures(await stream.element(signal)) }
 }
 
-/** Ends the attempt when the level reached is below what the pair needs; the peer reads why (CORE-14 wants a header first). */
-function requireLevel(proven: Proven, unproved: FederationLevel, required: FederationLevel, stream: XmlStream, pair: DomainPair): void {
+/**
+ * Ends the attempt when the level reached is below what the pair needs; the peer reads why.
+ *
+ * @param header ours, where none went out since TLS: an error needs one first (RFC 6120 4.9.1.2)
+ */
+function requireLevel(proven: Proven, unproved: FederationLevel, required: FederationLevel, stream: XmlStream, pair: DomainPair, header: string): void {
   const { combined } = proven
   const stopped = combined.outcome === "stop"
   const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : unproved
@@ -241,7 +264,8 @@ function requireLevel(proven: Proven, unproved: FederationLevel, required: Feder
   const verdict = combined.verdict
   if (verdict.outcome === "proved") return
   const sentence = findingSentence(verdict.finding, verdict.detail)
-  stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }) + streamErrorXml("not-authorized", tellPeer(verdict.finding)))
+  if (header !== "") stream.send(header)
+  stream.close("not-authorized", tellPeer(verdict.finding))
   throw refusal(verdict.finding, verdict.detail === "" ? `${pair.target} needs ${required}` : verdict.detail, "refused", {
     verdicts: proven.verdicts,
     evidence: () => proven.evidence(pair),
@@ -263,15 +287,14 @@ function finish(
   name: string,
   stream: XmlStream,
   answer: Opened,
-  tls: TlsFacts | undefined,
+  proof: ServerProof | undefined,
   proven: Proven,
 ): AssociatedStream {
   const at = federation.ports.clock.now()
   const { combined } = proven
-  const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : tls === undefined ? "verified" : "encrypted"
+  const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : proof === undefined ? "verified" : "encrypted"
   const requirement = requirementFor(hosting.policy, pair.target, at)
-  if (compareLevels(level, requirement.require) < 0) requireLevel(proven, level, requirement.require, stream, pair)
-  const proof: ServerProof | undefined = tls === undefined ? undefined : { ...tls, presentedAs: "tls-server" }
+  if (compareLevels(level, requirement.require) < 0) requireLevel(proven, level, requirement.require, stream, pair, "")
   const association: Association = {
     id: `${name}/1`,
     pair,
@@ -287,5 +310,5 @@ function finish(
     established: at,
     until: Math.min(combined.outcome === "proved" ? combined.verdict.until : Number.POSITIVE_INFINITY, requirement.until ?? Number.POSITIVE_INFINITY),
   }
-  return { stream, name, pair, endpoint, header: answer.header, features: answer.features, tls, association }
+  return { stream, name, pair, endpoint, header: answer.header, features: answer.features, proof, association, generation: hosting.policy.generation }
 }

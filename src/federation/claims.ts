@@ -1,6 +1,6 @@
 // Judging what a stream may carry: the certificate in hand against a claimed pair, and again when time or policy moved on
 // (protocol.md Appendix C, inbound; DWD-1, DWD-3, DB-34; security.md 9, 10, 18).
-import { type Association, compareLevels, type DomainPair, type FederationLevel } from "../model/association.ts"
+import { type Association, compareLevels, type DomainPair, type FederationLevel, weaker } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { peerOf, requirementFor } from "../model/policy.ts"
@@ -99,8 +99,11 @@ export function rejudge(federation: Federation, association: Association, endpoi
     const authority = association.via.authoritative
     const basis = rejudge(federation, authority, endpoint)
     if (!basis.holds) return basis
-    if (at >= association.until) return { holds: false, finding: "policy.level", detail: `the verification of ${peer} has ended` }
-    return tooWeak(association.level) ?? { holds: true, association }
+    const level = weaker(association.level, basis.association.level)
+    const weak = tooWeak(level)
+    if (weak !== undefined) return weak
+    // What the key was verified with may end later now, or earlier.
+    return { holds: true, association: { ...association, level, via: { authoritative: basis.association }, until: Math.min(basis.association.until, exceptionEnd) } }
   }
   const { proof } = association
   if (proof === undefined) return tooWeak("verified") ?? { holds: true, association: { ...association, until: exceptionEnd } }

@@ -1,10 +1,9 @@
 // The initiating role (seed 3 and 4, RFC 7712 4): associate -> authenticate (SASL EXTERNAL, else dialback) -> serve.
 // Reads like the chart; each step is a function that can only be called with what the step before it made.
-import type { DomainPair } from "../model/association.ts"
+import type { Association, DomainPair } from "../model/association.ts"
 import { ProtocolError, StreamClosed } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
-import { endWithin } from "../stream/closing.ts"
 import { headerXml } from "../stream/open.ts"
 import { authXml, awaitExternal } from "../stream/sasl-external.ts"
 import type { XmlElement } from "../xml/element.ts"
@@ -12,8 +11,10 @@ import { type AssociatedStream, associate, openAnswer } from "./associate.ts"
 import type { Federation, OutgoingStream } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { isDialback, readDialback, resultRequestXml } from "./dialback.ts"
+import { leave } from "./leaving.ts"
 import { PushStream } from "./push-stream.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
+import { onSteadyTime, whenOver } from "./steady-time.ts"
 import { rejudge } from "./claims.ts"
 
 /**
@@ -22,20 +23,21 @@ import { rejudge } from "./claims.ts"
  * @param signal gives the attempt up
  * @throws OutgoingRefused
  */
-export async function openOutgoing(federation: Federation, pair: DomainPair, signal?: AbortSignal): Promise<OutgoingStream> {
+export async function openOutgoing(gateway: Federation, pair: DomainPair, signal?: AbortSignal): Promise<OutgoingStream> {
+  const federation = onSteadyTime(gateway)
   const { clock } = federation.ports
-  const times = federation.current().times
+  const { times } = federation.current()
   const negotiation = deadline(clock, times.negotiation, "the negotiation", signal)
   try {
     const associated = await associate(federation, pair, negotiation.signal)
     try {
       const authenticated = await authenticate(federation, associated, negotiation.signal)
-      federation.event({ kind: "associated", at: clock.now(), stream: associated.name, direction: "out", association: associated.association })
-      return serveOutgoing(federation, associated, authenticated)
+      const association = held(federation, associated)
+      federation.event({ kind: "associated", at: clock.now(), stream: associated.name, direction: "out", association })
+      return serveOutgoing(federation, associated, association, authenticated)
     } catch (error) {
-      associated.stream.close()
-      endWithin(associated.stream.channel, clock, times.closing)
-      const refused = refusalOf(error)
+      const refused = refusalOf(error, negotiation.signal)
+      leave(associated.stream, associated.stream.channel, error, clock, times.closing)
       const reason = refused instanceof Error ? refused.message : String(refused)
       federation.event({ kind: "closed", at: clock.now(), stream: associated.name, direction: "out", pair, reason, unacknowledged: 0 })
       throw refused
@@ -52,17 +54,25 @@ export async function openOutgoing(federation: Federation, pair: DomainPair, sig
   }
 }
 
+/** What the server showed, under the policy of this moment: a reload while it was negotiated counts (security.md 10). */
+function held(federation: Federation, { association, endpoint, generation }: AssociatedStream): Association {
+  if (federation.current().policy.generation === generation) return association
+  const judged = rejudge(federation, association, endpoint)
+  if (judged.holds) return judged.association
+  throw refusal(judged.finding, judged.detail, "refused", { verdicts: association.verdicts, evidence: association.evidence, retryable: true })
+}
+
 /** Stream id whose key was issued, where dialback was used. */
 type Authenticated = { readonly by: "external" } | { readonly by: "dialback"; readonly id: string }
 
 /** *Authentication*, the last box of the chart: how we prove ourselves to the peer. */
 async function authenticate(federation: Federation, associated: AssociatedStream, signal: AbortSignal): Promise<Authenticated> {
-  const { stream, features, pair, tls } = associated
+  const { stream, features, pair, proof } = associated
   const hosting = federation.current()
   const at = { stream: associated.name, direction: "out" as const, pair }
   const { clock } = federation.ports
   let refusedWords: string | undefined
-  if (tls !== undefined && features.mechanisms.includes("EXTERNAL") && hosting.credentials(pair.sender) !== undefined) {
+  if (proof !== undefined && features.mechanisms.includes("EXTERNAL") && hosting.credentials(pair.sender) !== undefined) {
     stream.send(authXml(pair.sender))
     federation.event({ kind: "external", at: clock.now(), ...at, result: "sent" })
     const result = await awaitExternal(stream, signal)
@@ -94,27 +104,31 @@ async function dialback(federation: Federation, associated: AssociatedStream, id
   const at = { stream: associated.name, direction: "out" as const, pair }
   // Why our certificate was not taken is mostly why dialback was not, either; common servers say it only there.
   const told = (words: string): string => [words, refusedWords === undefined ? "" : `SASL EXTERNAL was refused before: "${refusedWords}"`].filter((part) => part !== "").join("; ")
-  stream.send(resultRequestXml(pair, federation.keys.issue(pair, id)))
+  const key = federation.keys.issue(pair, id)
+  // A peer may repeat our key in its words, which are logged (security.md 27).
+  const without = (words: string): string => words.replaceAll(key, "[key]")
+  stream.send(resultRequestXml(pair, key))
   federation.event({ kind: "dialback", at: clock.now(), ...at, step: "result-sent" })
   const waiting = deadline(clock, federation.current().times.dialbackAnswer, "the dialback answer", signal)
   try {
     for (;;) {
       const element = await stream.element(waiting.signal)
+      if (element.ns === ns.server) throw strayStanza()
       const answer = answerFor(element, pair)
       if (answer === undefined) continue
-      const detail = answer.condition === undefined ? {} : { detail: answer.words ?? answer.condition }
+      const detail = answer.condition === undefined ? {} : { detail: without(answer.words ?? answer.condition) }
       const kind = answer.type === "valid" || answer.type === "invalid" ? answer.type : "error"
       federation.event({ kind: "dialback", at: clock.now(), ...at, step: "answered", answer: kind, ...detail })
       if (kind === "valid") return { by: "dialback", id }
       const words = answer.words ?? answer.condition ?? kind
       // DB-10 and DB-11: invalid is ours to bounce as an error of the system, error as a time-out.
-      throw refusal("auth.dialback-refused", told(words), answer.condition === "item-not-found" ? "not-found" : "unreachable")
+      throw refusal("auth.dialback-refused", told(without(words)), answer.condition === "item-not-found" ? "not-found" : "unreachable")
     }
   } catch (error) {
     federation.keys.forget(pair, id)
     if (waiting.signal.aborted && !signal.aborted) throw refusal("auth.dialback-timeout", told(""), "unreachable")
     if (error instanceof StreamClosed && error.condition !== undefined) {
-      throw refusal("auth.dialback-refused", told(error.text ?? error.condition), "unreachable", { cause: error })
+      throw refusal("auth.dialback-refused", told(without(error.text ?? error.condition)), "unreachable")
     }
     throw error
   } finally {
@@ -130,20 +144,25 @@ function answerFor(element: XmlElement, pair: DomainPair) {
   return read.from === pair.target && read.to === pair.sender ? read : undefined
 }
 
-function serveOutgoing(federation: Federation, associated: AssociatedStream, authenticated: Authenticated): OutgoingStream {
+/** CORE-26: stanzas go one way. */
+function strayStanza(): ProtocolError {
+  return new ProtocolError("not-authorized", "a stanza on a stream that carries only ours", { tell: "this stream carries stanzas in the other direction only" })
+}
+
+function serveOutgoing(federation: Federation, associated: AssociatedStream, judged: Association, authenticated: Authenticated): OutgoingStream {
   const { ports } = federation
   const hosting = federation.current()
   const { pair, name } = associated
-  let association = associated.association
+  let association = judged
   const push = new PushStream(
     associated.stream.detach(),
     {
       // CORE-26: this stream carries stanzas one way only; a pair proven here is proven in our direction alone.
       stanza: () => {
-        throw new ProtocolError("not-authorized", "a stanza on a stream that carries only ours", { tell: "this stream carries stanzas in the other direction only" })
+        throw strayStanza()
       },
       element: (element) => {
-        if (element.ns === ns.server) throw new ProtocolError("not-authorized", "a stanza on a stream that carries only ours")
+        if (element.ns === ns.server) throw strayStanza()
         // DB-08 and DB-14: answers that nobody asked for, and requests in the wrong role, change nothing.
         if (element.ns === ns.dialback) return
         if (element.ns === ns.streams && element.name === "features") return
@@ -157,10 +176,7 @@ function serveOutgoing(federation: Federation, associated: AssociatedStream, aut
   let cancelEnd = () => {}
   const watchEnd = () => {
     cancelEnd()
-    if (!Number.isFinite(association.until)) return
-    // Timers take at most 2^31 ms; a longer wait is made of several.
-    const wait = Math.min(Math.max(association.until - ports.clock.now(), 0), 2 ** 31 - 1)
-    cancelEnd = ports.clock.after(wait, () => outgoing.recheck())
+    cancelEnd = whenOver(ports.clock, association.until, () => outgoing.recheck())
   }
   const outgoing: OutgoingStream = {
     id: name,
@@ -174,6 +190,7 @@ function serveOutgoing(federation: Federation, associated: AssociatedStream, aut
     closed: push.closed,
     close: (condition, tell) => push.close(condition, tell),
     recheck: () => {
+      if (push.over) return
       const judged = rejudge(federation, association, associated.endpoint)
       if (judged.holds) {
         association = judged.association
@@ -183,7 +200,7 @@ function serveOutgoing(federation: Federation, associated: AssociatedStream, aut
       const sentence = findingSentence(judged.finding, judged.detail)
       federation.event({ kind: "refused", at: ports.clock.now(), stream: name, direction: "out", pair, finding: judged.finding, sentence, verdicts: [] })
       // TLS-14: a stream must not outlive what it rests on.
-      push.close("reset", sentence)
+      push.close("reset", findingSentence(judged.finding))
     },
   }
   push.closed.then((end) => {

@@ -45,6 +45,7 @@ export class PushStream {
   #weClosed = false
   #pauses = 0
   #started = false
+  #cancelClosing = () => {}
 
   constructor(detached: Detached, owner: PushOwner, options: PushOptions) {
     this.channel = detached.channel
@@ -65,17 +66,19 @@ export class PushStream {
         tree: (element) => this.#guarded(() => this.#tree(element)),
         closeTag: () => this.#peerClosed(),
         failed: (error) => this.#failed(error),
-        flushed: () => owner.flushed(),
+        flushed: () => this.#ours(() => owner.flushed()),
       },
     })
   }
 
   /** Begins to read; what was left unread by the negotiation comes first. */
   start(): void {
+    // What was delivered before may have ended it.
+    if (this.#over !== undefined) return
     this.#started = true
     this.channel.attach({
       chunk: (bytes) => this.#relay.chunk(bytes),
-      drain: () => this.#owner.drain(),
+      drain: () => this.#ours(() => this.#owner.drain()),
       end: () => this.#end({ by: "lost", detail: "the peer closed the connection without closing the stream" }),
       close: (closed) => this.#end({ by: "lost", detail: closed.detail ?? "the connection was lost" }),
     })
@@ -105,13 +108,19 @@ export class PushStream {
   /** A stanza that ends the stream must not be followed by another from the same chunk. */
   #guarded(deliver: () => void): void {
     if (this.#over !== undefined) return
+    this.#ours(deliver)
+  }
+
+  /** Runs what the owner does. An error of our own costs the stream, never the process. */
+  #ours(step: () => void): void {
     try {
-      deliver()
+      step()
     } catch (error) {
-      if (!(error instanceof ProtocolError)) throw error
-      const { condition, tell } = toldTo(error)
+      const known = error instanceof ProtocolError
+      const { condition, tell } = known ? toldTo(error) : { condition: "internal-server-error" as const, tell: undefined }
+      const detail = known ? error.message : `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
       this.#sendEnd(condition, tell)
-      this.#end({ by: "us", detail: error.message, condition })
+      this.#end({ by: "us", detail, condition })
     }
   }
 
@@ -135,6 +144,7 @@ export class PushStream {
   #end(end: StreamEnd): void {
     if (this.#over !== undefined) return
     this.#over = end
+    this.#cancelClosing()
     this.#relay.stop()
     endWithin(this.channel, this.#options.clock, this.#options.closing)
     this.#settle(end)
@@ -159,7 +169,8 @@ export class PushStream {
       this.#end({ by: "us", detail: tell ?? condition ?? "closed", ...(condition === undefined ? {} : { condition }) })
       return
     }
-    this.#options.clock.after(this.#options.closing, () => this.#end({ by: "us", detail: "closed; the peer did not answer" }))
+    this.#cancelClosing()
+    this.#cancelClosing = this.#options.clock.after(this.#options.closing, () => this.#end({ by: "us", detail: "closed; the peer did not answer" }))
   }
 
   /** Calls nest. */

@@ -13,17 +13,19 @@ import { endWithin } from "../stream/closing.ts"
 import { featuresXml, type OfferedFeatures } from "../stream/features.ts"
 import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
 import { type AuthRequest, challengeXml, failureXml, isAuth, readAuth, readResponse, type SaslFailure, successXml } from "../stream/sasl-external.ts"
-import { acceptStarttls, InjectedBytes, isStarttls } from "../stream/starttls.ts"
-import { streamErrorXml, toldTo } from "../stream/stream-errors.ts"
+import { acceptStarttls, InjectedBytes, isStarttls, starttlsFailureXml } from "../stream/starttls.ts"
+import { toldTo } from "../stream/stream-errors.ts"
 import { XmlStream } from "../stream/xml-stream.ts"
 import type { XmlElement } from "../xml/element.ts"
+import { proofOf } from "./associate.ts"
 import { answerVerify } from "./authoritative.ts"
 import { associationByCertificate, judgeAtHand, judgeIncoming } from "./claims.ts"
 import type { Federation, IncomingHooks, IncomingStream } from "./contract.ts"
 import { DeadlinePassed, deadline } from "./deadline.ts"
 import { isDialback, readDialback } from "./dialback.ts"
 import { serveIncoming } from "./serve.ts"
-import { IncomingSession } from "./session.ts"
+import { IncomingSession, SessionClosed } from "./session.ts"
+import { onSteadyTime } from "./steady-time.ts"
 import { streamId } from "./stream-names.ts"
 
 /** EXT-08: this many failed `<auth/>` on one stream, then policy-violation. */
@@ -44,7 +46,8 @@ interface Opened {
  *
  * @param transport `direct-tls`: the handshake comes first, the certificate is picked by SNI
  */
-export function acceptStream(federation: Federation, channel: Channel, transport: "starttls" | "direct-tls", hooks: IncomingHooks): IncomingStream {
+export function acceptStream(gateway: Federation, channel: Channel, transport: "starttls" | "direct-tls", hooks: IncomingHooks): IncomingStream {
+  const federation = onSteadyTime(gateway)
   const session = new IncomingSession(federation, channel, hooks)
   federation.event({ kind: "connected", at: federation.ports.clock.now(), ...session.at, pair: undefined, peer: channel.remote.address, transport })
   void receive(federation, session, channel, transport)
@@ -59,7 +62,11 @@ async function receive(federation: Federation, session: IncomingSession, channel
   try {
     await conversation.run(transport, negotiation.signal)
   } catch (error) {
-    conversation.fail(error)
+    try {
+      conversation.fail(error)
+    } catch (broken) {
+      session.broken(broken)
+    }
   } finally {
     negotiation.done()
   }
@@ -103,6 +110,12 @@ class Conversation {
       const element = await stream.element(signal)
       if (isStarttls(element)) {
         const picked = opened.to ?? hosting.anyDomain
+        // TLS-04: with nothing to show a handshake could only fail.
+        if (hosting.credentials(picked) === undefined) {
+          stream.send(starttlsFailureXml)
+          endWithin(stream.channel, this.#federation.ports.clock, hosting.times.closing)
+          return this.#session.ended({ by: "us", detail: `no certificate for ${picked}` }, "tls.no-certificate")
+        }
         // TLS-07: the certificate follows the header's `to`; Prosody sends no SNI.
         const secured = await acceptStarttls(stream, tls, { pick: () => hosting.credentials(picked), alpn: ["xmpp-server"], signal })
         this.#channel = secured.channel
@@ -128,7 +141,7 @@ class Conversation {
     const { clock } = this.#federation.ports
     const certificate = facts.chain.length > 0 ? "shown" : "none"
     this.#federation.event({ kind: "secured", at: clock.now(), ...this.#session.at, pair: undefined, protocol: facts.protocol, cipher: facts.cipher, certificate })
-    const proof: ServerProof = { ...facts, presentedAs: "tls-client" }
+    const proof = proofOf(facts, "tls-client")
     const opened = await this.#open(stream, signal)
     const pair = pairOf(opened)
     let proven: Proven | undefined
@@ -139,7 +152,10 @@ class Conversation {
     if (pair !== undefined && proven !== undefined) this.#refuseAtOnce(pair, proven)
     // EXT-01: offered only after the proof holds.
     const external = proven?.combined.outcome === "proved"
-    this.#answer(opened, { external, dialback: this.#federation.current().dialback })
+    const { dialback } = this.#federation.current()
+    // EXT-08: empty features would say that all is done; who has no way to prove itself here is told so now.
+    if (!external && !dialback) throw this.#noWay(pair, proven)
+    this.#answer(opened, { external, dialback })
     if (external && pair !== undefined) this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "offered" })
     for (;;) {
       const element = await stream.element(signal)
@@ -172,10 +188,19 @@ class Conversation {
     if (combined.outcome !== "refuted" && combined.outcome !== "stop") return
     const hosting = this.#federation.current()
     const required = requirementFor(hosting.policy, pair.sender, this.#federation.ports.clock.now()).require
-    if (required !== "authenticated" || hosting.prooftypes.some((prooftype) => !prooftype.atHand)) return
+    // security.md 4: a stop is one whatever the policy; no dialback comes behind it.
+    const open = required !== "authenticated" || hosting.prooftypes.some((prooftype) => !prooftype.atHand)
+    if (open && combined.outcome !== "stop") return
     const { finding, detail } = combined.verdict
     this.#session.refuse(pair, undefined, finding, detail, proven)
     throw new ProtocolError("not-authorized", findingSentence(finding, detail), { tell: findingSentence(finding) })
+  }
+
+  #noWay(pair: DomainPair | undefined, proven: Proven | undefined): ProtocolError {
+    const verdict = proven?.combined.verdict
+    const [finding, detail]: [FindingId, string] = verdict === undefined || verdict.outcome === "proved" ? ["policy.level", "a stream without a sender"] : [verdict.finding, verdict.detail]
+    if (pair !== undefined) this.#session.refuse(pair, undefined, finding, detail, proven)
+    return new ProtocolError("policy-violation", findingSentence(finding, detail), { tell: findingSentence(finding) })
   }
 
   /** SASL EXTERNAL, receiving side. The proof is judged again now, not remembered (security.md 10). */
@@ -200,7 +225,7 @@ class Conversation {
     if (request.kind === "failure") return refuse(request.condition)
     if (pair === undefined) return refuse("not-authorized")
     // EXT-03: empty, or the stream's own `from`; nobody speaks for another domain.
-    if (request.authzid !== "" && tryDomain(request.authzid) !== pair.sender) return refuse("invalid-authzid", "auth.authzid", `"${request.authzid.slice(0, 100)}" on a stream from ${pair.sender}`)
+    if (request.authzid !== "" && tryDomain(request.authzid) !== pair.sender) return refuse("invalid-authzid", "auth.authzid", `another identity than ${pair.sender}`)
     const proven = judgeAtHand(this.#federation, pair, proof)
     const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, signal)
     if (held.combined.outcome !== "proved") return refuse("not-authorized", held.combined.verdict.finding, held.combined.verdict.detail)
@@ -221,13 +246,15 @@ class Conversation {
       throw new ProtocolError("invalid-from", `authenticated as ${authenticated.sender}, then from ${opened.from}`)
     }
     const pair = { sender: authenticated.sender, target: opened.to ?? authenticated.target }
-    // Judged anew for the new epoch: nothing of the association outlives the restart.
+    // Judged anew for the new epoch: nothing of the association outlives the restart. The claim comes first, so that a
+    // reload while it is judged is seen (security.md 10).
+    const claim = this.#session.claim(pair, "external")
     const proven = await judgeIncoming(this.#federation, pair, proof, signal)
     const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
-    if (association === undefined) throw new ProtocolError("not-authorized", "the proof ended during authentication")
+    if (association === undefined || !this.#session.authorise(association, claim)) {
+      throw new ProtocolError("not-authorized", "the proof ended during authentication")
+    }
     this.#answer(opened, { dialback: hosting.dialback })
-    this.#session.claim(pair, "external")
-    this.#session.authorise(association)
     this.#serve(stream, opened, proof, undefined)
   }
 
@@ -292,14 +319,21 @@ class Conversation {
     if (protocol instanceof ProtocolError && stream !== undefined) {
       const { condition, tell } = toldTo(protocol)
       if (!this.#headerSent) this.#answerBare(stream)
-      stream.send(streamErrorXml(condition, tell))
+      stream.close(condition, tell)
       endWithin(stream.channel, clock, closing)
       const finding = protocol instanceof InjectedBytes ? "tls.starttls-injection" : findingOf(protocol)
       this.#session.ended({ by: "us", detail: protocol.message, condition }, finding)
       return
     }
+    if (error instanceof SessionClosed && stream !== undefined) {
+      if (!this.#headerSent && error.condition !== undefined) this.#answerBare(stream)
+      if (this.#headerSent) stream.close(error.condition, error.tell)
+      endWithin(stream.channel, clock, closing)
+      this.#session.ended({ by: "us", detail: error.message, ...(error.condition === undefined ? {} : { condition: error.condition }) })
+      return
+    }
     if (error instanceof StreamClosed && stream !== undefined) {
-      if (error.condition === undefined) stream.close()
+      if (this.#headerSent) stream.close()
       endWithin(stream.channel, clock, closing)
       this.#session.ended({ by: "peer", detail: error.message, ...(error.condition === undefined ? {} : { condition: error.condition }) })
       return
@@ -307,8 +341,8 @@ class Conversation {
     // TLS-04: after a failed handshake there is no stream to close, only the connection.
     ;(stream?.channel ?? this.#channel).destroy()
     const detail = error instanceof Error ? error.message : String(error)
-    if (error instanceof TlsError) this.#session.ended({ by: "lost", detail }, error.failure === "no-credentials" ? "tls.no-certificate" : "tls.handshake-failed")
-    else if (this.#session.aborted.aborted) this.#session.ended({ by: "us", detail: "closed here" })
+    if (this.#session.aborted.aborted) this.#session.ended({ by: "us", detail: "closed here" })
+    else if (error instanceof TlsError) this.#session.ended({ by: "lost", detail }, error.failure === "no-credentials" ? "tls.no-certificate" : "tls.handshake-failed")
     else this.#session.broken(error)
   }
 

@@ -33,8 +33,12 @@ export function refusal(
   return new OutgoingRefused(failure, { cause: options.cause })
 }
 
-/** Whatever a step threw, as a refusal. Our own mistakes (anything unknown) are passed through unchanged. */
-export function refusalOf(error: unknown): unknown {
+/**
+ * Whatever a step threw, as a refusal. Our own mistakes (anything unknown) are passed through unchanged.
+ *
+ * @param signal of the step; whatever an abort made it throw is a refusal, too
+ */
+export function refusalOf(error: unknown, signal?: AbortSignal): unknown {
   if (error instanceof OutgoingRefused) return error
   if (error instanceof InjectedBytes) return refusal("tls.starttls-injection", error.message, "refused", { cause: error })
   if (error instanceof DialError) {
@@ -54,5 +58,6 @@ export function refusalOf(error: unknown): unknown {
   }
   if (error instanceof ProtocolError) return refusal("stream.bad-xml", error.message, "unreachable", { cause: error })
   if (error instanceof DeadlinePassed) return refusal("stream.too-slow", error.message, "unreachable", { cause: error })
+  if (signal?.aborted === true && error === signal.reason) return refusal("stream.too-slow", "the attempt was given up", "unreachable", { cause: error })
   return error
 }

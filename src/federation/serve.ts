@@ -15,7 +15,7 @@ import { answerVerify } from "./authoritative.ts"
 import { associationByCertificate, judgeAtHand } from "./claims.ts"
 import type { Delivery, Federation } from "./contract.ts"
 import { type DialbackElement, type DialbackErrorDetail, isDialback, readDialback, resultAnswerXml } from "./dialback.ts"
-import { associations, pendingCount } from "./pair-ledger.ts"
+import { associations, pendingClaim, pendingCount } from "./pair-ledger.ts"
 import { PushStream } from "./push-stream.ts"
 import type { IncomingSession } from "./session.ts"
 import { withCanonicalDomains } from "./canonical.ts"
@@ -177,6 +177,8 @@ class Server {
     // DB-35: whoever comes without TLS is told to come with it.
     if (proof === undefined && requirement.require !== "verified") return this.#refuse(pair, undefined, { condition: "policy-violation" }, "tls.not-offered", "dialback without TLS")
     if (this.#session.authorised(pair) !== undefined) return this.#answer(pair, "valid")
+    // DB-04: asked already, and the answer will come.
+    if (pendingClaim(this.#session.ledger, "in", pair) !== undefined) return
     if (request.key === "") return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "auth.dialback-error", "a request without a key")
     if (pendingCount(this.#session.ledger) >= hosting.limits.pendingClaims) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many claims on one stream")
     const claim = this.#session.claim(pair, "dialback")
@@ -190,7 +192,9 @@ class Server {
     }
     // A verified key reaches `encrypted` at most, so where more is needed and nothing else could prove it, asking is useless.
     const hopeless = requirement.require === "authenticated" && hosting.prooftypes.every((prooftype) => prooftype.atHand)
-    if (hopeless || !hosting.dialback) return this.#refuseByPolicy(pair, claim, proven)
+    // security.md 4: a stop is one, and no key takes its place.
+    const stopped = proven?.combined.outcome === "stop"
+    if (hopeless || stopped || !hosting.dialback) return this.#refuseByPolicy(pair, claim, proven)
     void this.#verify(pair, claim, request.key)
   }
 

@@ -5,12 +5,24 @@ import type { StreamErrorCondition } from "../model/errors.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
 import type { Channel } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
-import { endWithin } from "../stream/closing.ts"
 import { rejudge } from "./claims.ts"
 import type { Federation, IncomingHooks, IncomingStream, StreamEnd } from "./contract.ts"
 import { associations, authorised, type ClaimedBy, emptyLedger, entryOf, type Ledger, type LedgerEvent, pendingClaim, reduce } from "./pair-ledger.ts"
 import type { PushStream } from "./push-stream.ts"
+import { whenOver } from "./steady-time.ts"
 import { streamName } from "./stream-names.ts"
+
+/** Our own wish to end a stream that is still being negotiated. */
+export class SessionClosed extends Error {
+  override readonly name = "SessionClosed"
+  readonly condition: StreamErrorCondition | undefined
+  readonly tell: string | undefined
+  constructor(condition: StreamErrorCondition | undefined, tell: string | undefined) {
+    super(tell ?? condition ?? "closed here")
+    this.condition = condition
+    this.tell = tell
+  }
+}
 
 export class IncomingSession {
   readonly name: string
@@ -77,7 +89,7 @@ export class IncomingSession {
 
   serve(push: PushStream): void {
     this.#push = push
-    push.closed.then((end) => this.ended(end))
+    push.closed.then((end) => this.ended(end, end.by === "us" && end.condition === "internal-server-error" ? "proof.internal" : undefined))
   }
 
   #apply(event: LedgerEvent): boolean {
@@ -144,10 +156,7 @@ export class IncomingSession {
   #watchEnd(): void {
     this.#cancelEnd()
     const until = Math.min(...associations(this.#ledger).map((association) => association.until))
-    if (!Number.isFinite(until)) return
-    const { clock } = this.#federation.ports
-    // Timers take at most 2^31 ms; a longer wait is made of several.
-    this.#cancelEnd = clock.after(Math.min(Math.max(until - clock.now(), 0), 2 ** 31 - 1), () => this.recheck())
+    this.#cancelEnd = whenOver(this.#federation.ports.clock, until, () => this.recheck())
   }
 
   /** Judges every pair again. What no longer holds stops at once; a stream with nothing left is closed. */
@@ -156,20 +165,20 @@ export class IncomingSession {
     const { clock } = this.#federation.ports
     const { generation } = this.#federation.current().policy
     const held = associations(this.#ledger)
-    let last: string | undefined
+    let last: FindingId | undefined
     for (const association of held) {
       const judged = rejudge(this.#federation, association)
       if (judged.holds) {
         this.#apply({ kind: "renewed", association: judged.association, generation })
         continue
       }
-      last = findingSentence(judged.finding, judged.detail)
+      last = judged.finding
       this.#apply({ kind: "withdrawn", pair: association.pair, direction: "in", finding: judged.finding, at: clock.now() })
-      this.#federation.event({ kind: "refused", at: clock.now(), ...this.at, pair: association.pair, finding: judged.finding, sentence: last, verdicts: [] })
+      this.#federation.event({ kind: "refused", at: clock.now(), ...this.at, pair: association.pair, finding: judged.finding, sentence: findingSentence(judged.finding, judged.detail), verdicts: [] })
     }
     if (last !== undefined && associations(this.#ledger).length === 0) {
       // TLS-14: `reset` asks the peer to come again and be judged anew.
-      this.close("reset", last)
+      this.close("reset", findingSentence(last))
       return
     }
     this.#watchEnd()
@@ -179,8 +188,8 @@ export class IncomingSession {
     if (this.#over) return
     if (this.#push !== undefined) this.#push.close(condition, tell)
     else {
-      this.#abort.abort(new Error(tell ?? condition ?? "closed here"))
-      endWithin(this.#channel, this.#federation.ports.clock, this.#federation.current().times.closing)
+      // The negotiation notices at its next step, says so to the peer and ends the connection.
+      this.#abort.abort(new SessionClosed(condition, tell))
     }
   }
 

@@ -50,13 +50,14 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
   try {
     leg = await associate(federation, { sender: pair.target, target: pair.sender }, limit.signal)
     const verification = await ask(federation, claim, leg, limit.signal)
-    if (verification.outcome !== "valid") federation.claims.failed(pair, claimant, verification.detail)
+    if (verification.outcome !== "valid" && !limit.signal.aborted) federation.claims.failed(pair, claimant, verification.detail)
     return verification
   } catch (error) {
-    const refused = refusalOf(error)
+    const refused = refusalOf(error, limit.signal)
     if (!(refused instanceof OutgoingRefused)) throw error
     const { finding, detail } = refused.failure
-    if (!signal.aborted) federation.claims.failed(pair, claimant, findingSentence(finding, detail))
+    // What only our own limits stopped says nothing about the claim.
+    if (!signal.aborted && finding !== "reach.capped") federation.claims.failed(pair, claimant, findingSentence(finding, detail))
     // The authoritative server does not serve the domain: DB-30 has a condition for it.
     if (finding === "stream.host-unknown") return { outcome: "error", error: { condition: "remote-server-not-found" }, finding, detail }
     return unreachable(finding, detail)
@@ -91,8 +92,11 @@ async function ask(federation: Federation, claim: ClaimToVerify, leg: Associated
     try {
       element = await leg.stream.element(signal)
     } catch (error) {
-      // DB-15: a connection that ends with the question open is an error, not an answer.
-      if (error instanceof StreamClosed) return unreachable("auth.dialback-error", error.message)
+      // DB-15, DB-26: a connection that ends with the question open is an error, not an answer.
+      if (error instanceof StreamClosed) {
+        if (error.condition === "host-unknown" || error.condition === "host-gone") return { outcome: "error", error: { condition: "remote-server-not-found" }, finding: "stream.host-unknown", detail: error.message }
+        return unreachable("auth.dialback-error", error.message)
+      }
       throw error
     }
     if (!isDialback(element) || element.name !== "verify") continue
@@ -112,9 +116,10 @@ async function ask(federation: Federation, claim: ClaimToVerify, leg: Associated
 /** DWD-4: the very certificate that the authoritative server holds, whose name is the sender's; compared as DER (DWD-5). */
 function sameCertificate(claim: ClaimToVerify, leg: AssociatedStream): boolean {
   const shown = claim.asserting?.chain[0]
-  const held = leg.tls?.chain[0]
+  const held = leg.proof?.chain[0]
   if (shown === undefined || held === undefined || !Buffer.from(shown).equals(held)) return false
-  const reference = referenceIdentity({ source: claim.pair.sender, service: "xmpp-server", endpoint: leg.endpoint })
+  // The sender's own name, not one that a delegation adds: the host of many domains holds such a certificate, too.
+  const reference = referenceIdentity({ source: claim.pair.sender, service: "xmpp-server" })
   try {
     return "matched" in matchIdentity(parseCertificate(shown), reference.accept)
   } catch {

@@ -1,6 +1,6 @@
 // Judging saved evidence again, without network (design 1; security.md 25-27): anchors are ours or the operator's, the
 // reference is recomputed, unknown prooftypes and anchors cannot be judged.
-import { type Domain, tryDomain } from "../model/domain.ts"
+import { type Domain, parseDomain, tryDomain } from "../model/domain.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { Evidence, EvidenceFile } from "../model/evidence.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
@@ -124,11 +124,28 @@ export function judge(file: EvidenceFile, options: JudgeOptions): Judgement {
 function judgeItem(evidence: Evidence, types: ReadonlyMap<string, AnyProoftype>, known: ReadonlyMap<string, AnchorSet>, moment: Instant | undefined): JudgedItem {
   const at = moment ?? Date.parse(evidence.at)
   // The peer's domain is what was to be proved; which end it is follows from the role, not from the file's reference.
-  const source = (evidence.role === "outgoing" ? evidence.pair.target : evidence.pair.sender) as Domain
+  const source = parseDomain(evidence.role === "outgoing" ? evidence.pair.target : evidence.pair.sender)
   const common = { prooftype: evidence.prooftype, source, at: rfc3339(at), recorded: evidence.verdict }
   const cannot = (why: string): JudgedItem => ({ ...common, now: undefined, result: "cannot-judge", sentence: `cannot judge: ${why}` })
   const prooftype = types.get(evidence.prooftype)
   if (prooftype === undefined) return cannot(`the prooftype ${JSON.stringify(evidence.prooftype)} is not known here`)
+  // A user's prooftype, or a built-in one that a forged file brings down, costs this item and no more.
+  try {
+    return judgeWith(prooftype, evidence, known, at, source, common, cannot)
+  } catch (error) {
+    return cannot(`the prooftype ${JSON.stringify(evidence.prooftype)} cannot read it: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+function judgeWith(
+  prooftype: AnyProoftype,
+  evidence: Evidence,
+  known: ReadonlyMap<string, AnchorSet>,
+  at: Instant,
+  source: Domain,
+  common: Pick<JudgedItem, "prooftype" | "source" | "at" | "recorded">,
+  cannot: (why: string) => JudgedItem,
+): JudgedItem {
   const revived = prooftype.revive(evidence.material, known)
   if ("cannotJudge" in revived) return cannot(revived.cannotJudge)
   const proof: ServerProof = {
@@ -144,8 +161,17 @@ function judgeItem(evidence: Evidence, types: ReadonlyMap<string, AnyProoftype>,
   const endpoint: Endpoint | undefined = undefined
   const reference = referenceIdentity({ source, service: (evidence.reference as { service?: unknown } | undefined)?.service === "xmpp-client" ? "xmpp-client" : "xmpp-server", endpoint })
   const now = prooftype.match(proof, revived.material, reference, at)
+  // A name that only a secure delegation adds is not believed from a file, and not called wrong either.
+  if (evidence.verdict.outcome === "proved" && now.outcome !== "proved" && restsOnDelegation(evidence.reference)) {
+    return cannot("the proof rests on a delegation, which this file does not show")
+  }
   const result = sameVerdict(now, evidence.verdict) ? "same" : "different"
   return { ...common, now, result, sentence: sentenceOf(now, source) }
+}
+
+function restsOnDelegation(reference: unknown): boolean {
+  const accept = (reference as { accept?: unknown } | null | undefined)?.accept
+  return Array.isArray(accept) && accept.some((identity) => (identity as { because?: unknown } | null)?.because === "secure-delegation")
 }
 
 function sameVerdict(a: Verdict, b: Verdict): boolean {

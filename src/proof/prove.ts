@@ -71,12 +71,12 @@ export interface Obtained {
   readonly material: unknown
 }
 
-/** Material of every prooftype, started together. A prooftype that throws is unavailable, not absent. */
+/** Material of every prooftype, started together. A prooftype that throws, or is not done in time, is unavailable, not absent. */
 export async function obtainAll(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts): Promise<readonly Obtained[]> {
   return await Promise.all(
     prooftypes.map(async (prooftype) => {
       try {
-        return { prooftype, material: await prooftype.obtain(subject, ports) }
+        return { prooftype, material: await within(ports.signal, prooftype.obtain(subject, ports)) }
       } catch (error) {
         return { prooftype, material: new BrokenProoftype(error) }
       }
@@ -84,11 +84,33 @@ export async function obtainAll(prooftypes: readonly AnyProoftype[], subject: Pr
   )
 }
 
+/** A prooftype that does not heed the signal must not hold a stream open. */
+async function within<T>(signal: AbortSignal, obtaining: T | Promise<T>): Promise<T> {
+  if (!(obtaining instanceof Promise)) return obtaining
+  return await new Promise<T>((resolve, reject) => {
+    const aborted = () => reject(signal.reason instanceof Error ? signal.reason : new Error("not obtained in time"))
+    if (signal.aborted) aborted()
+    else signal.addEventListener("abort", aborted, { once: true })
+    void obtaining.then(resolve, reject).then(() => signal.removeEventListener("abort", aborted))
+  })
+}
+
 /** Only what needs no asking; for claims that must be judged between two stanzas. */
 export function obtainAtHand(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts): readonly Obtained[] {
   const found: Obtained[] = []
   for (const prooftype of prooftypes) {
-    if (prooftype.atHand) found.push({ prooftype, material: prooftype.obtain(subject, ports) })
+    if (!prooftype.atHand) continue
+    try {
+      const material: unknown = prooftype.obtain(subject, ports)
+      if (material instanceof Promise) {
+        // Nobody waits for it; how it ends is not asked.
+        void Promise.allSettled([material])
+        throw new Error("it says that its material is at hand, and then makes us wait")
+      }
+      found.push({ prooftype, material })
+    } catch (error) {
+      found.push({ prooftype, material: new BrokenProoftype(error) })
+    }
   }
   return found
 }

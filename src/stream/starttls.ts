@@ -7,6 +7,9 @@ import type { XmlStream } from "./xml-stream.ts"
 
 export const starttlsXml = `<starttls xmlns='${ns.tls}'/>`
 
+/** TLS-04: no TLS here; the stream ends with it. */
+export const starttlsFailureXml = `<failure xmlns='${ns.tls}'/></stream:stream>`
+
 export function isStarttls(element: XmlElement): boolean {
   return element.ns === ns.tls && element.name === "starttls"
 }
