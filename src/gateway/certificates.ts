@@ -80,6 +80,7 @@ export async function loadCertificates(request: CertificateRequest): Promise<Cer
   const shown = new Map<Domain, ShownCertificate>()
   const reported = new Set<CertificateFile>()
   const reuse = new Map<string, ShownCertificate>()
+  const assembled = new Map<CertificateFile, ShownCertificate>()
   for (const domain of request.previous.domains) {
     const before = request.previous.pick(domain)!
     reuse.set(identityOf(before.credentials), before)
@@ -94,7 +95,8 @@ export async function loadCertificates(request: CertificateRequest): Promise<Cer
     const chosen = choose(domain, candidates.keyed, request.now, problems)
     const before = request.previous.pick(domain)
     if (chosen !== undefined) {
-      const fresh = assemble(chosen, scan)
+      const fresh = assembled.get(chosen.file) ?? assemble(chosen, scan)
+      assembled.set(chosen.file, fresh)
       const same = reuse.get(identityOf(fresh.credentials))
       // The identity of the credentials is the key of the TLS context: unchanged files keep it.
       if (same === undefined) reuse.set(identityOf(fresh.credentials), fresh)
@@ -121,16 +123,20 @@ interface Keyed {
   readonly key: KeyFile
 }
 
+function append<T>(lists: Map<string, T[]>, name: string, item: T): void {
+  const list = lists.get(name)
+  if (list === undefined) lists.set(name, [item])
+  else list.push(item)
+}
+
 /** Certificates by the names inside them, so that 500 domains do not mean 500 passes. */
 class NameIndex {
   readonly #byName = new Map<string, CertificateFile[]>()
   readonly #keys = new Map<string, KeyFile[]>()
 
   constructor(scan: Scan) {
-    for (const file of scan.certificates) {
-      for (const name of file.names) this.#byName.set(name, [...(this.#byName.get(name) ?? []), file])
-    }
-    for (const key of scan.keys) this.#keys.set(key.publicKey, [...(this.#keys.get(key.publicKey) ?? []), key])
+    for (const file of scan.certificates) for (const name of file.names) append(this.#byName, name, file)
+    for (const key of scan.keys) append(this.#keys, key.publicKey, key)
   }
 
   candidates(domain: Domain): { keyed: readonly Keyed[]; keyless: readonly CertificateFile[] } {
@@ -162,6 +168,10 @@ function keylessSentence(file: CertificateFile, scan: Scan): string {
   return `${file.path} is not shown: ${found} for the certificate ${file.leaf.subjectText} (${[...file.names].slice(0, 3).join(", ")}).`
 }
 
+function sameLineage(a: CertificateFile, b: CertificateFile): boolean {
+  return a.folder === b.folder && (a.leaf.fingerprint === b.leaf.fingerprint || sameNames(a.names, b.names))
+}
+
 const sameNames = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => a.size === b.size && [...a].every((name) => b.has(name))
 
 /**
@@ -171,7 +181,7 @@ const sameNames = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => a
 function choose(domain: Domain, candidates: readonly Keyed[], now: Instant, problems: ConfigProblem[]): Keyed | undefined {
   const lineages: Keyed[] = []
   for (const candidate of candidates) {
-    const at = lineages.findIndex((other) => other.file.folder === candidate.file.folder && sameNames(other.file.names, candidate.file.names))
+    const at = lineages.findIndex((other) => sameLineage(other.file, candidate.file))
     if (at === -1) {
       lineages.push(candidate)
       continue

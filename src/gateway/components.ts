@@ -32,11 +32,12 @@ export class Components implements ComponentHost {
   readonly load: Load
   readonly #around: ComponentSurroundings
   readonly #slots = new Map<Domain, ComponentSlot>()
-  readonly #halfOpen = new HalfOpen()
+  readonly #halfOpen: HalfOpen
   readonly #negotiating = new AbortController()
 
   constructor(around: ComponentSurroundings) {
     this.#around = around
+    this.#halfOpen = new HalfOpen(around.clock)
     this.clock = around.clock
     this.random = around.random
     this.load = around.load
@@ -73,14 +74,15 @@ export class Components implements ComponentHost {
   }
 
   accept(channel: Channel): void {
-    const limits = this.#around.config().limits
-    const leave = this.#halfOpen.enter(channel.remote.address, { perAddress: limits.unauthenticatedTotal, total: limits.unauthenticatedTotal })
-    if (leave === undefined || this.#negotiating.signal.aborted) {
-      channel.destroy()
-      leave?.()
-      return
-    }
-    void acceptComponent(this, channel, this.#negotiating.signal).finally(leave)
+    const { unauthenticatedTotal } = this.#around.config().limits
+    this.#halfOpen.enter(channel.remote.address, { perAddress: unauthenticatedTotal, total: unauthenticatedTotal }, {
+      admitted: (leave) => {
+        if (this.#negotiating.signal.aborted) channel.destroy()
+        else return void acceptComponent(this, channel, this.#negotiating.signal).finally(leave)
+        leave()
+      },
+      refused: () => channel.destroy(),
+    })
   }
 
   // What a session asks.

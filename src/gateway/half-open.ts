@@ -1,9 +1,31 @@
 // Connections that have proved nothing yet: how many one address and all together may hold (XML-07; security.md 17; RFC 6120 13.12).
 import { parseAddress } from "../model/address.ts"
+import type { Clock } from "../ports.ts"
 
 export interface HalfOpenLimits {
   readonly perAddress: number
+  /** Inside and waiting, all addresses together. */
   readonly total: number
+  /** Of one address, beyond those inside, not read from until a place is free: a large host opens many streams at once. */
+  readonly waiting?: number
+  /** How long one waits, ms. */
+  readonly patience?: number
+}
+
+/** What becomes of a connection: let in (now or later) with the function that gives its place back, or turned away. */
+export interface Visitor {
+  admitted(leave: () => void): void
+  refused(): void
+}
+
+interface Waiting {
+  readonly visitor: Visitor
+  readonly cancel: () => void
+}
+
+interface Source {
+  inside: number
+  readonly waiting: Waiting[]
 }
 
 /** An IPv6 host owns a /64; its neighbours in there are itself. */
@@ -16,28 +38,62 @@ export function sourceOf(address: string): string {
 }
 
 export class HalfOpen {
-  readonly #counts = new Map<string, number>()
+  readonly #clock: Clock
+  readonly #sources = new Map<string, Source>()
   #total = 0
 
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Inside and waiting. */
   get total(): number {
     return this.#total
   }
 
-  /** A place for one more; undefined when there is none. The returned function gives it back, once. */
-  enter(address: string, limits: HalfOpenLimits): (() => void) | undefined {
-    const source = sourceOf(address)
-    const held = this.#counts.get(source) ?? 0
-    if (this.#total >= limits.total || held >= limits.perAddress) return undefined
-    this.#counts.set(source, held + 1)
+  /** Calls the visitor back at once, or, when it has to wait, later; exactly once. */
+  enter(address: string, limits: HalfOpenLimits, visitor: Visitor): void {
+    const name = sourceOf(address)
+    const source = this.#sources.get(name) ?? { inside: 0, waiting: [] }
+    const full = source.inside >= limits.perAddress
+    if (this.#total >= limits.total || (full && source.waiting.length >= (limits.waiting ?? 0))) return visitor.refused()
+    this.#sources.set(name, source)
     this.#total += 1
+    if (!full) return this.#admit(name, source, visitor)
+    const waiting: Waiting = {
+      visitor,
+      cancel: this.#clock.after(limits.patience ?? 0, () => {
+        source.waiting.splice(source.waiting.indexOf(waiting), 1)
+        this.#total -= 1
+        visitor.refused()
+      }),
+    }
+    source.waiting.push(waiting)
+  }
+
+  #admit(name: string, source: Source, visitor: Visitor): void {
+    source.inside += 1
     let left = false
-    return () => {
+    visitor.admitted(() => {
       if (left) return
       left = true
+      source.inside -= 1
       this.#total -= 1
-      const now = this.#counts.get(source)! - 1
-      if (now === 0) this.#counts.delete(source)
-      else this.#counts.set(source, now)
+      const next = source.waiting.shift()
+      next?.cancel()
+      if (next !== undefined) this.#admit(name, source, next.visitor)
+      else if (source.inside === 0) this.#sources.delete(name)
+    })
+  }
+
+  /** Turns everybody away who waits. */
+  close(): void {
+    for (const source of this.#sources.values()) {
+      for (const { cancel, visitor } of source.waiting.splice(0)) {
+        cancel()
+        this.#total -= 1
+        visitor.refused()
+      }
     }
   }
 }

@@ -32,13 +32,15 @@ interface Held {
   lastInput: number
 }
 
+/** So many times `unauthenticatedPerIp` may wait outside: a large host that starts opens a stream for each pair at once. */
+const waitingShare = 3
 /** Refused connections are logged at most this often, with their number, ms. */
 const cappedQuietMs = 10_000
 
 export class Intake implements IncomingHooks {
   readonly #around: IntakeSurroundings
   readonly #held = new Map<IncomingStream, Held>()
-  readonly #halfOpen = new HalfOpen()
+  readonly #halfOpen: HalfOpen
   #cancelSweep: (() => void) | undefined
   #capped = 0
   #cancelCapped: (() => void) | undefined
@@ -46,6 +48,7 @@ export class Intake implements IncomingHooks {
 
   constructor(around: IntakeSurroundings) {
     this.#around = around
+    this.#halfOpen = new HalfOpen(around.clock)
   }
 
   get streams(): readonly IncomingStream[] {
@@ -58,17 +61,25 @@ export class Intake implements IncomingHooks {
 
   accept(channel: Channel, transport: "starttls" | "direct-tls"): void {
     const limits = this.#around.limits()
-    const leave =
-      this.#closed || this.#held.size >= limits.streams
-        ? undefined
-        : this.#halfOpen.enter(channel.remote.address, { perAddress: limits.unauthenticatedPerIp, total: limits.unauthenticatedTotal })
-    if (leave === undefined) {
+    const { address } = channel.remote
+    const refused = (): void => {
       // XML-07: not even a header is spent on it; whoever floods learns nothing.
       channel.destroy()
-      this.#countCapped(channel.remote.address)
-      return
+      if (!this.#closed) this.#countCapped(address)
     }
+    if (this.#closed || this.#held.size >= limits.streams) return refused()
+    const places = {
+      perAddress: limits.unauthenticatedPerIp,
+      total: limits.unauthenticatedTotal,
+      waiting: waitingShare * limits.unauthenticatedPerIp,
+      patience: limits.unauthenticatedMs,
+    }
+    this.#halfOpen.enter(address, places, { admitted: (leave) => this.#serve(channel, transport, leave), refused })
+  }
+
+  #serve(channel: Channel, transport: "starttls" | "direct-tls", leave: () => void): void {
     const { clock } = this.#around
+    const limits = this.#around.limits()
     const stream = acceptStream(this.#around.federation, channel, transport, this)
     const held: Held = {
       stream,
@@ -150,6 +161,7 @@ export class Intake implements IncomingHooks {
     this.#closed = true
     this.#cancelSweep?.()
     this.#cancelCapped?.()
+    this.#halfOpen.close()
     const streams = this.streams
     for (const stream of streams) stream.close(condition)
     await Promise.all(streams.map((stream) => stream.closed))

@@ -239,6 +239,11 @@ export class RawComponent {
     )
   }
 
+  /** Resolves when so many have been received, ever. */
+  count(text: string, times: number, ms?: number): Promise<true> {
+    return patiently(`${text}, ${times} times`, this.#waiting, () => (this.text.split(text).length > times ? true : undefined), ms)
+  }
+
   over(): Promise<true> {
     return patiently(`the end of the connection; so far ${JSON.stringify(this.text.slice(-500))}`, this.#waiting, () => (this.ended ? true : undefined))
   }

@@ -24,19 +24,56 @@ function recorder() {
 }
 
 describe("half-open connections", () => {
+  const guest = (said: string[], name: string) => {
+    const visitor = {
+      leave: (): void => assert.fail("not let in yet"),
+      admitted: (leave: () => void): void => {
+        said.push(`${name} in`)
+        visitor.leave = leave
+      },
+      refused: () => void said.push(`${name} refused`),
+    }
+    return visitor
+  }
   it("are bounded by address and in total, and give their place back once", () => {
-    const half = new HalfOpen()
-    const limits = { perAddress: 2, total: 3 }
-    const first = half.enter("192.0.2.1", limits)!
-    assert.ok(half.enter("192.0.2.1", limits))
-    assert.equal(half.enter("192.0.2.1", limits), undefined)
-    assert.ok(half.enter("192.0.2.2", limits))
-    assert.equal(half.enter("192.0.2.3", limits), undefined)
-    first()
-    first()
+    const half = new HalfOpen(new StepClock())
+    const said: string[] = []
+    const enter = (address: string) => {
+      const visitor = guest(said, address)
+      half.enter(address, { perAddress: 2, total: 3 }, visitor)
+      return visitor
+    }
+    const first = enter("192.0.2.1")
+    for (const address of ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]) enter(address)
+    assert.deepEqual(said.splice(0), ["192.0.2.1 in", "192.0.2.1 in", "192.0.2.1 refused", "192.0.2.2 in", "192.0.2.3 refused"])
+    first.leave()
+    first.leave()
     assert.equal(half.total, 2)
-    assert.ok(half.enter("192.0.2.3", limits))
-    assert.equal(half.enter("192.0.2.4", limits), undefined)
+    for (const address of ["192.0.2.3", "192.0.2.4"]) enter(address)
+    assert.deepEqual(said, ["192.0.2.3 in", "192.0.2.4 refused"])
+  })
+  it("beyond that some may wait, in order, for a place of their own address, and not for ever", async () => {
+    const clock = new StepClock()
+    const half = new HalfOpen(clock)
+    const said: string[] = []
+    const limits = { perAddress: 1, total: 10, waiting: 2, patience: 1000 }
+    const [one, two, three, four, other] = ["one", "two", "three", "four", "other"].map((name) => guest(said, name))
+    for (const visitor of [one!, two!, three!, four!]) half.enter("192.0.2.1", limits, visitor)
+    half.enter("192.0.2.2", limits, other!)
+    assert.deepEqual(said.splice(0), ["one in", "four refused", "other in"])
+    other!.leave()
+    assert.deepEqual(said, [])
+    one!.leave()
+    assert.deepEqual(said.splice(0), ["two in"])
+    await clock.step(1000)
+    assert.deepEqual(said.splice(0), ["three refused"])
+    two!.leave()
+    assert.deepEqual([half.total, said, clock.timers], [0, [], 0])
+    half.enter("192.0.2.1", limits, one!)
+    half.enter("192.0.2.1", limits, two!)
+    half.close()
+    assert.deepEqual(said, ["one in", "two refused"])
+    assert.equal(clock.timers, 0)
   })
   it("a whole /64 counts as one address, a mapped address as the IPv4 one", () => {
     assert.equal(sourceOf("2001:db8:1:2::1"), sourceOf("2001:db8:1:2:ffff::9"))
