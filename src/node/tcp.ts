@@ -40,6 +40,18 @@ function closedBy(error: unknown): ChannelClosed {
   return { by: resetCodes.has(detail) || /ALERT/.test(detail) ? "reset" : "error", detail }
 }
 
+/** The channel of a socket, so that all sockets share one set of listeners: closures for each would cost more memory than the channel. */
+const owner = Symbol("channel")
+
+function listener<A>(act: (channel: SocketChannel, argument: A) => void): (this: unknown, argument: A) => void {
+  return function (argument) {
+    act((this as { [owner]: SocketChannel })[owner], argument)
+  }
+}
+
+/** The error of a socket that was given up already. */
+const reported = (): undefined => undefined
+
 /**
  * One connection as a Channel. All callbacks come from the event loop, never from inside `attach`, `resume`, `write` or `destroy`.
  * A handler attached after the peer's end, or after the close, is told so again: it could not know otherwise.
@@ -77,16 +89,21 @@ export class SocketChannel implements Channel {
     this.#pace = options.pace
     this.remote = options.addresses?.remote ?? { address: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 }
     this.local = options.addresses?.local ?? { address: plainAddress(socket.localAddress), port: socket.localPort ?? 0 }
+    Object.defineProperty(socket, owner, { value: this, writable: true })
     socket.pause()
-    socket.on("data", this.#onData)
-    socket.on("drain", this.#onDrain)
-    socket.on("end", this.#onEnd)
-    socket.on("error", this.#onError)
-    socket.on("close", this.#onClose)
-    if (socket.destroyed) process.nextTick(this.#onClose)
+    for (const [event, heard] of SocketChannel.#listeners) socket.on(event, heard)
+    if (socket.destroyed) process.nextTick(() => this.#onClose())
   }
 
-  readonly #onData = (bytes: Buffer): void => {
+  static readonly #listeners = [
+    ["data", listener((channel, bytes: Buffer) => channel.#onData(bytes))],
+    ["drain", listener((channel) => channel.#onDrain())],
+    ["end", listener((channel) => channel.#onEnd())],
+    ["error", listener((channel, error: Error) => channel.#onError(error))],
+    ["close", listener((channel) => channel.#onClose())],
+  ] as const
+
+  #onData(bytes: Buffer): void {
     if (this.#gathering) {
       this.#gathered.push(bytes)
       this.#flushSoon()
@@ -102,10 +119,10 @@ export class SocketChannel implements Channel {
     this.#gathering = ms > 0
     if (ms <= 0 || this.#socket.destroyed || this.#handedOver) return
     this.#socket.pause()
-    this.#pacing ??= setTimeout(this.#afterRest, ms)
+    this.#pacing ??= setTimeout((channel: SocketChannel) => channel.#afterRest(), ms, this)
   }
 
-  readonly #afterRest = (): void => {
+  #afterRest(): void {
     this.#pacing = undefined
     this.#flow()
   }
@@ -114,10 +131,10 @@ export class SocketChannel implements Channel {
   #flushSoon(): void {
     if (this.#flushDue) return
     this.#flushDue = true
-    setImmediate(this.#flush)
+    setImmediate((channel: SocketChannel) => channel.#flush(), this)
   }
 
-  readonly #flush = (): void => {
+  #flush(): void {
     this.#flushDue = false
     if (this.#gathered.length === 0 || this.#handler === undefined || this.#paused || this.#destroyed) return
     const bytes = this.#gathered.length === 1 ? this.#gathered[0]! : Buffer.concat(this.#gathered)
@@ -127,26 +144,26 @@ export class SocketChannel implements Channel {
     this.#tellEnd()
   }
 
-  readonly #onDrain = (): void => {
+  #onDrain(): void {
     this.#tail = 0
     if (!this.#drainOwed) return
     this.#drainOwed = false
     this.#handler?.drain()
   }
 
-  readonly #onEnd = (): void => {
+  #onEnd(): void {
     this.#peerEnded = true
     this.#tellEnd()
   }
 
-  readonly #onError = (error: Error): void => {
+  #onError(error: Error): void {
     // Some TLS errors are reported without a close: the socket is given up here, whatever the library intends.
     const closed = closedBy(error)
     this.#socket.destroy()
     this.#finish(closed)
   }
 
-  readonly #onClose = (): void => {
+  #onClose(): void {
     if (this.#destroyed) this.#finish({ by: "local" })
     else this.#finish(this.#peerEnded ? { by: "peer" } : { by: "error", detail: "closed without an end" })
   }
@@ -210,7 +227,7 @@ export class SocketChannel implements Channel {
     this.#paused = false
     if (this.#closed === undefined) this.#flow()
     else {
-      if (this.#gathered.length > 0) process.nextTick(this.#flush)
+      if (this.#gathered.length > 0) process.nextTick(() => this.#flush())
       this.#tellClose()
     }
   }
@@ -270,9 +287,8 @@ export class SocketChannel implements Channel {
     const socket = this.#socket
     if (this.#closed !== undefined || socket.destroyed || this.#peerEnded) return undefined
     this.#handedOver = true
-    socket.off("data", this.#onData)
-    socket.off("drain", this.#onDrain)
-    socket.off("end", this.#onEnd)
+    for (const [event, heard] of SocketChannel.#listeners) if (event !== "close") socket.off(event, heard)
+    socket.on("error", reported)
     if (this.#gathered.length > 0) socket.unshift(Buffer.concat(this.#gathered))
     return socket
   }

@@ -11,7 +11,20 @@ export const maximumChain = 16
 /** Contexts kept ready; each costs about 40 KiB. */
 const maximumContexts = 1000
 
+/**
+ * Classical groups first: the hybrid one that the platform prefers costs up to 28 KiB for as long as a connection lasts, and none of
+ * today's stock servers offers it. A peer that insists on it gets it, where the platform knows it.
+ */
+const groups = ["X25519:P-256:P-384:X25519MLKEM768", "X25519:P-256:P-384"].find((list) => {
+  try {
+    return tls.createSecureContext({ ecdhCurve: list }) !== undefined
+  } catch {
+    return false // not known to this OpenSSL
+  }
+})
+
 const contextOptions: tls.SecureContextOptions = {
+  ...(groups === undefined ? {} : { ecdhCurve: groups }),
   // No root lists: they would cost a megabyte a context, and their names would be sent to every client.
   ca: [],
   // TLS 1.2 at least, forward secrecy and AEAD only (TLS-10; RFC 9325 4.2).
@@ -89,6 +102,16 @@ interface Attempt {
   readonly serverName: (socket: tls.TLSSocket) => string | undefined
 }
 
+/** A server socket of our own making reports later TLS errors only by this event, and would hang without an end. */
+function giveUp(this: tls.TLSSocket, error: Error): void {
+  this.destroy(error)
+}
+
+/** There is always a listener for errors: one without would end the process. Shared, so that nothing of the handshake is kept alive. */
+function reported(): undefined {
+  return undefined
+}
+
 function failureOf(error: Error | undefined): TlsError {
   const code = error === undefined ? "closed" : errorCode(error)
   if (error === undefined || code === "ECONNRESET" || code === "EPIPE")
@@ -125,7 +148,7 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
       settled = true
       attempt.signal.removeEventListener("abort", onAbort)
       raw.off("end", onGone)
-      socket?.off("end", onGone).off("close", onGone)
+      socket?.off("end", onGone).off("close", onGone).off("error", onError).on("error", reported)
     }
     const fail = (error: TlsError): void => {
       if (settled) return
@@ -135,6 +158,7 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
       reject((error.failure === "handshake" ? attempt.refusal(error) : undefined) ?? error)
     }
     const onAbort = (): void => fail(timedOut(attempt.signal))
+    const onError = (error: Error): void => fail(failureOf(error))
     const onGone = (): void => fail(failureOf(undefined))
     const onSecure = (): void => {
       if (settled || socket === undefined) return
@@ -159,11 +183,10 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
         cause instanceof TlsError ? cause : new TlsError("handshake", `the TLS handshake could not start: ${errorCode(cause)}`, { cause }),
       )
     }
-    // First of all listeners: the library's own must not read the chain before us. The error listener stays for good: none is uncaught.
+    // First of all listeners: the library's own must not read the chain before us.
     socket.prependOnceListener("secure", onSecure)
-    socket.on("error", (error) => fail(failureOf(error)))
-    // A server socket of our own making reports later TLS errors only here, and would hang without an end.
-    socket.on("_tlsError", (error: Error) => socket?.destroy(error))
+    socket.on("error", onError)
+    socket.on("_tlsError", giveUp)
     socket.once("end", onGone)
     socket.once("close", onGone)
   })

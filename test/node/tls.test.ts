@@ -229,6 +229,40 @@ describe("names and protocols", { timeout: 20_000 }, () => {
     })
 })
 
+describe("key exchange", { timeout: 20_000 }, () => {
+  const negotiated = async (ecdhCurve?: string): Promise<string | undefined> => {
+    const { raw, channel, close } = await rawPair()
+    const client = tls.connect({ socket: raw, ca: [], rejectUnauthorized: false, ...(ecdhCurve === undefined ? {} : { ecdhCurve }) })
+    client.on("error", () => client.destroy())
+    const group = new Promise<string | undefined>((resolve) =>
+      client.once("secureConnect", () => resolve((client.getEphemeralKeyInfo() as { name?: string }).name)),
+    )
+    await transport.server(channel, { ...serve, signal: inTime() })
+    const name = await group
+    close()
+    return name
+  }
+
+  test("classical groups with peers that know them, whatever these would rather use", async () => {
+    assert.equal(await negotiated("X25519:P-256"), "X25519")
+    assert.equal(await negotiated("P-256"), "prime256v1")
+    assert.equal(await negotiated("P-384"), "secp384r1")
+  })
+
+  test("a peer that knows only the hybrid group gets it, where the platform has it", async (t) => {
+    try {
+      tls.createSecureContext({ ecdhCurve: "X25519MLKEM768" })
+    } catch {
+      t.diagnostic("this platform has no hybrid group")
+      await assert.rejects(negotiated("X448"), failure("handshake"))
+      return
+    }
+    // The peer's own report does not name this group; that the handshake succeeds shows it.
+    await negotiated("X25519MLKEM768")
+    await assert.rejects(negotiated("X448"), failure("handshake"))
+  })
+})
+
 describe("contexts", () => {
   test("one per credentials object, the least recently used dropped beyond the limit, rebuilt when asked again", () => {
     const cache = new ContextCache(2)
