@@ -139,6 +139,14 @@ test("lab: ends when nobody reads what it says", async () => {
   assert.equal((await run.ended).code, 0)
 })
 
+test("lab --once: the exit status tells, also when nobody reads", async () => {
+  const run = lab("--once", "expired", "wrong-name")
+  run.child.stdout?.destroy()
+  const { code, stderr } = await run.ended
+  assert.equal(stderr, "")
+  assert.equal(code, 0)
+})
+
 test("lab: through the launcher of npm start", async () => {
   const { code, stdout } = await new Run([launcher, "src/cli/main.ts", "lab", "--once", "expired"]).ended
   assert.equal(code, 0)
