@@ -29,6 +29,7 @@ for (const [name, finding, make] of bad) {
     assert.deepEqual(a.findings, [finding])
     assert.equal(a.of("associated").length, 0)
     await scene.settle()
+    assert.deepEqual(b.findings, ["stream.error"])
     assert.match(b.of("closed").map(({ reason }) => reason).join(), new RegExp(`not-authorized: .*\\[${finding}\\]`))
     assert.ok((refused.failure.evidence?.() ?? []).length > 0, "there is evidence to judge")
     await scene.close()
