@@ -76,7 +76,8 @@ class Served {
   }
   end(signal: NodeJS.Signals): Promise<number | null> {
     return new Promise((resolve) => {
-      this.child.once("exit", (status) => resolve(status))
+      // Not `exit`: the last lines may still be in the pipe.
+      this.child.once("close", (status: number | null) => resolve(status))
       this.child.kill(signal)
     })
   }
@@ -108,7 +109,7 @@ describe("a served gateway", () => {
       writeFileSync(file, config.replace(`secret: "${secret}"`, line))
       const before = served.err.split("not reloaded").length
       served.child.kill("SIGHUP")
-      await served.until(new RegExp(`(?:not reloaded[^]*){${before},}`))
+      await served.until(new RegExp(`(?:not reloaded[\\s\\S]*){${before},}`))
     }
     bot.send("<message from='a.example' to='a.example' id='still here'/>")
     await bot.until(/still here/)
