@@ -1,7 +1,7 @@
 // The signed test tree: a root, a top-level zone and a child zone for every dimension, each with the same names inside.
 import { nameFromText } from "../../../src/dns/name.ts"
-import { decoyWithTag, dsOctets, keyInRole, makeSigningKey, type SigningKey } from "../../../src/lab/dns-signer.ts"
 import { SignedTree, type TreeZone } from "../../../src/lab/dns-signed-tree.ts"
+import { decoyWithTag, dsOctets, keyInRole, makeSigningKey, type SigningKey } from "../../../src/lab/dns-signer.ts"
 import type { ZoneText } from "../../../src/lab/dns-zones.ts"
 
 export const tlsaHex = "ab".repeat(32)
