@@ -1,6 +1,6 @@
 // DNSKEY records as keys of node:crypto, and one signature checked with one key (RFC 3110, 4034 2 and App. B, 5702, 6605, 8080, 5011).
 import { Buffer } from "node:buffer"
-import { createPublicKey, constants, type KeyObject, verify } from "node:crypto"
+import { constants, createPublicKey, type KeyObject, verify } from "node:crypto"
 import type { ResourceRecord } from "../message.ts"
 
 /** RFC 8624 3.1, less the SHA-1 algorithms (5, 7), which count as unsupported here and so as unsigned. */

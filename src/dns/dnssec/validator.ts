@@ -18,6 +18,8 @@ export type { Question, Reply } from "./lookup.ts"
 /** A judgement and the messages it rests on; with them `revalidate` comes to the same one. */
 export interface Validated extends Judgement {
   readonly wire: readonly Uint8Array[]
+  /** Octets of those messages that belong to this lookup alone; the others, about zone cuts, are shared. */
+  readonly ownOctets: number
 }
 
 export interface ValidatorLimits extends WorkLimits {
@@ -64,6 +66,8 @@ export interface Validator {
 }
 
 const questionKey = ({ name, type }: Question): string => `${type} ${nameKey(name)}`
+
+const isAboutCuts = ({ type }: Question): boolean => type === typeNumbers.DS || type === typeNumbers.DNSKEY
 
 const attempts = 2
 
@@ -144,13 +148,18 @@ class DrivingValidator implements Validator {
       wire: new Set(),
     }
     const steps = judge(name, type, lookup)
+    let ownOctets = 0
     let step = steps.next()
-    while (step.done !== true) step = steps.next(await this.#reply(step.value, signal, attempt))
-    return { ...step.value, wire: [...lookup.wire] }
+    while (step.done !== true) {
+      const reply = await this.#reply(step.value, signal, attempt)
+      if (reply.message !== undefined && !isAboutCuts(step.value)) ownOctets += reply.octets.length
+      step = steps.next(reply)
+    }
+    return { ...step.value, wire: [...lookup.wire], ownOctets }
   }
 
   async #reply(question: Question, signal: AbortSignal, attempt: number): Promise<Reply> {
-    if (question.type !== typeNumbers.DS && question.type !== typeNumbers.DNSKEY) return this.#ask(question, signal, attempt)
+    if (!isAboutCuts(question)) return this.#ask(question, signal, attempt)
     const key = `${attempt} ${questionKey(question)}`
     const under = this.#shared.get(key)
     if (under !== undefined) {

@@ -1,3 +1,5 @@
+// Attacks by false data, keys, signatures and aliases; and harmless changes under which the truth must survive.
+
 import { rcodes } from "../../../src/dns/message.ts"
 import { type DnsName, nameFromText } from "../../../src/dns/name.ts"
 import { encodeContent, typeNumbers } from "../../../src/dns/records.ts"

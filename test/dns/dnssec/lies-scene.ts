@@ -1,3 +1,5 @@
+// What an attack on the path is made of: the scene it sees and the tools it has.
+
 import type { DnsMessage, ResourceRecord } from "../../../src/dns/message.ts"
 import { type DnsName, nameFromText, sameName } from "../../../src/dns/name.ts"
 import { parseBody, typeNumbers } from "../../../src/dns/records.ts"
