@@ -82,9 +82,12 @@ export function decoyWithTag(key: SigningKey, noise: number): Uint8Array {
   const at = 4 + ((noise * 2) % ((octets.length - 8) & ~1))
   octets[at]! ^= 0x55
   octets[at + 3]! ^= noise & 0xff
-  for (let candidate = 0; candidate < 0x10000; candidate += 1) {
-    octets[octets.length - 2] = candidate >> 8
-    octets[octets.length - 1] = candidate & 0xff
+  // The last word makes up for the difference; a carry may need one more.
+  octets.fill(0, octets.length - 2)
+  const missing = key.tag - keyTag(octets)
+  for (const word of [missing, missing - 1, missing + 1].map((value) => (value + 0x20000) & 0xffff)) {
+    octets[octets.length - 2] = word >> 8
+    octets[octets.length - 1] = word & 0xff
     if (keyTag(octets) === key.tag && Buffer.compare(octets, key.octets) !== 0) return octets
   }
   throw new Error("no decoy has this tag")

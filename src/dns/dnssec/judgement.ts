@@ -2,9 +2,9 @@
 import type { DnsOutcome, DnsReason, DnsStatus } from "../../model/dns-answer.ts"
 import type { Instant } from "../../model/verdict.ts"
 import { maxAliases } from "../answer.ts"
-import { type DnsMessage, type ResourceRecord, rcodes } from "../message.ts"
+import { classInternet, type DnsMessage, type ResourceRecord, rcodes } from "../message.ts"
 import { DnsFormatError, type DnsName, isAtOrBelow, nameKey, sameName, substituteSuffix } from "../name.ts"
-import { shownName, typeNumbers } from "../records.ts"
+import { encodeContent, shownName, typeNumbers } from "../records.ts"
 import { canonicalBody, compareOctets, type Rrset, rrsetAt, rrsetsIn } from "./canonical.ts"
 import { zoneContaining } from "./chain.ts"
 import { absenceTtl, allowsExpansion, denialOf, unsignedReason, verifiedDenials } from "./denial.ts"
@@ -133,35 +133,47 @@ function believeAbsence(name: DnsName, type: number, message: DnsMessage, lookup
 }
 
 type Link =
-  | { readonly kind: "data"; readonly set: Rrset }
+  /** `made`: the records themselves, where the set that is signed is the DNAME they were made from. */
+  | { readonly kind: "data"; readonly set: Rrset; readonly made?: readonly ResourceRecord[] }
   | { readonly kind: "alias"; readonly set: Rrset; readonly target: DnsName }
   | { readonly kind: "absence" }
   | { readonly kind: "malformed"; readonly detail: string }
 
+/** RFC 6672 5.3.1: a CNAME made from a DNAME is not signed; the DNAME is believed and the CNAME made again. */
+function dnameAbove(message: DnsMessage, name: DnsName): Extract<Link, { kind: "alias" | "malformed" }> | undefined {
+  for (const dname of rrsetsIn(message.answers, [typeNumbers.DNAME])) {
+    if (sameName(dname.name, name) || !isAtOrBelow(name, dname.name)) continue
+    const content = dname.records[0]!.content
+    if (content.kind !== "DNAME" || dname.records.length > 1) return { kind: "malformed", detail: "a name has two DNAME records" }
+    try {
+      return { kind: "alias", set: dname, target: substituteSuffix(name, dname.name, content.target) }
+    } catch (error) {
+      if (!(error instanceof DnsFormatError)) throw error
+      return { kind: "malformed", detail: `a DNAME leads to no name: ${error.message}` }
+    }
+  }
+  return undefined
+}
+
 /** What the response says at the very name that was asked; the rest of a chain is asked for anew, link by link. */
 function linkAt(message: DnsMessage, name: DnsName, type: number): Link {
   const set = rrsetAt(message.answers, name, type)
-  if (set !== undefined) {
-    if (message.rcode !== rcodes.noError) return { kind: "malformed", detail: "records came with a response code that denies them" }
-    return { kind: "data", set }
+  if (set !== undefined && message.rcode !== rcodes.noError) {
+    return { kind: "malformed", detail: "records came with a response code that denies them" }
   }
-  if (type === typeNumbers.CNAME) return { kind: "absence" }
-  const cname = rrsetAt(message.answers, name, typeNumbers.CNAME)
-  const signed = cname !== undefined && cname.signatures.length > 0
-  if (!signed) {
-    // RFC 6672 5.3.1: a CNAME made from a DNAME is not signed; the DNAME is believed and the CNAME made again.
-    for (const dname of rrsetsIn(message.answers, [typeNumbers.DNAME])) {
-      if (sameName(dname.name, name) || !isAtOrBelow(name, dname.name)) continue
-      const content = dname.records[0]!.content
-      if (content.kind !== "DNAME" || dname.records.length > 1) return { kind: "malformed", detail: "a name has two DNAME records" }
-      try {
-        return { kind: "alias", set: dname, target: substituteSuffix(name, dname.name, content.target) }
-      } catch (error) {
-        if (!(error instanceof DnsFormatError)) throw error
-        return { kind: "malformed", detail: `a DNAME leads to no name: ${error.message}` }
-      }
+  const cname = type === typeNumbers.CNAME ? set : rrsetAt(message.answers, name, typeNumbers.CNAME)
+  if (set !== undefined && (set !== cname || set.signatures.length > 0)) return { kind: "data", set }
+  if (cname === undefined || cname.signatures.length === 0) {
+    const dname = dnameAbove(message, name)
+    if (dname?.kind === "alias" && type === typeNumbers.CNAME) {
+      const content = { kind: "CNAME", target: dname.target } as const
+      const { ttl } = dname.set.records[0]!
+      const made = { name, type, class: classInternet, ttl, octets: encodeContent(content), content }
+      return { kind: "data", set: dname.set, made: [made] }
     }
+    if (dname !== undefined) return dname
   }
+  if (set !== undefined) return { kind: "data", set }
   if (cname === undefined) return { kind: "absence" }
   const contents = cname.records.map(({ content }) => content)
   const first = contents[0]!
@@ -240,7 +252,7 @@ function* followed(asked: DnsName, type: number, lookup: Lookup): Steps<Judgemen
       name = link.target
       continue
     }
-    const records = link.kind === "data" ? withoutDuplicates(link.set.records) : []
+    const records = link.kind === "data" ? withoutDuplicates(link.made ?? link.set.records) : []
     const absent = believed.proven ?? (message.rcode === rcodes.nameError ? "name-error" : "no-data")
     return { status, outcome: link.kind === "data" ? "data" : absent, rcode, records, canonical: name, why, ttl, expires }
   }

@@ -103,6 +103,23 @@ class KeptCuts implements CutStore {
   }
 }
 
+/** One lookup sees each cut once, however short its TTL: what it was told twice could differ, and the record could not. */
+function withinOneLookup(store?: CutStore): CutStore {
+  const seen = new Map<string, Cut>()
+  return {
+    get(name, at) {
+      const key = nameKey(name)
+      const cut = seen.get(key) ?? store?.get(name, at)
+      if (cut !== undefined) seen.set(key, cut)
+      return cut
+    },
+    put(name, cut, at) {
+      seen.set(nameKey(name), cut)
+      store?.put(name, cut, at)
+    },
+  }
+}
+
 class DrivingValidator implements Validator {
   readonly anchors: AnchorSet
   readonly #ask: ValidatorOptions["ask"]
@@ -144,7 +161,7 @@ class DrivingValidator implements Validator {
       at: this.#clock.now(),
       anchors: this.anchors,
       work: new Work(this.#limits),
-      cuts: this.#cuts,
+      cuts: withinOneLookup(this.#cuts),
       wire: new Set(),
     }
     const steps = judge(name, type, lookup)
@@ -230,12 +247,11 @@ export function revalidate({ name, type, wire, at, anchors, limits }: Recorded):
       // What cannot be read answers nothing; the question then has no reply.
     }
   }
-  const kept = new Map<string, Cut>()
   const lookup: Lookup = {
     at,
     anchors,
     work: new Work({ ...defaultWorkLimits, ...limits }),
-    cuts: { get: (owner) => kept.get(nameKey(owner)), put: (owner, cut) => void kept.set(nameKey(owner), cut) },
+    cuts: withinOneLookup(),
     wire: new Set(),
   }
   return runAtOnce(

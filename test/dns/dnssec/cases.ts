@@ -29,7 +29,7 @@ const insecure = (name: string, type: Case["type"], why: string, outcome: DnsOut
 })
 const bogus = (name: string, type: Case["type"], why: string): Case => ({ name, type, status: "bogus", outcome: "failure", why })
 
-/** The 19 questions put to every honest signed zone. */
+/** The 21 questions put to every honest signed zone. */
 export function standardCases(apex: string): Case[] {
   return [
     secure(`_xmpp-server._tcp.${apex}`, "SRV", "data", 1),
@@ -49,6 +49,7 @@ export function standardCases(apex: string): Case[] {
     secure(`below.blocked.wild.${apex}`, "A", "name-error"),
     secure(`one.cwild.${apex}`, "A", "data", 2),
     secure(`x.dn.${apex}`, "A"),
+    secure(`x.dn.${apex}`, "CNAME", "data", 1),
     secure(`y.dn.${apex}`, "A", "name-error"),
     secure(apex, "TLSA", "no-data"),
     secure(apex, "SOA"),
