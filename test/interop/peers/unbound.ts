@@ -10,6 +10,7 @@ import { type PeerProcess, startProcess, temporaryFolder, untilListening } from 
 
 export interface UnboundOptions {
   readonly at: NetworkAddress
+  /** A resolver, or a server for all zones. */
   readonly forwardTo: NetworkAddress
   /** DS records in zone file form; without them it validates nothing. */
   readonly anchors?: string
