@@ -13,6 +13,9 @@ export interface Peer {
 export const peers: readonly Peer[] = [
   { name: "prosody", packages: ["prosody", "lua-unbound", "lua-event"], probe: ["/usr/bin/prosodyctl", "about"] },
   { name: "ejabberd", packages: ["ejabberd"], probe: ["test", "-x", "/usr/sbin/ejabberdctl"] },
+  // The daemon, not the library: Debian's libunbound knows no Ed448.
+  { name: "unbound", packages: ["unbound"], probe: ["/usr/sbin/unbound", "-V"] },
+  { name: "nsd", packages: ["nsd", "ldnsutils"], probe: ["/bin/sh", "-c", "/usr/sbin/nsd -v && ldns-signzone -v"] },
   { name: "openssl", packages: ["openssl"], probe: ["openssl", "version"] },
   // Debian's own interpreter: another python3 earlier on PATH would not see Debian's module.
   { name: "slixmpp", packages: ["python3-slixmpp"], probe: ["/usr/bin/python3", "-c", "import slixmpp"] },

@@ -43,6 +43,16 @@ export type Asked =
   | { readonly message: DnsMessage; readonly octets: Uint8Array; readonly upstream: string; readonly why: readonly DnsReason[] }
   | { readonly message: undefined; readonly rcode: number | undefined; readonly why: readonly DnsReason[] }
 
+/** How a question is put. */
+export interface Manner {
+  /** With DO and CD: signatures are wanted, and what another validator thinks of them is not (RFC 4035 3.2.2, RFC 6840 5.9). */
+  readonly dnssec: boolean
+  /** 0; 1 takes another way: the next upstream first, or TCP where there is one upstream only. */
+  readonly attempt: number
+}
+
+const plainManner: Manner = { dnssec: false, attempt: 0 }
+
 /** DNS flag day 2020: no fragments. */
 const udpPayload = 1232
 const loopbackNetworks = [parseCidr("127.0.0.0/8"), parseCidr("::1")]
@@ -133,11 +143,13 @@ export class UpstreamPool {
    *
    * @param signal the whole question's deadline
    */
-  async ask(name: DnsName, type: number, signal: AbortSignal): Promise<Asked> {
+  async ask(name: DnsName, type: number, signal: AbortSignal, manner: Manner = plainManner): Promise<Asked> {
     const why: DnsReason[] = []
     let rcode: number | undefined
     const now = this.#upstreams.clock.monotonic()
-    let candidates = [...this.#sessions].sort((a, b) => Number(a.avoidUntil > now) - Number(b.avoidUntil > now))
+    const start = this.#sessions.length === 0 ? 0 : manner.attempt % this.#sessions.length
+    const turned = [...this.#sessions.slice(start), ...this.#sessions.slice(0, start)]
+    let candidates = turned.sort((a, b) => Number(a.avoidUntil > now) - Number(b.avoidUntil > now))
     if (candidates.length === 0) why.push({ code: "no-upstream", detail: "no resolver is configured" })
     for (let round = 1; round <= 2 && candidates.length > 0; round += 1) {
       const silent: Session[] = []
@@ -146,7 +158,7 @@ export class UpstreamPool {
           return { message: undefined, rcode, why: [...why, { code: "timeout", detail: "the time for the lookup is over" }] }
         try {
           return {
-            ...(await this.#askOne(session, name, type, this.#upstreams.times.attempt * round, signal)),
+            ...(await this.#askOne(session, name, type, this.#upstreams.times.attempt * round, signal, manner)),
             upstream: session.label,
             why,
           }
@@ -168,16 +180,22 @@ export class UpstreamPool {
     type: number,
     ms: number,
     signal: AbortSignal,
+    manner: Manner,
   ): Promise<{ message: DnsMessage; octets: Uint8Array }> {
     const { clock } = this.#upstreams
-    const plain = clock.monotonic() < session.plainUntil
-    let reply = await this.#once(session, name, type, "udp", !plain, ms, signal)
-    if (!plain && refusesEdns(reply.message)) {
+    const plain = !manner.dnssec && clock.monotonic() < session.plainUntil
+    const edns = plain ? "none" : manner.dnssec ? "dnssec" : "plain"
+    const overTcp = manner.attempt > 0 && this.#sessions.length === 1
+    let reply = await this.#once(session, name, type, overTcp ? "tcp" : "udp", edns, ms, signal)
+    if (manner.dnssec && refusesEdns(reply.message)) {
+      throw this.#failure(session, "rcode", "the resolver refuses EDNS, without which nothing can be validated", false, reply.message.rcode)
+    }
+    if (edns === "plain" && refusesEdns(reply.message)) {
       // RFC 6891 6.2.2: a server that does not know EDNS is asked without it, for a while.
       session.plainUntil = clock.monotonic() + 300_000
-      reply = await this.#once(session, name, type, "udp", false, ms, signal)
+      reply = await this.#once(session, name, type, "udp", "none", ms, signal)
     }
-    if (reply.message.truncated || reply.caseChanged) reply = await this.#once(session, name, type, "tcp", !plain, ms * 2, signal)
+    if (reply.message.truncated || reply.caseChanged) reply = await this.#once(session, name, type, "tcp", edns, ms * 2, signal)
     const { message } = reply
     if (message.truncated) throw this.#failure(session, "malformed", "an answer over TCP is truncated", false)
     if (message.rcode === rcodes.noError || message.rcode === rcodes.nameError) return reply
@@ -194,7 +212,7 @@ export class UpstreamPool {
     name: DnsName,
     type: number,
     protocol: "udp" | "tcp",
-    withEdns: boolean,
+    manner: "none" | "plain" | "dnssec",
     ms: number,
     signal: AbortSignal,
   ): Promise<{ message: DnsMessage; octets: Uint8Array; caseChanged: boolean }> {
@@ -202,8 +220,10 @@ export class UpstreamPool {
     const [high, low] = random.bytes(2)
     // RFC 5452 9: unpredictable id; off loopback the letters of the name as well.
     const asked = session.loopback ? name : randomCase(name, random)
-    const edns: Edns | undefined = withEdns ? { udpPayload, version: 0, dnssecOk: false, flags: 0, options: [] } : undefined
-    const query = encodeMessage(makeQuery((high! << 8) | low!, { name: asked, type, class: classInternet }, edns))
+    const dnssecOk = manner === "dnssec"
+    const edns: Edns | undefined = manner === "none" ? undefined : { udpPayload, version: 0, dnssecOk, flags: 0, options: [] }
+    const question = { name: asked, type, class: classInternet }
+    const query = encodeMessage({ ...makeQuery((high! << 8) | low!, question, edns), checkingDisabled: dnssecOk })
     const deadline = new AbortController()
     const stop = () => deadline.abort()
     const cancel = clock.after(ms, stop)
@@ -229,8 +249,8 @@ export class UpstreamPool {
       if (!(error instanceof DnsFormatError)) throw error
       throw this.#failure(session, "malformed", error.message, true)
     }
-    const question = message.questions[0]
-    const caseChanged = protocol === "udp" && question !== undefined && !identicalName(question.name, asked)
+    const repeated = message.questions[0]
+    const caseChanged = protocol === "udp" && repeated !== undefined && !identicalName(repeated.name, asked)
     return { message, octets, caseChanged: caseChanged && !session.loopback }
   }
 }

@@ -1,14 +1,14 @@
 // The lab's DNS: an authoritative server for any names on loopback, UDP and TCP, that can misbehave on purpose.
 // It calls itself authoritative and recursive at once (AA and RA), so stub resolvers and forwarders both take it as their upstream.
-// Signing will come as another way to make the answer sections; nothing of it is here.
+// A signed tree (dns-signed-tree.ts) is another way to make the answer sections.
 import { createSocket, type Socket as UdpSocket } from "node:dgram"
 import { once } from "node:events"
 import type { AddressInfo } from "node:net"
 import { createServer, type Server, type Socket as TcpSocket } from "node:net"
 import { classInternet, type DnsMessage, decodeMessage, encodeMessage, opcodeQuery, rcodes } from "../dns/message.ts"
-import { DnsFormatError } from "../dns/name.ts"
+import { DnsFormatError, type DnsName } from "../dns/name.ts"
 import { shownName, typeName } from "../dns/records.ts"
-import { answerFrom, type ZoneRecords, ZoneTable, type ZoneText } from "./dns-zones.ts"
+import { answerFrom, type ZoneAnswer, type ZoneRecords, ZoneTable, type ZoneText } from "./dns-zones.ts"
 
 export type { ZoneRecords, ZoneText } from "./dns-zones.ts"
 
@@ -52,7 +52,13 @@ export interface DnsResponderOptions {
   readonly address?: string
   readonly port?: number
   readonly zones?: ZoneText
+  /** Answers instead of the table of zones. */
+  readonly answer?: AnswerMaker
+  /** Changes a reply before it is sent, as a liar on the path would. Undefined: nothing is sent. */
+  readonly rewrite?: (query: DnsMessage, reply: DnsMessage) => DnsMessage | undefined
 }
+
+export type AnswerMaker = (name: DnsName, type: number, dnssecOk: boolean) => ZoneAnswer
 
 const maxLogged = 10_000
 const plainUdpPayload = 512
@@ -64,17 +70,21 @@ class Responder implements DnsResponder {
   readonly #udp: UdpSocket
   readonly #tcp: Server
   readonly #zones: ZoneTable
+  readonly #answer: AnswerMaker
+  readonly #rewrite: NonNullable<DnsResponderOptions["rewrite"]>
   readonly #bad = new Map<string, Misbehaviour>()
   readonly #connections = new Set<TcpSocket>()
   readonly #delays = new Set<NodeJS.Timeout>()
 
-  constructor(udp: UdpSocket, tcp: Server, zones: ZoneTable) {
+  constructor(udp: UdpSocket, tcp: Server, zones: ZoneTable, { answer, rewrite }: Pick<DnsResponderOptions, "answer" | "rewrite">) {
     const bound = udp.address()
     this.address = bound.address
     this.port = bound.port
     this.#udp = udp
     this.#tcp = tcp
     this.#zones = zones
+    this.#answer = answer ?? ((name, type) => answerFrom(zones, name, type))
+    this.#rewrite = rewrite ?? ((_query, reply) => reply)
     udp.on("message", (query, from) => {
       // An asker that is gone is no error of the server.
       this.#serve(query, "udp", (reply) => udp.send(reply, from.port, from.address, () => undefined))
@@ -145,8 +155,10 @@ class Responder implements DnsResponder {
     const name = shownName(question.name)
     const how = this.#bad.get(`${name} ${typeName(question.type)}`) ?? this.#bad.get(`${name} *`)
     const reply = () => this.#reply(query, protocol, how)
-    if (how === undefined) send(reply())
-    else if (typeof how === "object") {
+    if (how === undefined) {
+      const sent = reply()
+      if (sent.length > 0) send(sent)
+    } else if (typeof how === "object") {
       const timer = setTimeout(() => {
         this.#delays.delete(timer)
         send(reply())
@@ -161,7 +173,7 @@ class Responder implements DnsResponder {
     const edns = query.edns
     const failing = failureCode(how, edns !== undefined)
     const supported = query.opcode === opcodeQuery && question.class === classInternet && query.questions.length === 1
-    const found = answerFrom(this.#zones, question.name, question.type)
+    const found = this.#answer(question.name, question.type, edns?.dnssecOk === true)
     const base: DnsMessage = {
       ...query,
       response: true,
@@ -180,7 +192,9 @@ class Responder implements DnsResponder {
           : { udpPayload: 4096, version: 0, dnssecOk: edns.dnssecOk, flags: 0, options: [] },
     }
     if (base.rcode !== found.rcode) return encodeMessage(base)
-    const full = encodeMessage({ ...base, answers: found.answers, authorities: found.authorities })
+    const told = this.#rewrite(query, { ...base, answers: found.answers, authorities: found.authorities })
+    if (told === undefined) return new Uint8Array(0)
+    const full = encodeMessage(told)
     const payload = Math.max(plainUdpPayload, edns?.udpPayload ?? plainUdpPayload)
     const tooLong = protocol === "udp" && (full.length > payload || how === "truncate")
     return tooLong || how === "truncate-always" ? encodeMessage({ ...base, truncated: true }) : full
@@ -221,7 +235,8 @@ function spoil(reply: Uint8Array, how: Misbehaviour): Uint8Array {
  * @param options address: loopback, 127.0.0.1 unless given; zones: what it answers
  * @throws when the address cannot be bound, or a record of the table makes no sense
  */
-export async function startDnsResponder({ address = "127.0.0.1", port = 0, zones = {} }: DnsResponderOptions = {}): Promise<DnsResponder> {
+export async function startDnsResponder(options: DnsResponderOptions = {}): Promise<DnsResponder> {
+  const { address = "127.0.0.1", port = 0, zones = {} } = options
   const table = new ZoneTable(zones)
   // The free TCP port may be taken on UDP: try a few.
   for (let attempt = 1; ; attempt += 1) {
@@ -238,6 +253,6 @@ export async function startDnsResponder({ address = "127.0.0.1", port = 0, zones
       if (port !== 0 || attempt >= 8) throw error
       continue
     }
-    return new Responder(udp, tcp, table)
+    return new Responder(udp, tcp, table, options)
   }
 }

@@ -27,7 +27,7 @@ export type ZoneText = Readonly<Record<string, ZoneRecords>>
 
 const defaultTtl = 60
 
-function record(name: DnsName, type: number, octets: Uint8Array, ttl: number): ResourceRecord {
+export function record(name: DnsName, type: number, octets: Uint8Array, ttl: number): ResourceRecord {
   return { name, type, class: classInternet, ttl, octets, content: { kind: "unknown" } }
 }
 
@@ -37,7 +37,8 @@ function addressOctets(text: string, length: number): Uint8Array {
   return bytes
 }
 
-function recordsOf(name: DnsName, zone: ZoneRecords): ResourceRecord[] {
+/** The records of one name of a table. */
+export function recordsOf(name: DnsName, zone: ZoneRecords): ResourceRecord[] {
   const ttl = zone.ttl ?? defaultTtl
   const make = (type: keyof typeof typeNumbers, octets: Uint8Array): ResourceRecord => {
     const made = record(name, typeNumbers[type], octets, ttl)

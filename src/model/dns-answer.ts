@@ -28,6 +28,21 @@ export type DnsReasonCode =
   | "aborted"
   | "no-upstream"
   | "alias"
+  // Of the validator (RFC 4035 5): what is missing or wrong, and what makes an answer insecure.
+  | "signature-missing"
+  | "signature-invalid"
+  | "signature-expired"
+  | "signature-not-yet-valid"
+  | "key-missing"
+  | "ds-mismatch"
+  | "denial-missing"
+  | "work-limit"
+  | "clock"
+  | "no-anchor"
+  | "unsigned-delegation"
+  | "algorithm-unsupported"
+  | "opt-out"
+  | "nsec3-iterations"
 
 /** One step of why an answer has the status it has; `detail` is for people. */
 export interface DnsReason {

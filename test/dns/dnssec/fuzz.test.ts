@@ -1,0 +1,10 @@
+// A short run of the fuzz in every test run, always with the same seed.
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { fuzz } from "./fuzz.ts"
+
+test("a path that does anything: secure is true, a secure truth never turns insecure", async () => {
+  const { lookups, byStatus } = await fuzz(2, 20261122, 3_000)
+  // The run must see both sides, or it proves nothing.
+  assert.ok(lookups > 100 && (byStatus["secure"] ?? 0) > 10 && (byStatus["bogus"] ?? 0) > 10, JSON.stringify(byStatus))
+})
