@@ -41,6 +41,9 @@ const write = (line: string): void => {
  * @throws Stop for a scene that does not exist
  */
 export async function lab(named: readonly string[], options: LabCommandOptions): Promise<number> {
+  process.stdout.on("error", () => {
+    // Whoever read this has seen enough, as `head` does; the exit status still tells.
+  })
   const chosen = named.map(sceneCalled)
   if (options.list === true) return list(named.length === 0 ? allScenes : chosen, options.json === true)
   if (options.once === true || options.json === true) return await once(named.length === 0 ? allScenes : chosen, options.json === true)

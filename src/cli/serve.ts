@@ -5,6 +5,7 @@ import { makeSnapshot } from "../gateway/snapshot.ts"
 import { type GatewayConfig, loadConfig } from "../gateway/config.ts"
 import { type Gateway, startGateway } from "../gateway/gateway.ts"
 import { createLog } from "../node/log.ts"
+import { holdYoungGeneration } from "../node/memory.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
 import { exit } from "./exit.ts"
 import { version } from "./version.ts"
@@ -31,6 +32,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const world = createGatewayWorld({ log })
   const started = world.clock.monotonic()
   const gateway = await startGateway(config, world, { version: version(), allowInlineSecrets })
+  holdYoungGeneration()
   process.stderr.write(banner(options.config, gateway, world.clock.monotonic() - started))
   return await untilStopped(gateway)
 }

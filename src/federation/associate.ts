@@ -44,9 +44,10 @@ const encoder = new TextEncoder()
  *
  * @param pair our domain and the remote one
  * @param signal the deadline of the whole
+ * @param source whose claim causes this, for the caps of security.md 17; undefined for our own stanzas
  * @throws OutgoingRefused with the most telling failure
  */
-export async function associate(federation: Federation, pair: DomainPair, signal: AbortSignal): Promise<AssociatedStream> {
+export async function associate(federation: Federation, pair: DomainPair, signal: AbortSignal, source?: string): Promise<AssociatedStream> {
   const { ports } = federation
   const hosting = federation.current()
   const name = streamName("s2sout", ports.random)
@@ -75,7 +76,7 @@ export async function associate(federation: Federation, pair: DomainPair, signal
   let telling: OutgoingRefused | undefined
   for (const endpoint of found.endpoints) {
     try {
-      return await attemptTwice(federation, hosting, pair, endpoint, name, signal)
+      return await attemptTwice(federation, hosting, pair, endpoint, name, signal, source)
     } catch (error) {
       const refused = refusalOf(error, signal)
       if (!(refused instanceof OutgoingRefused)) throw error
@@ -108,14 +109,15 @@ async function attemptTwice(
   endpoint: Endpoint,
   name: string,
   signal: AbortSignal,
+  source: string | undefined,
 ): Promise<AssociatedStream> {
   const nudge: Nudge = { wanted: true, sent: false }
   try {
-    return await attempt(federation, hosting, pair, endpoint, name, signal, nudge)
+    return await attempt(federation, hosting, pair, endpoint, name, signal, source, nudge)
   } catch (error) {
     const lost = error instanceof OutgoingRefused && error.failure.finding === "stream.closed"
     if (!lost || !nudge.sent || signal.aborted) throw error
-    return await attempt(federation, hosting, pair, endpoint, name, signal, { wanted: false, sent: false })
+    return await attempt(federation, hosting, pair, endpoint, name, signal, source, { wanted: false, sent: false })
   }
 }
 
@@ -126,6 +128,7 @@ async function attempt(
   endpoint: Endpoint,
   name: string,
   signal: AbortSignal,
+  source: string | undefined,
   nudge: Nudge,
 ): Promise<AssociatedStream> {
   const { clock, dial, tls } = federation.ports
@@ -134,7 +137,7 @@ async function attempt(
   const material = obtainAll(hosting.prooftypes, subject, { anchors: hosting.anchors, signal })
   const requirement = requirementFor(hosting.policy, pair.target, clock.now())
   const at = { stream: name, direction: "out" as const }
-  const channel = await dial.connect(endpoint, { signal })
+  const channel = await dial.connect(endpoint, source === undefined ? { signal } : { signal, source })
   federation.event({ kind: "connected", at: clock.now(), ...at, pair, peer: endpoint.address, transport: endpoint.transport })
   let stream: XmlStream | undefined
   let closable = channel

@@ -152,7 +152,8 @@ function strayStanza(): ProtocolError {
 function serveOutgoing(federation: Federation, associated: AssociatedStream, judged: Association, authenticated: Authenticated): OutgoingStream {
   const { ports } = federation
   const hosting = federation.current()
-  const { pair, name } = associated
+  // The callbacks below outlive the negotiation: they must not hold its parser, header and answers.
+  const { pair, name, endpoint } = associated
   let association = judged
   const push = new PushStream(
     associated.stream.detach(),
@@ -191,7 +192,7 @@ function serveOutgoing(federation: Federation, associated: AssociatedStream, jud
     close: (condition, tell) => push.close(condition, tell),
     recheck: () => {
       if (push.over) return
-      const judged = rejudge(federation, association, associated.endpoint)
+      const judged = rejudge(federation, association, endpoint)
       if (judged.holds) {
         association = judged.association
         watchEnd()

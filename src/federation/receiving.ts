@@ -335,7 +335,11 @@ class Conversation {
     if (error instanceof StreamClosed && stream !== undefined) {
       if (this.#headerSent) stream.close()
       endWithin(stream.channel, clock, closing)
-      this.#session.ended({ by: "peer", detail: error.message, ...(error.condition === undefined ? {} : { condition: error.condition }) })
+      const { condition } = error
+      if (condition === undefined) return this.#session.ended({ by: "peer", detail: error.message })
+      // The peer's own words about us are for the operator to read, as loud as a refusal of ours.
+      const detail = error.text === undefined ? condition : `${condition}, "${error.text}"`
+      this.#session.ended({ by: "peer", detail: error.message, condition }, "stream.error", detail)
       return
     }
     // TLS-04: after a failed handshake there is no stream to close, only the connection.

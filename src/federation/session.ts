@@ -194,7 +194,7 @@ export class IncomingSession {
   }
 
   /** The stream is over; the last event of the session. */
-  ended(end: StreamEnd, finding?: FindingId): void {
+  ended(end: StreamEnd, finding?: FindingId, detail = end.detail): void {
     if (this.#over) return
     this.#over = true
     this.#cancelEnd()
@@ -205,7 +205,7 @@ export class IncomingSession {
     const pair = pairs[0]?.pair ?? this.claimedPair
     // A refusal that was already reported is why the stream ends, not a second one.
     if (finding !== undefined && !this.#refused) {
-      this.#federation.event({ kind: "refused", at, ...this.at, pair, finding, sentence: findingSentence(finding, end.detail), verdicts: [] })
+      this.#federation.event({ kind: "refused", at, ...this.at, pair, finding, sentence: findingSentence(finding, detail), verdicts: [] })
     }
     this.#federation.event({ kind: "closed", at, ...this.at, pair, reason: end.detail, unacknowledged: 0 })
     this.#settle(end)

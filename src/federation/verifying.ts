@@ -10,7 +10,7 @@ import { matchIdentity } from "../x509/identifiers.ts"
 import { referenceIdentity } from "../proof/reference.ts"
 import { endWithin } from "../stream/closing.ts"
 import { associate, type AssociatedStream } from "./associate.ts"
-import type { Claimant } from "./claim-guard.ts"
+import { type Claimant, sourcePrefix } from "./claim-guard.ts"
 import type { Federation } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { type DialbackErrorDetail, isDialback, readDialback, verifyRequestXml } from "./dialback.ts"
@@ -48,7 +48,7 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
   const limit = deadline(clock, federation.current().times.verification, "the verification", signal)
   let leg: AssociatedStream | undefined
   try {
-    leg = await associate(federation, { sender: pair.target, target: pair.sender }, limit.signal)
+    leg = await associate(federation, { sender: pair.target, target: pair.sender }, limit.signal, sourcePrefix(claimant.address))
     const verification = await ask(federation, claim, leg, limit.signal)
     if (verification.outcome !== "valid" && !limit.signal.aborted) federation.claims.failed(pair, claimant, verification.detail)
     return verification

@@ -1,6 +1,5 @@
 // The seed's chart told step by step, as it happens, from the events of both ends (seed 3 and 4; interface 7): DNS
 // resolution, stream headers, TLS, association, authentication, stanzas. Renders; decides nothing.
-import { findings } from "../model/findings.ts"
 import type { Association } from "../model/association.ts"
 import type { FederationEvent } from "../model/events.ts"
 import type { MessageSeen } from "./internet.ts"
@@ -16,10 +15,11 @@ export interface Step {
   readonly words: string
 }
 
-/** Turns the events of one lab into steps; remembers which streams are encrypted already. */
+/** Turns the events of one lab into steps; remembers how far each stream has come. */
 export class Narrator {
+  readonly #plain = new Set<string>()
   readonly #secured = new Set<string>()
-  readonly #told = new Set<string>()
+  readonly #refused = new Set<string>()
 
   /** Undefined where an event says nothing that the other end's events do not say. */
   event(domain: string, event: FederationEvent): Step | undefined {
@@ -30,90 +30,98 @@ export class Narrator {
     return words === undefined ? undefined : { who: domain, whom, box: words[0], words: words[1] }
   }
 
-  #outgoing(peer: string, event: FederationEvent): readonly [Step["box"], string] | undefined {
+  #outgoing(peer: string, event: FederationEvent): Told | undefined {
     switch (event.kind) {
       case "discovered": {
         const [first = "nowhere"] = event.endpoints
-        return ["DNS resolution", `${event.via === "srv" ? "SRV leads to" : "found"} ${first.replace(/ starttls$/, "").replace(/ direct-tls$/, ", Direct TLS")}`]
+        return ["DNS resolution", `${first.replace(/ (?:starttls|direct-tls)$/, "")}${event.via === "srv" ? ", by SRV" : ""}`]
       }
+      case "connected":
+        return event.transport === "direct-tls" ? ["TLS", "from the first byte (Direct TLS)"] : undefined
       case "opened":
-        if (this.#secured.has(event.stream)) return ["stream headers", "exchanged anew under TLS"]
-        return ["stream headers", "exchanged in clear, TLS asked for"]
+        if (this.#secured.has(event.stream)) return ["stream headers", this.#plain.has(event.stream) ? "again, now under TLS" : "under TLS"]
+        this.#plain.add(event.stream)
+        return ["stream headers", "in clear, asks for TLS"]
       case "secured":
         this.#secured.add(event.stream)
-        return ["TLS", `${spoken(event.protocol)}; ${peer} ${event.certificate === "shown" ? "shows a certificate" : "shows no certificate"}`]
+        return ["TLS", `${event.protocol.replace(/^TLSv/, "")}, ${peer} shows ${event.certificate === "shown" ? "a" : "no"} certificate`]
       case "external":
-        if (event.result === "sent") return ["authentication", "SASL EXTERNAL: go by my certificate"]
-        return event.result === "refused" ? ["authentication", `${peer} refuses EXTERNAL: ${event.detail ?? ""}`] : undefined
+        if (event.result === "sent") return ["authentication", "asks for SASL EXTERNAL"]
+        return event.result === "refused" ? ["authentication", `EXTERNAL was refused: ${event.detail ?? ""}`] : undefined
       case "dialback":
-        if (event.step === "result-sent") return ["authentication", "dialback: sends a key to be checked"]
-        return event.step === "answered" && event.answer !== "valid" ? ["authentication", `dialback: ${peer} answers ${event.answer ?? "nothing"}`] : undefined
+        return event.step === "result-sent" ? ["authentication", "dialback, sends a key"] : undefined
       case "refused":
-        this.#told.add(event.stream)
+        this.#refused.add(event.stream)
         return ["refused", event.sentence]
       default:
-        return this.#either(peer, event)
+        return either(peer, "may send", event)
     }
   }
 
-  #incoming(peer: string, event: FederationEvent): readonly [Step["box"], string] | undefined {
+  #incoming(peer: string, event: FederationEvent): Told | undefined {
     switch (event.kind) {
+      case "connected":
+      case "opened":
+      case "secured":
+        return undefined
       case "external":
         if (event.result === "offered") return ["authentication", "offers SASL EXTERNAL"]
-        return event.result === "accepted" ? ["authentication", `EXTERNAL accepted: it is ${peer}`] : ["authentication", `EXTERNAL refused: ${event.detail ?? ""}`]
+        return event.result === "accepted" ? ["authentication", "EXTERNAL accepted"] : ["authentication", `EXTERNAL refused: ${event.detail ?? ""}`]
       case "dialback":
-        if (event.step === "result-received") return ["authentication", `dialback: will ask ${peer}'s own server`]
-        if (event.step === "verify-sent") return ["authentication", "dialback: is this key yours?"]
-        if (event.step === "verify-answered") return ["authentication", `dialback: ${peer}'s server says ${event.answer ?? "nothing"}`]
-        if (event.step === "same-certificate") return ["authentication", `the very certificate of ${peer}'s server: no key needed`]
-        return ["authentication", `dialback: answers ${event.answer ?? "nothing"}`]
+        return ["authentication", `dialback, ${dialbackWords(event)}`]
       case "refused":
-        this.#told.add(event.stream)
+        this.#refused.add(event.stream)
         return ["refused", event.sentence]
       case "closed":
-        // Told by the peer; its own refusal was told above.
-        if (this.#told.has(event.stream) || !event.reason.includes(" with ")) return undefined
-        return ["stream headers", event.reason]
+        // Our own refusal was told; what the peer said in its stream error was not.
+        return this.#refused.has(event.stream) || !event.reason.includes(" with ") ? undefined : ["refused", event.reason]
       default:
-        return event.kind === "opened" || event.kind === "secured" ? undefined : this.#either(peer, event)
+        return either(peer, "accepts", event)
     }
-  }
-
-  #either(peer: string, event: FederationEvent): readonly [Step["box"], string] | undefined {
-    if (event.kind === "proof") {
-      const { verdict } = event
-      const by = verdict.by.toUpperCase()
-      if (verdict.outcome === "proved") return ["association", `${by} proves ${peer} by ${verdict.detail}`]
-      return ["association", `${by} does not prove ${peer}: ${findings[verdict.finding].sentence}`]
-    }
-    if (event.kind === "associated") {
-      const { association } = event
-      const way = event.direction === "out" ? `may send to ${peer}` : `takes stanzas of ${peer}`
-      return ["association", `${way}: ${association.level}, ${basis(association)}`]
-    }
-    return undefined
   }
 
   message(domain: string, message: MessageSeen): Step {
-    const peer = bare(message.kind === "sent" ? message.to : message.from)
-    const quoted = message.kind === "bounced" ? "" : `"${message.body}"`
-    if (message.kind === "sent") return { who: domain, whom: peer, box: "stanzas", words: `${message.from} says ${quoted}` }
-    if (message.kind === "received") return { who: peer, whom: domain, box: "stanzas", words: `${message.to} hears ${quoted}` }
-    return { who: domain, whom: peer, box: "stanzas", words: `${message.to} gets it back: ${message.condition}` }
+    const box = "stanzas"
+    if (message.kind === "sent") return { who: domain, whom: bare(message.to), box, words: `${local(message.from)} says "${message.body}"` }
+    if (message.kind === "received") return { who: domain, whom: bare(message.from), box, words: `${local(message.to)} hears "${message.body}"` }
+    return { who: domain, whom: bare(message.from), box, words: `back to ${local(message.to)}, ${message.condition}` }
   }
 }
 
-function basis({ via, verdict }: Association): string {
-  if (via === "certificate") return `by ${verdict.by.toUpperCase()}`
-  return via === "dns" ? "DNS believed" : "by dialback"
+/** The box of the chart, and words. */
+type Told = readonly [Step["box"], string]
+
+function either(peer: string, way: string, event: FederationEvent): Told | undefined {
+  if (event.kind === "proof") {
+    const { verdict } = event
+    const by = verdict.by.toUpperCase()
+    if (verdict.outcome === "proved") return ["association", `${by} proves ${peer} (${verdict.detail.split(" ", 1)[0] ?? ""})`]
+    return ["association", `no proof [${verdict.finding}]`]
+  }
+  if (event.kind === "associated") return ["association", `${way}, ${basis(event.association)}`]
+  return undefined
 }
 
-function spoken(protocol: string): string {
-  return protocol.replace(/^TLSv/, "TLS ")
+function dialbackWords(event: FederationEvent & { kind: "dialback" }): string {
+  const { step } = event
+  const answer = event.answer ?? "nothing"
+  if (step === "result-received") return "has a key to check"
+  if (step === "verify-sent") return "is this key yours?"
+  if (step === "verify-answered") return `server says ${answer}`
+  return step === "same-certificate" ? "the same certificate" : `answers ${answer}`
+}
+
+function basis({ level, via, verdict }: Association): string {
+  if (via === "certificate") return `${level} by ${verdict.by.toUpperCase()}`
+  return via === "dns" ? `${level}, found by DNS` : `${level} by dialback`
 }
 
 function bare(jid: string): string {
   return jid.slice(jid.indexOf("@") + 1)
+}
+
+function local(jid: string): string {
+  return jid.slice(0, jid.indexOf("@"))
 }
 
 /** Control and format characters of a peer's words, made visible: they must not draw on a terminal. */
@@ -148,10 +156,8 @@ export interface Layout {
 
 /** One step as a line: milliseconds since the scene began, who -> whom, box: words. */
 export function stepLine(step: Step, ms: number, layout: Layout): string {
-  const who = `${step.who} -> ${step.whom}`.padEnd(layout.names)
-  const head = `${String(Math.round(ms)).padStart(5)} ms  ${who}  `
-  const text = printable(`${step.box}: ${step.words}`)
-  const lines = wrapped(text, layout.width - head.length, 0).split("\n").join(`\n${" ".repeat(head.length)}`)
-  const painted = step.box === "refused" ? layout.bad : layout.bold
-  return head + lines.replace(step.box, painted(step.box))
+  const head = `${String(Math.round(ms)).padStart(4)}  ${`${step.who} -> ${step.whom}`.padEnd(layout.names)}  `
+  const lines = wrapped(printable(`${step.box}: ${step.words}`), layout.width - head.length, 0).replaceAll("\n", `\n${" ".repeat(head.length)}`)
+  const paint = step.box === "refused" ? layout.bad : layout.bold
+  return head + paint(step.box) + lines.slice(step.box.length)
 }

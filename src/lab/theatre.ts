@@ -91,7 +91,9 @@ export class Theatre {
     row("CA", '"Lab CA"', "every server knows its root")
     for (const { domain, s2s, spec } of servers) row(domain, `${s2s.address} port ${s2s.port}`, spec.what ?? "")
     this.#write("")
-    this.#write("Each server is a whole gateway with a component behind it. They now meet:")
+    this.#write("Each server is a whole gateway with a component behind it. They now meet; on")
+    this.#write("the left, milliseconds since the scene began. The boxes of the chart are:")
+    this.#write("  DNS resolution > stream headers > TLS > association > authentication > stanzas")
   }
 
   async play(): Promise<readonly SceneReport[]> {
@@ -106,8 +108,7 @@ export class Theatre {
     this.#write("")
     this.#write(bold(`${scene.id}  (${scene.section})`))
     this.#write(wrapped(scene.title, width, 0))
-    const longest = Math.max(...scene.cast.map(({ domain }) => domain.length))
-    const second = Math.max(...scene.cast.map(({ domain }) => domain.length).sort((a, b) => b - a).slice(1), 0)
+    const [longest = 0, second = 0] = scene.cast.map(({ domain }) => domain.length).sort((a, b) => b - a)
     const layout = { ...this.#layout, names: longest + 4 + second }
     const narrator = new Narrator()
     const began = net.clock.monotonic()
@@ -120,10 +121,10 @@ export class Theatre {
     })
     const report = await playScene(net, scene)
     stop()
-    if (report.ok) this.#write(`   ${good("ok")}     as expected, by both ends' own events and evidence`)
+    if (report.ok) this.#write(`  ${good("ok")}  as expected, by both ends' own events and evidence`)
     else {
-      this.#write(`  ${bad("BAD")}     not as expected:`)
-      for (const fault of faults(report)) this.#write(`          ${wrapped(fault, width - 10, 0).replaceAll("\n", "\n          ")}`)
+      this.#write(` ${bad("BAD")}  not as expected:`)
+      for (const fault of faults(report)) this.#write(`      ${wrapped(fault, width - 8, 0).replaceAll("\n", "\n        ")}`)
     }
     return report
   }

@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer"
 
 const noBytes = Buffer.alloc(0)
-const smallestBlock = 2048
+const smallestBlock = 1024
 const largestBlock = 64 * 1024
 
 /** A stretch of a block that holds whole elements. */
@@ -169,11 +169,10 @@ export class Arena {
   #nextBlock(length: number): void {
     if (this.#current !== undefined) this.#stretches.push(this.#current)
     this.#current = undefined
-    // An idle destination costs 2 KiB; one that fills its blocks gets larger ones.
+    // An idle destination costs nothing; one that fills its blocks gets larger ones.
     const next = Math.min(largestBlock, Math.max(smallestBlock, this.#block.length * 4))
-    const size = Math.max(next, length)
-    // Small ones come from the platform's pool: they are made again and again.
-    this.#block = size === smallestBlock ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size)
+    // Not from the platform's pool, where one long-lived neighbour of a few bytes would keep 64 KiB alive.
+    this.#block = Buffer.allocUnsafeSlow(Math.max(next, length))
     this.#used = 0
   }
 }

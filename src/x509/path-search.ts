@@ -283,7 +283,7 @@ export class Search {
     const { issuerText } = certificate
     if (certificate.selfIssued && (certificate.key.refused !== undefined || this.#signedBy(certificate, certificate.spki, top.key))) {
       if (path.length === 1) say("self-signed", "is self-signed and not among the trusted ones")
-      else say("unknown-root", `ends the chain, and is not among the ${this.#anchors.count} trusted roots`)
+      else say("unknown-root", `ends the chain, and is not among the trusted roots (${this.#anchors.count} known here)`)
       return
     }
     if (denied !== undefined) {
@@ -298,7 +298,7 @@ export class Search {
       say("no-path", "is certified only by CAs that it certifies itself")
       return
     }
-    const absent = `was issued by ${issuerText}, whose certificate was not sent and is not among the ${this.#anchors.count} trusted roots`
+    const absent = `was issued by ${issuerText}, whose certificate was not sent and is not among the trusted roots (${this.#anchors.count} known here)`
     // Who says where the issuer's certificate can be fetched has an issuer that is meant to be sent along (RFC 5280 4.2.2.1).
     if (path.length === 1 && certificate.namesIssuerLocation)
       say("incomplete-chain", `${absent}: the server must send its intermediate certificates`)

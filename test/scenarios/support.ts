@@ -380,7 +380,7 @@ export class RawPeer {
 
   /** Resolves with what was read since the start of the stream, when it holds this text. */
   async expect(text: string): Promise<string> {
-    await this.seen.untilText(text)
+    await this.#soon(this.seen.untilText(text), text)
     const ids = [...this.text.matchAll(/<stream:stream[^>]* id='([^']*)'/g)]
     this.id = ids.at(-1)?.[1] ?? this.id
     return this.text
@@ -424,8 +424,21 @@ export class RawPeer {
   }
 
   async closed(): Promise<string> {
-    await this.seen.until("the end", (seen) => seen.ended || seen.closed !== undefined)
+    await this.#soon(this.seen.until("the end", (seen) => seen.ended || seen.closed !== undefined), "the end")
     return this.text
+  }
+
+  /** What does not come is said, instead of waited for until the test runner gives up. */
+  async #soon(waiting: Promise<void>, what: string): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`${what} did not come; read so far: ${this.text}`)), 5000)
+    })
+    try {
+      await Promise.race([waiting, late])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   /** The condition of the stream error read, if there was one. */

@@ -48,7 +48,7 @@ export function refusedByReceiver(sender: string, finding: FindingId, detail: st
 
 /** The sender refuses the receiver's certificate, and says so in a stream error. */
 export function refusedBySender(receiver: string, finding: FindingId, detail: string, told?: EndGot): ExchangeGot {
-  const heard = { ...nothing, sentence: `the peer ended the stream with not-authorized: ${findingSentence(finding)}` }
+  const heard = { ...nothing, finding: "stream.error" as const, sentence: findingSentence("stream.error", `not-authorized, "${findingSentence(finding)}"`) }
   return bounced(finding, detail, failed(receiver, finding), told ?? heard)
 }
 

@@ -87,7 +87,7 @@ const unknownRoot = faulty({
   certificate: { from: "stranger" },
   finding: "cert.unknown-root",
   detail:
-    "the certificate of CN=far.example was issued by CN=Other CA, whose certificate was not sent and is not among the 1 trusted roots (if it is an intermediate, the server must send it)",
+    "the certificate of CN=far.example was issued by CN=Other CA, whose certificate was not sent and is not among the trusted roots (1 known here) (if it is an intermediate, the server must send it)",
 })
 
 export const refusalScenes: readonly Scene[] = [selfSigned, expired, wrongName, unknownRoot]

@@ -1,0 +1,165 @@
+// `xmpp-dna lab` as people and machines run it: the story, the table, the JSON document, exit statuses, and its end.
+import assert from "node:assert/strict"
+import { type ChildProcess, spawn } from "node:child_process"
+import { once } from "node:events"
+import { join } from "node:path"
+import { test } from "node:test"
+import { scenes } from "../../src/lab/programme.ts"
+
+const root = join(import.meta.dirname, "../..")
+const program = join(root, "src/cli/main.ts")
+const launcher = join(root, "tools/node.cjs")
+
+interface Ended {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+  readonly ms: number
+}
+
+class Run {
+  readonly child: ChildProcess
+  readonly ended: Promise<Ended>
+  stdout = ""
+  stderr = ""
+  readonly #began = performance.now()
+  readonly #waiting = new Set<() => void>()
+
+  constructor(args: readonly string[]) {
+    this.child = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined } })
+    this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      this.stdout += text
+      for (const look of [...this.#waiting]) look()
+    })
+    this.child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr += text
+    })
+    this.ended = once(this.child, "close").then(([code]) => ({ code: code as number | null, stdout: this.stdout, stderr: this.stderr, ms: performance.now() - this.#began }))
+  }
+
+  /** Milliseconds from the start until the text was there. */
+  async says(text: string | RegExp, within = 15_000): Promise<number> {
+    return await new Promise((resolve, reject) => {
+      const done = (): void => {
+        clearTimeout(timer)
+        this.#waiting.delete(look)
+      }
+      const look = (): void => {
+        if (typeof text === "string" ? !this.stdout.includes(text) : !text.test(this.stdout)) return
+        done()
+        resolve(performance.now() - this.#began)
+      }
+      const timer = setTimeout(() => {
+        done()
+        reject(new Error(`never said ${text}:\n${this.stdout}${this.stderr}`))
+      }, within)
+      this.#waiting.add(look)
+      look()
+    })
+  }
+}
+
+const lab = (...args: string[]): Run => new Run([program, "lab", ...args])
+
+test("lab --once --json: one document with every scene, twice at the same time", async (t) => {
+  const both = await Promise.all([lab("--once", "--json").ended, lab("--once", "--json").ended])
+  for (const { code, stdout, stderr, ms } of both) {
+    assert.equal(stderr, "")
+    const document = JSON.parse(stdout) as { scenes: { id: string; section: string; ok: boolean; expected: unknown; got: unknown }[] }
+    assert.deepEqual(Object.keys(document), ["scenes"])
+    assert.deepEqual(
+      document.scenes.map(({ id }) => id),
+      scenes.map(({ id }) => id),
+    )
+    for (const scene of document.scenes) {
+      assert.deepEqual(scene.got, scene.expected, scene.id)
+      assert.equal(scene.ok, true, scene.id)
+      assert.notEqual(scene.section, "")
+    }
+    assert.equal(code, 0)
+    assert.ok(ms < 15_000, `${ms} ms`)
+  }
+  t.diagnostic(`two at once: ${both.map(({ ms }) => `${Math.round(ms)} ms`).join(", ")}`)
+})
+
+test("lab: ready in under three seconds, tells the chart in plain words, stays up, and ends on Ctrl-C", async (t) => {
+  const run = lab()
+  try {
+    const ready = await run.says("They now meet")
+    assert.ok(ready < 3000, `ready after ${ready} ms`)
+    t.diagnostic(`ready after ${Math.round(ready)} ms`)
+    await run.says("stays up until Ctrl-C")
+    await run.says("Ask its DNS")
+    for (const box of ["DNS resolution", "stream headers", "TLS", "association", "authentication", "stanzas"]) assert.match(run.stdout, new RegExp(`^ *\\d+  \\S+ -> \\S+ +${box}: `, "m"))
+    assert.match(run.stdout, /^ {2}DNS +127\.0\.0\.1 port \d+/m)
+    assert.match(run.stdout, /^ {2}a\.example +127\.\d+\.\d+\.\d+ port \d+ +certificate of the Lab CA$/m)
+    assert.match(run.stdout, /a\.example -> b\.example {2}association: may send, authenticated by PKIX/)
+    assert.match(run.stdout, /lax\.example -> shy\.example {2}association: accepts, encrypted by dialback/)
+    assert.match(run.stdout, /4 of 4 scenes as expected/)
+    // Nothing but text in 80 columns when it goes to a pipe.
+    assert.doesNotMatch(run.stdout, /[^\n\x20-\x7e]/)
+    assert.deepEqual(
+      run.stdout.split("\n").filter((line) => line.length > 80),
+      [],
+    )
+    assert.equal(run.child.exitCode, null, "still up")
+  } finally {
+    run.child.kill("SIGINT")
+  }
+  const { code, stderr } = await run.ended
+  assert.equal(stderr, "")
+  assert.equal(code, 0)
+})
+
+test("lab: SIGTERM ends it, also before the story is over", async () => {
+  const run = lab("expired")
+  await run.says("They now meet")
+  run.child.kill("SIGTERM")
+  assert.equal((await run.ended).code, 0)
+})
+
+test("lab: ends when whoever started it is gone", async () => {
+  // The parent is killed without a chance to pass anything on, as npm passes no SIGTERM on.
+  const parent = new Run(["-e", `const c = require("node:child_process").spawn(process.execPath, [${JSON.stringify(program)}, "lab", "expired"], { stdio: "inherit" }); console.log("child", c.pid)`])
+  await parent.says(/child \d+/)
+  await parent.says("stays up until Ctrl-C")
+  const pid = Number(/child (\d+)/.exec(parent.stdout)?.[1])
+  const late = setTimeout(() => process.kill(pid, "SIGKILL"), 10_000)
+  const killed = performance.now()
+  parent.child.kill("SIGKILL")
+  // The lab writes to the same pipe: this resolves when it is gone, too.
+  await parent.ended
+  clearTimeout(late)
+  assert.ok(performance.now() - killed < 5000, "it ended by itself, and soon")
+})
+
+test("lab: ends when nobody reads what it says", async () => {
+  const run = lab()
+  run.child.stdout?.destroy()
+  assert.equal((await run.ended).code, 0)
+})
+
+test("lab --once: the exit status tells, also when nobody reads", async () => {
+  const run = lab("--once", "expired", "wrong-name")
+  run.child.stdout?.destroy()
+  const { code, stderr } = await run.ended
+  assert.equal(stderr, "")
+  assert.equal(code, 0)
+})
+
+test("lab: through the launcher of npm start", async () => {
+  const { code, stdout } = await new Run([launcher, "src/cli/main.ts", "lab", "--once", "expired"]).ended
+  assert.equal(code, 0)
+  assert.match(stdout, /^ok {3}expired +\d+ ms {2}RFC 5280 4\.1\.2\.5\n/)
+  assert.match(stdout, /1 of 1 scenes as expected\n$/)
+})
+
+test("lab --list names every scene; an unknown one gets a suggestion and 64", async () => {
+  const [listed, json, unknown] = await Promise.all([lab("--list").ended, lab("--list", "--json").ended, lab("--once", "expierd").ended])
+  for (const { id, section } of scenes) assert.ok(listed.stdout.includes(`${id.padEnd(24)}${section}\n`), id)
+  assert.equal(listed.code, 0)
+  assert.equal((JSON.parse(json.stdout) as { scenes: unknown[] }).scenes.length, scenes.length)
+  assert.equal(unknown.code, 64)
+  assert.equal(unknown.stdout, "")
+  assert.match(unknown.stderr, /^xmpp-dna: there is no scene "expierd"\. Did you mean expired\?/)
+})

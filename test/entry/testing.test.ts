@@ -1,0 +1,36 @@
+// `xmpp-dna/testing` as a test of somebody else's uses it: servers, DNS, certificates, scenes, and a clean end.
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { lab } from "../../src/entry/testing.ts"
+
+test("lab: servers that talk, DNS that can be changed, and nothing left behind", async () => {
+  const net = await lab({ servers: [{ domain: "a.example" }, { domain: "b.example" }] })
+  assert.equal(typeof net[Symbol.asyncDispose], "function")
+  try {
+    assert.deepEqual(net.servers.map(({ domain }) => domain).sort(), ["a.example", "b.example"])
+    const arrived = await net.exchange("a.example", "b.example", "good day")
+    assert.deepEqual({ ...arrived, id: "" }, { kind: "received", id: "", from: "bot@a.example", to: "bot@b.example", body: "good day" })
+    const added = await net.addServer({ domain: "c.example", certificate: { from: "stranger" } })
+    const bounced = await net.exchange("a.example", "c.example", "good day")
+    assert.equal(bounced.kind, "bounced")
+    assert.match(bounced.kind === "bounced" ? bounced.text : "", /\[cert\.unknown-root\]/)
+    await net.removeServer(added)
+    assert.equal((await net.resolver.resolve("_xmpp-server._tcp.c.example", "SRV", {})).records.length, 0)
+    await assert.rejects(net.addServer({ domain: "a.example" }), /has a server already/)
+    assert.ok(net.dns.queries.some(({ name }) => name.toLowerCase() === "_xmpp-server._tcp.b.example"))
+  } finally {
+    await net[Symbol.asyncDispose]()
+  }
+})
+
+test("lab: a scene of the command, played in a test; two labs at once do not meet", async () => {
+  const [one, other] = await Promise.all([lab({ scene: "expired" }), lab({ scene: "expired" })])
+  try {
+    const reports = await Promise.all([one.play(), other.play()])
+    for (const report of reports) assert.deepEqual(report.got, report.expected)
+    assert.ok(reports.every(({ ok }) => ok))
+  } finally {
+    await Promise.all([one.close(), other.close()])
+  }
+  await assert.rejects(lab({ scene: "expierd" }), /there is no scene "expierd"; known: mutual-external/)
+})

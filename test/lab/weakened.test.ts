@@ -1,0 +1,76 @@
+// The lab judges itself: for every scene one check of the product is weakened, and the scene must come out as not ok.
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import type { FindingId } from "../../src/model/findings.ts"
+import type { Verdict } from "../../src/model/verdict.ts"
+import type { ServerSpec } from "../../src/lab/internet.ts"
+import { altered } from "../../src/lab/lab-server.ts"
+import { scenes } from "../../src/lab/programme.ts"
+import { playAlone } from "../../src/lab/scene.ts"
+import { faults } from "../../src/lab/theatre.ts"
+import { pkix } from "../../src/proof/pkix.ts"
+import { labPorts } from "./support.ts"
+
+type Change = (spec: ServerSpec) => ServerSpec
+
+/** PKIX that lets one kind of failure count as a proof. */
+function overlooking(finding: FindingId): Change {
+  const match: typeof pkix.match = (proof, material, reference, at): Verdict => {
+    const verdict = pkix.match(proof, material, reference, at)
+    if (verdict.outcome === "proved" || verdict.finding !== finding) return verdict
+    return { outcome: "proved", by: "pkix", detail: "DNS-ID not looked at", until: at + 3_600_000 }
+  }
+  return (spec) => ({ ...spec, alter: (hosting) => altered(hosting, { prooftypes: [{ ...pkix, match }] }) })
+}
+
+const all =
+  (...changes: readonly Change[]): Change =>
+  (spec) =>
+    changes.reduce((before, change) => change(before), spec)
+
+const certified =
+  (certificate: NonNullable<ServerSpec["certificate"]>): Change =>
+  (spec) => ({ ...spec, certificate })
+
+interface Weakness {
+  readonly scene: string
+  readonly what: string
+  readonly change: Change
+  /** What must be among the differences. */
+  readonly seen: RegExp
+}
+
+const weaknesses: readonly Weakness[] = [
+  // Both ends are content; only the evidence, judged again by an unweakened judge, tells.
+  { scene: "mutual-external", what: "roots are not looked at", change: all(certified({ from: "stranger" }), overlooking("cert.unknown-root")), seen: /recorded otherwise \(different\)/ },
+  { scene: "direct-tls", what: "dates are not looked at", change: all(certified({ from: "lab", notBefore: 0, notAfter: 1 }), overlooking("cert.expired")), seen: /recorded otherwise \(different\)/ },
+  { scene: "server-only", what: "the purpose is not looked at", change: overlooking("cert.client-only"), seen: /cli\.example -> net\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "server-only", what: "a wrong purpose excuses a missing root", change: overlooking("cert.self-signed"), seen: /sly\.example -> net\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "components", what: "encryption is enough, certificates prove nothing", change: all(certified({ from: "self" }), (spec) => ({ ...spec, require: "encrypted" })), seen: /got \["in encrypted"/ },
+  { scene: "no-client-certificate", what: "no certificate counts as one", change: overlooking("cert.none-shown"), seen: /receiver\.level: expected "encrypted", got "authenticated"/ },
+  { scene: "no-client-certificate", what: "the certificate is shown after all", change: ({ hidesCertificate: _, ...spec }) => spec, seen: /receiver\.external: expected null, got "accepted"/ },
+  { scene: "self-signed-encrypted", what: "a self-signed certificate counts as a proof", change: overlooking("cert.self-signed"), seen: /level: expected "encrypted", got "authenticated"/ },
+  { scene: "self-signed-refused", what: "the policy is a level lower", change: (spec) => ({ ...spec, require: "encrypted" }), seen: /message: expected "bounced", got "delivered"/ },
+  { scene: "self-signed-refused", what: "a self-signed certificate counts as a proof", change: overlooking("cert.self-signed"), seen: /message: expected "bounced", got "delivered"/ },
+  { scene: "expired", what: "dates are not looked at", change: overlooking("cert.expired"), seen: /message: expected "bounced", got "delivered"/ },
+  { scene: "wrong-name", what: "names are not looked at", change: overlooking("pkix.name-mismatch"), seen: /message: expected "bounced", got "delivered"/ },
+  { scene: "unknown-root", what: "roots are not looked at", change: overlooking("cert.unknown-root"), seen: /message: expected "bounced", got "delivered"/ },
+]
+
+for (const { scene: id, what, change, seen } of weaknesses)
+  test(`${id} is not ok when ${what}`, async () => {
+    const scene = scenes.find((one) => one.id === id)
+    assert.ok(scene !== undefined)
+    const report = await playAlone(labPorts, scene, { change })
+    assert.equal(report.broken, undefined, "it comes to its end, but another one")
+    assert.equal(report.ok, false)
+    assert.match(faults(report).join("\n"), seen)
+  })
+
+test("every scene is weakened at least once", () => {
+  const weakened = new Set(weaknesses.map(({ scene }) => scene))
+  assert.deepEqual(
+    scenes.map(({ id }) => id).filter((id) => !weakened.has(id)),
+    [],
+  )
+})

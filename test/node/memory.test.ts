@@ -1,0 +1,35 @@
+// The young generation does not grow once it is held: in a process of its own, beside one that is left alone.
+import assert from "node:assert/strict"
+import { execFileSync } from "node:child_process"
+import { test } from "node:test"
+import { fileURLToPath } from "node:url"
+
+const memory = fileURLToPath(new URL("../../src/node/memory.ts", import.meta.url))
+
+/** MiB of the young generation before and after a burst of objects that live for a while. */
+function burst(hold: boolean): { before: number; after: number; printed: string } {
+  const program = `
+    import { getHeapSpaceStatistics } from "node:v8"
+    import { holdYoungGeneration } from ${JSON.stringify(memory)}
+    const young = () => getHeapSpaceStatistics().find((space) => space.space_name === "new_space").space_size / 2 ** 20
+    ${hold ? "holdYoungGeneration()" : ""}
+    const before = young()
+    const ring = []
+    for (let index = 0; index < 2_000_000; index += 1) ring[index % 50_000] = { index, text: "x" + index }
+    console.log(JSON.stringify({ before, after: young() }))`
+  const printed = execFileSync(process.execPath, ["--input-type=module", "--eval", program], {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+  })
+  return { ...JSON.parse(printed), printed }
+}
+
+test("held, the young generation stays as it is", () => {
+  const { before, after } = burst(true)
+  assert.ok(after <= before + 1, `${before} MiB before, ${after} MiB after`)
+})
+
+test("left alone, it grows: the burst is one that would make it", () => {
+  const { before, after } = burst(false)
+  assert.ok(after >= before + 8, `${before} MiB before, ${after} MiB after`)
+})

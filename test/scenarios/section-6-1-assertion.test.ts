@@ -1,0 +1,100 @@
+// Seed section 6.1, RFC 7712 4.4.1: a second sender domain on a stream that exists, as the receiving side meets it.
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import { credentialsOf, good, memoryScene, message, own, pairOf } from "./support.ts"
+
+test("N10, DWD-1, DWD-2: the certificate in hand names the second domain, so no connection back is made", async () => {
+  const scene = memoryScene()
+  const b = await scene.server({ domains: ["b.example"] })
+  const peer = await scene.raw(b)
+  await peer.authenticated("a.example", "b.example", credentialsOf(good("a.example", { names: { dns: ["a.example", "c.example"] } })))
+  const connections = scene.world.connections.length
+  peer.send("<db:result from='c.example' to='b.example'>any</db:result>")
+  await peer.expect("<db:result from='b.example' to='c.example' type='valid'/>")
+  assert.equal(scene.world.connections.length, connections)
+  assert.equal(scene.world.lookups.length, 0, "nor was a name looked up")
+  peer.channel.write(message("x@c.example", "y@b.example", "from c"))
+  await scene.settle()
+  assert.deepEqual(b.bodies, ["from c"])
+  assert.deepEqual(b.admitted.map(({ pair, level }) => [pair.sender, level]), [["a.example", "authenticated"], ["c.example", "authenticated"]])
+  await scene.close()
+})
+
+test("N11: another certificate on the stream, so C's own server is asked for the key; encrypted at most", async () => {
+  const scene = memoryScene()
+  const c = await scene.server({ domains: ["c.example"] })
+  const b = await scene.server({ domains: ["b.example"], require: "encrypted" })
+  const peer = await scene.raw(b)
+  await peer.authenticated("a.example", "b.example", credentialsOf(good("a.example")))
+  const key = c.federation.keys.issue(pairOf("c.example", "b.example"), /id='([^']*)'/.exec(peer.text)![1]!)
+  peer.send(`<db:result from='c.example' to='b.example'>${key}</db:result>`)
+  await peer.expect("<db:result from='b.example' to='c.example' type='valid'/>")
+  assert.deepEqual(b.admitted.map(({ pair, level }) => [pair.sender, level]), [["a.example", "authenticated"], ["c.example", "encrypted"]])
+  peer.channel.write(message("x@c.example", "y@b.example", "from c"))
+  peer.channel.write(message("x@a.example", "y@b.example", "from a"))
+  await scene.settle()
+  assert.deepEqual(b.bodies, ["from c", "from a"])
+  await scene.close()
+})
+
+test("T1: C's server shows C's certificate, and still nothing is proved about the stream without its answer to the key", async () => {
+  const scene = memoryScene()
+  await scene.server({ domains: ["c.example"] })
+  const b = await scene.server({ domains: ["b.example"], require: "encrypted" })
+  const peer = await scene.raw(b)
+  await peer.authenticated("a.example", "b.example", credentialsOf(good("a.example")))
+  peer.send("<db:result from='c.example' to='b.example'>forged</db:result>")
+  await peer.expect("type='error'")
+  // DB-22: another pair lives on the stream, so the answer is forbidden and the stream stays.
+  assert.match(peer.text, /<error type='auth'><forbidden /)
+  peer.channel.write(message("x@a.example", "y@b.example", "from a"))
+  await scene.settle()
+  assert.deepEqual(b.bodies, ["from a"])
+  peer.channel.write(message("x@c.example", "y@b.example", "from c"))
+  await peer.closed()
+  assert.equal(peer.condition, "invalid-from")
+  assert.deepEqual(b.bodies, ["from a"])
+  await scene.close()
+})
+
+test("a stanza of a second domain without asking: only the certificate in hand can let it in", async () => {
+  const scene = memoryScene()
+  const b = await scene.server({ domains: ["b.example", "rooms.b.example"] })
+  const both = await scene.raw(b)
+  await both.authenticated("a.example", "b.example", credentialsOf(good("a.example", { names: { dns: ["a.example", "c.example"] } })))
+  // Stock servers answer on the stream of another of their domains, and to another of ours.
+  both.channel.write(message("x@c.example", "y@b.example", "c to b"))
+  both.channel.write(message("x@a.example", "y@rooms.b.example", "a to rooms"))
+  await scene.settle()
+  assert.deepEqual(b.bodies, ["c to b", "a to rooms"])
+  await scene.close()
+})
+
+test("DB-20: a target that is not hosted is an error of the request, and the stream lives on", async () => {
+  const scene = memoryScene()
+  const b = await scene.server({ domains: ["b.example"] })
+  const peer = await scene.raw(b)
+  await peer.authenticated("a.example", "b.example", credentialsOf(good("a.example")))
+  peer.send("<db:result from='a.example' to='elsewhere.example'>key</db:result>")
+  await peer.expect("<db:result from='elsewhere.example' to='a.example' type='error'><error type='cancel'><item-not-found")
+  peer.channel.write(message("x@a.example", "y@b.example"))
+  await scene.settle()
+  assert.deepEqual(b.bodies, ["hi"])
+  await scene.close()
+})
+
+test("DB-22: an invalid key on a stream with nothing else ends it; DB-04: a doubled request asks once", async () => {
+  const scene = memoryScene()
+  await scene.server({ domains: ["a.example"], certificate: (name) => own(name), require: "encrypted" })
+  const b = await scene.server({ domains: ["b.example"], require: "encrypted" })
+  const peer = await scene.raw(b)
+  await peer.upToFeatures("a.example", "b.example", undefined)
+  peer.send("<db:result from='a.example' to='b.example'>forged</db:result>".repeat(5))
+  await peer.expect("</stream:stream>")
+  peer.send("</stream:stream>")
+  await peer.closed()
+  assert.equal(peer.text.split("<db:result from='b.example' to='a.example' type='invalid'/>").length - 1, 1)
+  assert.match(peer.text, /<\/stream:stream>$/)
+  assert.equal(b.of("dialback").filter(({ step }) => step === "verify-sent").length, 1)
+  await scene.close()
+})
