@@ -3,7 +3,7 @@
 import { orderSrv } from "../dns/srv.ts"
 import type { DnsAnswer, DnsStatus, SrvRecord } from "../model/dns-answer.ts"
 import { type Domain, tryDomain } from "../model/domain.ts"
-import type { DiscoveryFinding, Endpoint } from "../model/endpoint.ts"
+import { type DiscoveryFinding, type DnsGround, type Endpoint, groundOf } from "../model/endpoint.ts"
 import { guardName, type ReachPolicy } from "../model/reach.ts"
 
 export type SrvAnswer = DnsAnswer<SrvRecord>
@@ -14,12 +14,13 @@ export interface SrvTarget {
   readonly transport: Endpoint["transport"]
   /** Of the SRV answer that names the target, its whole alias chain included (DANE-01). */
   readonly because: DnsStatus
+  readonly ground: DnsGround
 }
 
 /** A record or target that leads nowhere, and why; kept for reports. */
 export interface Skipped {
   readonly target: string
-  readonly reason: "root" | "port-zero" | "not-a-name" | "guarded" | "over-limit" | "lookup-failed" | "no-address"
+  readonly reason: "root" | "port-zero" | "not-a-name" | "guarded" | "over-limit" | "lookup-failed" | "bogus" | "no-address"
   readonly detail: string
 }
 
@@ -29,7 +30,7 @@ export const maxSkipped = 32
 export type Plan =
   | { readonly kind: "targets"; readonly targets: readonly SrvTarget[]; readonly skipped: readonly Skipped[] }
   /** No SRV record: the domain's own addresses and the default port (CORE-03). `because`: the status of the absence. */
-  | { readonly kind: "fallback"; readonly because: DnsStatus }
+  | { readonly kind: "fallback"; readonly because: DnsStatus; readonly grounds: readonly DnsGround[] }
   | {
       readonly kind: "none"
       readonly outcome: "no-service" | "not-found" | "unavailable" | "refused"
@@ -41,6 +42,11 @@ export type Plan =
 /** Bogus, SERVFAIL, silence and nonsense are failures; "no records" is not, signed or unsigned (protocol.md 3.2). */
 export function failed(answer: DnsAnswer<unknown>): boolean {
   return answer.outcome === "failure" || answer.status === "bogus" || answer.status === "indeterminate"
+}
+
+/** A failed validation is somebody's fault or somebody's attack, and not only silence. */
+export function failureFinding(answer: DnsAnswer<unknown>): "dns.bogus" | "dns.servfail" {
+  return answer.status === "bogus" ? "dns.bogus" : "dns.servfail"
 }
 
 /** The last reason is the one that ended it. */
@@ -84,24 +90,23 @@ export function planTargets(
   fraction: () => number,
 ): Plan {
   // DANE-02: a failed SRV lookup ends the attempt; neither addresses nor a guess take its place.
-  if (failed(plain)) return none("unavailable", "dns.servfail", failureDetail(plain))
+  if (failed(plain)) return none("unavailable", failureFinding(plain), failureDetail(plain))
   const directFailed = failed(direct)
   // security.md 7: some name servers break on names they do not know. Only where nothing is lost by it: the other answer is
   // there, and unsigned, so that whoever spoils this one could have spoilt that one.
   const brokenServer = directFailed && plain.status === "insecure" && plain.outcome === "data" && !decidedlyNot(plain)
-  if (directFailed && !brokenServer) return none("unavailable", "dns.servfail", failureDetail(direct))
+  if (directFailed && !brokenServer) return none("unavailable", failureFinding(direct), failureDetail(direct))
   const notPlain = plain.outcome === "data" && decidedlyNot(plain)
   const notDirect = !directFailed && direct.outcome === "data" && decidedlyNot(direct)
+  const [plainGround, directGround] = [groundOf(plain), groundOf(direct)]
   const candidates = [
-    ...(notPlain ? [] : plain.records.map((record) => ({ ...record, transport: "starttls" as const, because: plain.status }))),
-    ...(notDirect || directFailed
-      ? []
-      : direct.records.map((record) => ({ ...record, transport: "direct-tls" as const, because: direct.status }))),
+    ...(notPlain ? [] : plain.records.map((record) => ({ ...record, transport: "starttls" as const, ground: plainGround }))),
+    ...(notDirect || directFailed ? [] : direct.records.map((record) => ({ ...record, transport: "direct-tls" as const, ground: directGround }))),
   ]
   if (candidates.length === 0) {
     // CORE-01; DTLS-5: a refused Direct TLS leaves `_xmpp-server` only, which has nothing, and never the addresses.
     if (notPlain || notDirect) return none("no-service", "dns.srv-refused", `${notPlain ? plain.name : direct.name} has the target "."`)
-    return { kind: "fallback", because: weakest(plain.status, direct.status) }
+    return { kind: "fallback", because: weakest(plain.status, direct.status), grounds: [plainGround, directGround] }
   }
   const targets: SrvTarget[] = []
   const skipped: Skipped[] = []
@@ -109,7 +114,7 @@ export function planTargets(
     if (skipped.length < maxSkipped) skipped.push({ target, reason, detail: why })
   }
   // DTLS-1: both services are one set for priority and weight; DANE-04: whatever their signatures.
-  for (const { target, port, transport, because } of orderSrv(candidates, fraction)) {
+  for (const { target, port, transport, ground } of orderSrv(candidates, fraction)) {
     const label = `${target} port ${port}`
     if (target === ".") {
       skip(label, "root", 'the target "." stands beside others')
@@ -122,7 +127,7 @@ export function planTargets(
       const guard = guardName(domain, reach)
       if (!guard.ok) skip(label, "guarded", guard.detail)
       else if (targets.length >= maxTargets) skip(label, "over-limit", `more than ${maxTargets} targets`)
-      else targets.push({ target: domain, port, transport, because })
+      else targets.push({ target: domain, port, transport, because: ground.status, ground })
     }
   }
   if (targets.length > 0) return { kind: "targets", targets, skipped }

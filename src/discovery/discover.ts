@@ -2,7 +2,7 @@
 // security.md 17). Everything DNS said is kept as data for reports and evidence.
 import type { AddressRecord, AnyDnsAnswer, DnsAnswer, DnsStatus, Resolver } from "../model/dns-answer.ts"
 import { type Domain, tryDomain } from "../model/domain.ts"
-import type { Delegation, DiscoveryFinding, Endpoint } from "../model/endpoint.ts"
+import { type Delegation, type DiscoveryFinding, type DnsGround, type Endpoint, groundOf } from "../model/endpoint.ts"
 import { guardAddress, guardName, parseAddress, type ReachPolicy } from "../model/reach.ts"
 import type { Service } from "../model/verdict.ts"
 import type { Random } from "../ports.ts"
@@ -69,6 +69,8 @@ interface Place {
   readonly port: number
   readonly transport: Endpoint["transport"]
   readonly delegation: Delegation
+  /** The SRV answers behind it. */
+  readonly grounds: readonly DnsGround[]
 }
 
 interface Reached {
@@ -112,7 +114,7 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
   }
   if (plan.kind === "targets") skipped.push(...plan.skipped)
   const places =
-    plan.kind === "targets" ? plan.targets.map((target) => srvPlace(domain, target)) : [fallbackPlace(domain, service, plan.because)]
+    plan.kind === "targets" ? plan.targets.map((target) => srvPlace(domain, target)) : [fallbackPlace(domain, service, plan.because, plan.grounds)]
   const found = await gather(places, options, answers, skipped, report)
   // CORE-07: without SRV and without addresses the domain itself is what was not found.
   if (plan.kind === "fallback" && found.outcome === "not-found") {
@@ -122,13 +124,14 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
   return found
 }
 
-function srvPlace(source: Domain, { target, port, transport, because }: SrvTarget): Place {
-  return { host: target, port, transport, delegation: { source, derived: target, via: "srv", secure: because === "secure", because } }
+function srvPlace(source: Domain, { target, port, transport, because, ground }: SrvTarget): Place {
+  const delegation: Delegation = { source, derived: target, via: "srv", secure: because === "secure", because }
+  return { host: target, port, transport, delegation, grounds: [ground] }
 }
 
-function fallbackPlace(source: Domain, service: Service, because: DnsStatus): Place {
+function fallbackPlace(source: Domain, service: Service, because: DnsStatus, grounds: readonly DnsGround[]): Place {
   const delegation: Delegation = { source, derived: source, via: "fallback", secure: because === "secure", because }
-  return { host: source, port: defaultPorts[service], transport: "starttls", delegation }
+  return { host: source, port: defaultPorts[service], transport: "starttls", delegation, grounds }
 }
 
 async function overridden(
@@ -158,7 +161,7 @@ async function overridden(
       report,
     }
   }
-  return gather([{ host, port, transport, delegation: { ...configured, derived: host } }], options, answers, skipped, report)
+  return gather([{ host, port, transport, delegation: { ...configured, derived: host }, grounds: [] }], options, answers, skipped, report)
 }
 
 async function gather(
@@ -196,6 +199,7 @@ function nothingReached(reached: readonly Reached[]): {
 } {
   const skips = reached.flatMap((found) => found.skipped)
   for (const [reason, outcome, finding] of [
+    ["bogus", "unavailable", "dns.bogus"],
     ["lookup-failed", "unavailable", "dns.servfail"],
     ["guarded", "refused", "dns.guarded"],
     ["no-address", "not-found", "dns.target-unresolvable"],
@@ -219,16 +223,17 @@ async function addressesOf(place: Place, { resolver, reach, signal }: DiscoverOp
   const asking = signal === undefined ? {} : { signal }
   const both = await Promise.all([resolver.resolve(host, "AAAA", asking), resolver.resolve(host, "A", asking)])
   const skipped: Skipped[] = []
+  const grounds = [...place.grounds, ...both.map(groundOf)]
   const label = `${host} port ${port}`
   const families = both.map((answer) => {
     // DANE-05: an address lookup that failed gives no endpoint; the other family may.
     if (failed(answer)) {
-      skipped.push({ target: label, reason: "lookup-failed", detail: failureDetail(answer) })
+      skipped.push({ target: label, reason: answer.status === "bogus" ? "bogus" : "lookup-failed", detail: failureDetail(answer) })
       return []
     }
     return answer.records.slice(0, maxSkipped).flatMap(({ address }): Endpoint[] => {
       const guard = guardAddress(address, reach, port)
-      if (guard.ok) return [{ address, port, transport, addressStatus: answer.status, delegation }]
+      if (guard.ok) return [{ address, port, transport, addressStatus: answer.status, delegation, grounds }]
       skipped.push({ target: label, reason: "guarded", detail: guard.detail })
       return []
     })

@@ -8,13 +8,15 @@ import { ns } from "../model/namespaces.ts"
 import { requirementFor } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { SecuredChannel, TlsFacts } from "../ports.ts"
-import { discover } from "../discovery/discover.ts"
-import { match, type Obtained, obtainAll, type Proven } from "../proof/prove.ts"
+import { type Discovery, discover } from "../discovery/discover.ts"
+import { match, type Obtained, type Proven } from "../proof/prove.ts"
 import type { ProofSubject } from "../proof/prooftype.ts"
 import { readFeatures, type StreamFeatures } from "../stream/features.ts"
 import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
 import { continueStarttls, starttlsXml } from "../stream/starttls.ts"
 import { XmlStream } from "../stream/xml-stream.ts"
+import { subjectOf } from "./claims.ts"
+import { connectTo, noProof } from "./connecting.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import { leave } from "./leaving.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
@@ -51,16 +53,7 @@ export async function associate(federation: Federation, pair: DomainPair, signal
   const { ports } = federation
   const hosting = federation.current()
   const name = streamName("s2sout", ports.random)
-  const override = hosting.override(pair.target)
-  const found = await discover({
-    domain: pair.target,
-    service: "xmpp-server",
-    resolver: ports.resolver,
-    random: ports.random,
-    reach: hosting.reach,
-    ...(override === undefined ? {} : { override }),
-    signal,
-  })
+  const found = await discoverPeer(federation, hosting, pair.target, signal)
   if (found.outcome !== "endpoints") {
     throw refusal(found.finding as FindingId, found.detail, found.outcome === "unavailable" ? "unreachable" : "not-found")
   }
@@ -86,6 +79,20 @@ export async function associate(federation: Federation, pair: DomainPair, signal
     }
   }
   throw telling ?? refusal("dns.target-unresolvable", "", "not-found")
+}
+
+/** Where the domain's service is, in the order in which it is to be tried. */
+export async function discoverPeer({ ports }: Federation, hosting: Hosting, domain: DomainPair["target"], signal: AbortSignal): Promise<Discovery> {
+  const override = hosting.override(domain)
+  return await discover({
+    domain,
+    service: "xmpp-server",
+    resolver: ports.resolver,
+    random: ports.random,
+    reach: hosting.reach,
+    ...(override === undefined ? {} : { override }),
+    signal,
+  })
 }
 
 function rank({ failure }: OutgoingRefused): number {
@@ -131,13 +138,11 @@ async function attempt(
   source: string | undefined,
   nudge: Nudge,
 ): Promise<AssociatedStream> {
-  const { clock, dial, tls } = federation.ports
-  const subject: ProofSubject = { source: pair.target, service: "xmpp-server", role: "outgoing", endpoint }
-  // Material needs only domain and endpoint: it is asked for while the connection is made.
-  const material = obtainAll(hosting.prooftypes, subject, { anchors: hosting.anchors, signal })
+  const { clock, tls } = federation.ports
+  const subject = subjectOf(pair.target, "outgoing", endpoint)
   const requirement = requirementFor(hosting.policy, pair.target, clock.now())
   const at = { stream: name, direction: "out" as const }
-  const channel = await dial.connect(endpoint, source === undefined ? { signal } : { signal, source })
+  const { channel, tlsPromised, material } = await connectTo(federation, hosting, pair, endpoint, signal, source)
   federation.event({ kind: "connected", at: clock.now(), ...at, pair, peer: endpoint.address, transport: endpoint.transport })
   let stream: XmlStream | undefined
   let closable = channel
@@ -151,7 +156,8 @@ async function attempt(
       stream = new XmlStream(secured.channel, limits)
     } else {
       stream = new XmlStream(channel, limits)
-      const plaintextAllowed = requirement.require === "verified"
+      // DANE-33: a server that publishes TLSA has promised TLS.
+      const plaintextAllowed = requirement.require === "verified" && !tlsPromised
       // TLS-08: asked for even where it is not offered, so that taking the offer away gains nothing.
       stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }) + (plaintextAllowed ? "" : starttlsXml))
       const before = await openAnswer(stream, signal)
@@ -214,8 +220,6 @@ async function attempt(
     throw refused
   }
 }
-
-const noProof: ServerProof = { chain: [], presentedAs: "tls-server", protocol: "", cipher: "", serverName: undefined, alpn: undefined }
 
 /** *Association*, the box of the chart: the material against what the server showed. */
 function establishAssociation(material: readonly Obtained[], subject: ProofSubject, proof: ServerProof, at: number): Proven {
@@ -309,6 +313,8 @@ function finish(
     verdicts: proven.verdicts,
     via: combined.outcome === "proved" ? "certificate" : "dns",
     proof,
+    endpoint,
+    obtained: proven.kept,
     evidence: () => proven.evidence(pair),
     established: at,
     until: Math.min(combined.outcome === "proved" ? combined.verdict.until : Number.POSITIVE_INFINITY, requirement.until ?? Number.POSITIVE_INFINITY),

@@ -1,13 +1,13 @@
 // Judging what a stream may carry: the certificate in hand against a claimed pair, and again when time or policy moved on
 // (protocol.md Appendix C, inbound; DWD-1, DWD-3, DB-34; security.md 9, 10, 18).
-import { type Association, compareLevels, type DomainPair, type FederationLevel, weaker } from "../model/association.ts"
+import { type Association, compareLevels, type DomainPair, type FederationLevel, type ObtainedMaterial, weaker } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { peerOf, requirementFor } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
-import type { ProofSubject } from "../proof/prooftype.ts"
-import { match, obtainAll, obtainAtHand, type Proven } from "../proof/prove.ts"
-import type { Federation } from "./contract.ts"
+import type { ProofPorts, ProofSubject } from "../proof/prooftype.ts"
+import { match, obtainAll, obtainAtHand, obtainKept, type Proven } from "../proof/prove.ts"
+import type { Federation, Hosting } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 
 /** Material that has to be asked for is waited for this long before features go out without EXTERNAL (security.md 18), ms. */
@@ -15,15 +15,20 @@ const materialPatience = 5000
 
 const never = new AbortController().signal
 
-function subjectOf(peer: DomainPair["sender"], role: ProofSubject["role"], endpoint?: Endpoint): ProofSubject {
+export function subjectOf(peer: DomainPair["sender"], role: ProofSubject["role"], endpoint?: Endpoint): ProofSubject {
   return { source: peer, service: "xmpp-server", role, endpoint }
+}
+
+/** What prooftypes may use at this moment. */
+export function proofPorts({ ports }: Federation, { anchors }: Hosting, signal: AbortSignal): ProofPorts {
+  return { anchors, resolver: ports.resolver, at: ports.clock.now(), signal }
 }
 
 /** What the certificate in hand says about the sender, from what is here alone. Pure but for the snapshot and the clock. */
 export function judgeAtHand(federation: Federation, pair: DomainPair, proof: ServerProof): Proven {
   const hosting = federation.current()
   const subject = subjectOf(pair.sender, "incoming")
-  const obtained = obtainAtHand(hosting.prooftypes, subject, { anchors: hosting.anchors, signal: never })
+  const obtained = obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never))
   return match(obtained, subject, proof, federation.ports.clock.now())
 }
 
@@ -38,7 +43,7 @@ export async function judgeIncoming(federation: Federation, pair: DomainPair, pr
   const subject = subjectOf(pair.sender, "incoming")
   const patience = deadline(federation.ports.clock, materialPatience, "obtaining proofs", signal)
   try {
-    const obtained = await obtainAll(hosting.prooftypes, subject, { anchors: hosting.anchors, signal: patience.signal })
+    const obtained = await obtainAll(hosting.prooftypes, subject, proofPorts(federation, hosting, patience.signal))
     return match(obtained, subject, proof, federation.ports.clock.now())
   } finally {
     patience.done()
@@ -66,6 +71,7 @@ export function associationByCertificate(
     verdicts: proven.verdicts,
     via: "certificate",
     proof,
+    obtained: proven.kept,
     evidence: () => proven.evidence(pair),
     established: proven.at,
     until: combined.verdict.until,
@@ -76,12 +82,18 @@ export type Rejudged =
   | { readonly holds: true; readonly association: Association }
   | { readonly holds: false; readonly finding: FindingId; readonly detail: string }
 
+/** What was asked for anew, for judging again with it. */
+export interface FreshMaterial {
+  /** Where the domain's service is now, if that is still where the stream went. */
+  readonly endpoint: Endpoint | undefined
+  readonly obtained: readonly ObtainedMaterial[]
+}
+
 /**
- * Judges an association again: time has passed, policy, anchors or hosted names may have changed (security.md 10).
- *
- * @param endpoint where an outgoing stream was connected to
+ * Judges an association again: time has passed, policy, anchors or hosted names may have changed (security.md 10). What
+ * would have to be asked for is judged with as it was recorded, unless it was asked for anew.
  */
-export function rejudge(federation: Federation, association: Association, endpoint?: Endpoint): Rejudged {
+export function rejudge(federation: Federation, association: Association, fresh?: FreshMaterial): Rejudged {
   const hosting = federation.current()
   const at = federation.ports.clock.now()
   const { pair, direction } = association
@@ -97,7 +109,7 @@ export function rejudge(federation: Federation, association: Association, endpoi
   const exceptionEnd = requirement.until ?? Number.POSITIVE_INFINITY
   if (typeof association.via === "object") {
     const authority = association.via.authoritative
-    const basis = rejudge(federation, authority, endpoint)
+    const basis = rejudge(federation, authority, fresh)
     if (!basis.holds) return basis
     const level = weaker(association.level, basis.association.level)
     const weak = tooWeak(level)
@@ -107,8 +119,10 @@ export function rejudge(federation: Federation, association: Association, endpoi
   }
   const { proof } = association
   if (proof === undefined) return tooWeak("verified") ?? { holds: true, association: { ...association, until: exceptionEnd } }
+  const endpoint = fresh === undefined ? association.endpoint : fresh.endpoint
   const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", endpoint)
-  const obtained = obtainAtHand(hosting.prooftypes, subject, { anchors: hosting.anchors, signal: never })
+  const kept = fresh?.obtained ?? association.obtained ?? []
+  const obtained = [...obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never)), ...obtainKept(hosting.prooftypes, kept)]
   const proven = match(obtained, subject, proof, at)
   const { combined } = proven
   const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : "encrypted"
@@ -126,6 +140,8 @@ export function rejudge(federation: Federation, association: Association, endpoi
     verdict: combined.verdict,
     verdicts: proven.verdicts,
     via: combined.outcome === "proved" ? "certificate" : "dns",
+    ...(endpoint === undefined ? {} : { endpoint }),
+    obtained: kept,
     evidence: () => proven.evidence(pair),
     until: Math.min(until, level === "authenticated" ? Number.POSITIVE_INFINITY : exceptionEnd),
   }

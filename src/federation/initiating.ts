@@ -14,8 +14,9 @@ import { isDialback, readDialback, resultRequestXml } from "./dialback.ts"
 import { leave } from "./leaving.ts"
 import { PushStream } from "./push-stream.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
-import { onSteadyTime, whenOver } from "./steady-time.ts"
-import { rejudge } from "./claims.ts"
+import { Watch } from "./renewal.ts"
+import { onSteadyTime } from "./steady-time.ts"
+import { rejudge, type Rejudged } from "./claims.ts"
 
 /**
  * Opens a stream on which the pair may carry our stanzas.
@@ -55,9 +56,9 @@ export async function openOutgoing(gateway: Federation, pair: DomainPair, signal
 }
 
 /** What the server showed, under the policy of this moment: a reload while it was negotiated counts (security.md 10). */
-function held(federation: Federation, { association, endpoint, generation }: AssociatedStream): Association {
+function held(federation: Federation, { association, generation }: AssociatedStream): Association {
   if (federation.current().policy.generation === generation) return association
-  const judged = rejudge(federation, association, endpoint)
+  const judged = rejudge(federation, association)
   if (judged.holds) return judged.association
   throw refusal(judged.finding, judged.detail, "refused", { verdicts: association.verdicts, evidence: association.evidence, retryable: true })
 }
@@ -153,7 +154,7 @@ function serveOutgoing(federation: Federation, associated: AssociatedStream, jud
   const { ports } = federation
   const hosting = federation.current()
   // The callbacks below outlive the negotiation: they must not hold its parser, header and answers.
-  const { pair, name, endpoint } = associated
+  const { pair, name } = associated
   let association = judged
   const push = new PushStream(
     associated.stream.detach(),
@@ -174,11 +175,23 @@ function serveOutgoing(federation: Federation, associated: AssociatedStream, jud
     },
     { content: ns.server, limits: hosting.limits, clock: ports.clock, closing: hosting.times.closing },
   )
-  let cancelEnd = () => {}
-  const watchEnd = () => {
-    cancelEnd()
-    cancelEnd = whenOver(ports.clock, association.until, () => outgoing.recheck())
+  const judgedAgain = (judged: Rejudged) => {
+    if (judged.holds) {
+      association = judged.association
+      watch.arm()
+      return
+    }
+    const sentence = findingSentence(judged.finding, judged.detail)
+    federation.event({ kind: "refused", at: ports.clock.now(), stream: name, direction: "out", pair, finding: judged.finding, sentence, verdicts: [] })
+    // TLS-14: a stream must not outlive what it rests on.
+    push.close("reset", findingSentence(judged.finding))
   }
+  const watch = new Watch(federation, {
+    associations: () => (push.over ? [] : [association]),
+    recheck: () => outgoing.recheck(),
+    renew: (current, fresh) => judgedAgain(rejudge(federation, current, fresh)),
+    broken: (error) => push.broken(error),
+  })
   const outgoing: OutgoingStream = {
     id: name,
     pair,
@@ -192,24 +205,15 @@ function serveOutgoing(federation: Federation, associated: AssociatedStream, jud
     close: (condition, tell) => push.close(condition, tell),
     recheck: () => {
       if (push.over) return
-      const judged = rejudge(federation, association, endpoint)
-      if (judged.holds) {
-        association = judged.association
-        watchEnd()
-        return
-      }
-      const sentence = findingSentence(judged.finding, judged.detail)
-      federation.event({ kind: "refused", at: ports.clock.now(), stream: name, direction: "out", pair, finding: judged.finding, sentence, verdicts: [] })
-      // TLS-14: a stream must not outlive what it rests on.
-      push.close("reset", findingSentence(judged.finding))
+      judgedAgain(rejudge(federation, association))
     },
   }
   push.closed.then((end) => {
-    cancelEnd()
+    watch.stop()
     if (authenticated.by === "dialback") federation.keys.forget(pair, authenticated.id)
     federation.event({ kind: "closed", at: ports.clock.now(), stream: name, direction: "out", pair, reason: end.detail, unacknowledged: 0 })
   })
-  watchEnd()
+  watch.arm()
   push.start()
   return outgoing
 }

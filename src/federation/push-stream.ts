@@ -124,6 +124,13 @@ export class PushStream {
     }
   }
 
+  /** Ends the stream for an error beside its traffic. */
+  broken(error: unknown): void {
+    this.#guarded(() => {
+      throw error
+    })
+  }
+
   #failed(error: XmlError): void {
     if (this.#over !== undefined) return
     this.#sendEnd(error.condition)

@@ -5,11 +5,11 @@ import type { StreamErrorCondition } from "../model/errors.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
 import type { Channel } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
-import { rejudge } from "./claims.ts"
+import { rejudge, type Rejudged } from "./claims.ts"
 import type { Federation, IncomingHooks, IncomingStream, StreamEnd } from "./contract.ts"
 import { associations, authorised, type ClaimedBy, emptyLedger, entryOf, type Ledger, type LedgerEvent, pendingClaim, reduce } from "./pair-ledger.ts"
 import type { PushStream } from "./push-stream.ts"
-import { whenOver } from "./steady-time.ts"
+import { Watch } from "./renewal.ts"
 import { streamName } from "./stream-names.ts"
 
 /** Our own wish to end a stream that is still being negotiated. */
@@ -38,7 +38,7 @@ export class IncomingSession {
   #over = false
   #authenticated = false
   #refused = false
-  #cancelEnd = () => {}
+  #watch: Watch | undefined
 
   constructor(federation: Federation, channel: Channel, hooks: IncomingHooks) {
     this.#federation = federation
@@ -154,28 +154,38 @@ export class IncomingSession {
   }
 
   #watchEnd(): void {
-    this.#cancelEnd()
-    const until = Math.min(...associations(this.#ledger).map((association) => association.until))
-    this.#cancelEnd = whenOver(this.#federation.ports.clock, until, () => this.recheck())
+    this.#watch ??= new Watch(this.#federation, {
+      associations: () => (this.#over ? [] : associations(this.#ledger)),
+      recheck: () => this.recheck(),
+      renew: (association, fresh) => this.#settleRecheck(this.#judgedAgain(association, rejudge(this.#federation, association, fresh))),
+      broken: (error) => this.broken(error),
+    })
+    this.#watch.arm()
   }
 
   /** Judges every pair again. What no longer holds stops at once; a stream with nothing left is closed. */
   recheck(): void {
     if (this.#over) return
-    const { clock } = this.#federation.ports
-    const { generation } = this.#federation.current().policy
-    const held = associations(this.#ledger)
     let last: FindingId | undefined
-    for (const association of held) {
-      const judged = rejudge(this.#federation, association)
-      if (judged.holds) {
-        this.#apply({ kind: "renewed", association: judged.association, generation })
-        continue
-      }
-      last = judged.finding
-      this.#apply({ kind: "withdrawn", pair: association.pair, direction: "in", finding: judged.finding, at: clock.now() })
-      this.#federation.event({ kind: "refused", at: clock.now(), ...this.at, pair: association.pair, finding: judged.finding, sentence: findingSentence(judged.finding, judged.detail), verdicts: [] })
+    for (const association of associations(this.#ledger)) last = this.#judgedAgain(association, rejudge(this.#federation, association)) ?? last
+    this.#settleRecheck(last)
+  }
+
+  /** @returns why it holds no longer */
+  #judgedAgain(association: Association, judged: Rejudged): FindingId | undefined {
+    const at = this.#federation.ports.clock.now()
+    const { generation } = this.#federation.current().policy
+    if (judged.holds) {
+      this.#apply({ kind: "renewed", association: judged.association, generation })
+      return undefined
     }
+    const { finding, detail } = judged
+    this.#apply({ kind: "withdrawn", pair: association.pair, direction: "in", finding, at })
+    this.#federation.event({ kind: "refused", at, ...this.at, pair: association.pair, finding, sentence: findingSentence(finding, detail), verdicts: [] })
+    return finding
+  }
+
+  #settleRecheck(last: FindingId | undefined): void {
     if (last !== undefined && associations(this.#ledger).length === 0) {
       // TLS-14: `reset` asks the peer to come again and be judged anew.
       this.close("reset", findingSentence(last))
@@ -197,7 +207,7 @@ export class IncomingSession {
   ended(end: StreamEnd, finding?: FindingId, detail = end.detail): void {
     if (this.#over) return
     this.#over = true
-    this.#cancelEnd()
+    this.#watch?.stop()
     this.#abort.abort(new Error(end.detail))
     const pairs = associations(this.#ledger)
     this.#apply({ kind: "closed" })

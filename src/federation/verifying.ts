@@ -11,6 +11,7 @@ import { referenceIdentity } from "../proof/reference.ts"
 import { endWithin } from "../stream/closing.ts"
 import { associate, type AssociatedStream } from "./associate.ts"
 import { type Claimant, sourcePrefix } from "./claim-guard.ts"
+import { associationByCertificate, judgeIncoming } from "./claims.ts"
 import type { Federation } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { type DialbackErrorDetail, isDialback, readDialback, verifyRequestXml } from "./dialback.ts"
@@ -48,6 +49,8 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
   const limit = deadline(clock, federation.current().times.verification, "the verification", signal)
   let leg: AssociatedStream | undefined
   try {
+    const shown = await judgeShown(federation, claim, limit.signal)
+    if (shown !== undefined) return shown
     leg = await associate(federation, { sender: pair.target, target: pair.sender }, limit.signal, sourcePrefix(claimant.address))
     const verification = await ask(federation, claim, leg, limit.signal)
     if (verification.outcome !== "valid" && !limit.signal.aborted) federation.claims.failed(pair, claimant, verification.detail)
@@ -71,6 +74,24 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
       federation.event({ kind: "closed", at: clock.now(), stream: leg.name, direction: "out", pair: leg.pair, reason: "verification done", unacknowledged: 0 })
     }
   }
+}
+
+/**
+ * The certificate on the asserting stream, with what has to be asked for (protocol.md Appendix C, inbound 2). Undefined: it
+ * neither proves the sender nor forbids asking its server.
+ */
+async function judgeShown(federation: Federation, claim: ClaimToVerify, signal: AbortSignal): Promise<Verification | undefined> {
+  const { asserting, pair, stream, epoch, claimant } = claim
+  if (asserting === undefined || asserting.chain.length === 0 || federation.current().prooftypes.every(({ atHand }) => atHand)) return undefined
+  const proven = await judgeIncoming(federation, pair, asserting, signal)
+  const association = associationByCertificate(pair, asserting, proven, stream, epoch)
+  if (association !== undefined) return { outcome: "valid", association }
+  const { combined } = proven
+  if (combined.outcome !== "stop") return undefined
+  // security.md 4: a stop is one, and no key takes its place.
+  const { finding, detail } = combined.verdict
+  federation.claims.failed(pair, claimant, findingSentence(finding, detail))
+  return { outcome: "error", error: { condition: "not-authorized", words: findingSentence(finding) }, finding, detail }
 }
 
 function unreachable(finding: FindingId, detail: string): Verification {

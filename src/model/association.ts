@@ -1,5 +1,6 @@
 // A domain name association: a domain pair bound to one direction of one stream (seed 1, S1.1; XEP-0220 domain pairs).
 import type { Domain } from "./domain.ts"
+import type { Endpoint } from "./endpoint.ts"
 import type { Evidence } from "./evidence.ts"
 import type { Instant, ServerProof, Verdict } from "./verdict.ts"
 
@@ -32,6 +33,12 @@ export type Direction = "in" | "out"
  */
 export type AssociationBasis = "certificate" | "dns" | { readonly authoritative: Association }
 
+/** Verification material as its prooftype obtained it; opaque to everybody else. */
+export interface ObtainedMaterial {
+  readonly prooftype: string
+  readonly material: unknown
+}
+
 export interface Association {
   readonly id: string
   readonly pair: DomainPair
@@ -48,6 +55,10 @@ export interface Association {
   readonly via: AssociationBasis
   /** The stream's one proof; shared, not copied. */
   readonly proof: ServerProof | undefined
+  /** Where an outgoing stream was connected to, and who sent us there. */
+  readonly endpoint?: Endpoint
+  /** What was asked for to judge it, by prooftype: for judging again without asking. */
+  readonly obtained?: readonly ObtainedMaterial[]
   /** Built on demand: JSON with Base64 is made only when somebody wants to see it. */
   readonly evidence: () => readonly Evidence[]
   readonly established: Instant

@@ -127,6 +127,8 @@ export interface DnsAnswer<R> {
   readonly wire?: readonly string[]
   /** How long it may be used, ms since 1970. */
   readonly until: Instant
+  /** When the first of the signatures it rests on ends, ms since 1970; absent where the resolver does not know. */
+  readonly signaturesUntil?: Instant
 }
 
 export type AnyDnsAnswer = { [T in RecordType]: DnsAnswer<RecordOf<T>> & { readonly type: T } }[RecordType]

@@ -1,7 +1,8 @@
 // Where a service can be reached and who said so (design 4; RFC 6120 3.2, RFC 7673 3, XEP-0368 3).
-import type { DnsStatus } from "./dns-answer.ts"
+import type { DnsAnswer, DnsOutcome, DnsStatus, RecordType } from "./dns-answer.ts"
 import type { Domain } from "./domain.ts"
 import type { FindingId } from "./findings.ts"
+import type { Instant } from "./verdict.ts"
 
 /** Who sent us from the source domain to the derived one. Never "posh": a fingerprint delegates no name (security.md 5). */
 export interface Delegation {
@@ -16,6 +17,37 @@ export interface Delegation {
   readonly because: DnsStatus | "https" | "configured"
 }
 
+/** What a DNS answer says about itself, kept with what was built on it; JSON as it stands. */
+export interface DnsGround {
+  readonly name: string
+  readonly type: RecordType
+  readonly status: DnsStatus
+  readonly outcome: DnsOutcome
+  /** The name at the end of the aliases. */
+  readonly canonical: string
+  readonly validatedBy: DnsAnswer<unknown>["validatedBy"]
+  readonly until: Instant
+  readonly signaturesUntil?: Instant
+  /** Base64 of the messages it rests on, where the resolver keeps them: what a later judge could validate again. */
+  readonly wire?: readonly string[]
+}
+
+/** The ground an answer gives, without its records. */
+export function groundOf(answer: DnsAnswer<unknown>): DnsGround {
+  const { name, type, status, outcome, canonical, validatedBy, until, signaturesUntil, wire } = answer
+  return {
+    name,
+    type,
+    status,
+    outcome,
+    canonical,
+    validatedBy,
+    until,
+    ...(signaturesUntil === undefined ? {} : { signaturesUntil }),
+    ...(wire === undefined ? {} : { wire }),
+  }
+}
+
 export interface Endpoint {
   /** The very address to dial; no later step looks it up again (security.md 17). */
   readonly address: string
@@ -23,10 +55,12 @@ export interface Endpoint {
   readonly transport: "starttls" | "direct-tls"
   readonly addressStatus: DnsStatus
   readonly delegation: Delegation
+  /** The answers that led here: SRV (or its absence), then both address lookups. Absent where DNS was not asked. */
+  readonly grounds?: readonly DnsGround[]
 }
 
 /** What discovery can find; words of the catalogue. */
 export type DiscoveryFinding = Extract<
   FindingId,
-  "dns.servfail" | "dns.nxdomain" | "dns.srv-refused" | "dns.not-a-domain" | "dns.guarded" | "dns.target-unresolvable"
+  "dns.servfail" | "dns.bogus" | "dns.nxdomain" | "dns.srv-refused" | "dns.not-a-domain" | "dns.guarded" | "dns.target-unresolvable"
 >

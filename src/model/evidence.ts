@@ -13,6 +13,15 @@ export interface EvidenceProof {
   readonly alpn: string | null
 }
 
+/**
+ * What a verdict rests on (security.md 25). `signed`: whoever judges can check the signatures himself; `attested`: he has
+ * the recorder's word for it.
+ */
+export interface EvidenceFact {
+  readonly fact: string
+  readonly mark: "signed" | "attested"
+}
+
 /** One prooftype's facts about one stream. `reference` is shown, and recomputed by whoever judges. */
 export interface Evidence {
   readonly version: 1

@@ -28,6 +28,7 @@ export const findings = {
   "dns.no-srv-fallback": finding("info", "nobody", "no SRV record; the domain's own address and port 5269 were used", "nothing", "RFC 6120 3.2.2"),
   "dns.srv-refused": finding("bad", "peer", "the domain says in DNS that it offers no such service (SRV target '.')", "publish an SRV record that names the server, if there is one", "RFC 6120 3.2.1"),
   "dns.servfail": finding("unknown", "resolver", "the DNS lookup failed", "ask again later; check the resolver and the domain's name servers", "RFC 7673 3.1"),
+  "dns.bogus": finding("bad", "peer", "the DNS answer fails DNSSEC validation", "nothing if this was an attack; else the domain's owner must repair the signatures of its zone", "RFC 7673 3.1"),
   "dns.nxdomain": finding("bad", "peer", "the domain does not exist in DNS", "check the spelling; publish the domain", "RFC 6120 3.2"),
   "dns.not-a-domain": finding("bad", "peer", "this is not a domain that can be federated with", "use the domain's usual form", "RFC 7622 3.2"),
   "dns.guarded": finding("bad", "you", "the name or address is one that this server must not connect to", "allow it in federation.allow if it is meant", "RFC 6120 13.12"),
@@ -69,6 +70,18 @@ export const findings = {
   "cert.too-complex": finding("bad", "peer", "the chain needs more work to judge than is allowed", "send only the leaf and its intermediates", "RFC 5280 6"),
   // PKIX.
   "pkix.name-mismatch": finding("bad", "peer", "the certificate is not for this domain", "get a certificate that names the domain", "RFC 6120 13.7.2.1"),
+  // DANE.
+  "dane.no-tlsa": finding("info", "nobody", "the domain publishes no TLSA records", "nothing; publish TLSA records in a signed zone to use DANE", "RFC 7673 3.4"),
+  "dane.not-signed": finding("info", "nobody", "DANE does not apply, because DNS is not signed all the way", "nothing; sign the zones of the domain and of its SRV targets to use DANE", "RFC 7673 3.1"),
+  "dane.unusable": finding("warn", "peer", "none of the TLSA records can be used", "publish `3 1 1` records", "RFC 7671 10.3"),
+  "dane.tlsa-bogus": finding("bad", "peer", "the TLSA answer fails DNSSEC validation, so this server must not be used", "nothing if this was an attack; else the owner of the host must repair the signatures of its zone", "RFC 7673 3.4"),
+  "dane.tlsa-failed": finding("unknown", "resolver", "the TLSA lookup failed, so this server must not be used", "ask again later; check the resolver and the name servers of the host", "RFC 7673 3.4"),
+  "dane.mismatch": finding("bad", "peer", "the certificate is not what the TLSA records promise", "publish the TLSA record of the certificate in use, or nothing if this was an attack", "RFC 7673 3.4"),
+  "dane.name-mismatch": finding("bad", "peer", "the certificate is from the authority that the TLSA records name, but not for this domain or its server", "get a certificate that names the domain or the SRV target", "RFC 7671 10.2"),
+  "dane.chain": finding("bad", "peer", "the certificate's chain to what the TLSA records name is not valid", "see the detail; renew the certificate or correct the chain", "RFC 7671 5.2"),
+  "dane.client-mismatch": finding("bad", "peer", "the certificate is not what the domain's TLSA records for clients promise", "publish the TLSA record of the certificate that the server shows when it connects", "RFC 6698 4.1"),
+  "dane.other-key": finding("info", "peer", "the certificate is not one that the domain's own servers promise in TLSA", "nothing; a server may connect with another key. Publish it at `_xmpp-server` below the domain to use DANE", "RFC 7712 5.1"),
+  "dane.too-old": finding("unknown", "you", "what DNS said for DANE is too old, and could not be asked again in time", "check the resolver", "RFC 6698 8.2"),
   // Authentication.
   "auth.external-refused": finding("warn", "peer", "the server refused our certificate in SASL EXTERNAL", "see its own words; dialback is tried instead", "XEP-0178 3"),
   "auth.no-way": finding("bad", "peer", "the server offers neither SASL EXTERNAL nor dialback", "ask it to accept your certificate", "RFC 6120 6"),

@@ -2,7 +2,7 @@
 // reference is recomputed, unknown prooftypes and anchors cannot be judged.
 import { type Domain, parseDomain, tryDomain } from "../model/domain.ts"
 import type { Endpoint } from "../model/endpoint.ts"
-import type { Evidence, EvidenceFile } from "../model/evidence.ts"
+import type { Evidence, EvidenceFact, EvidenceFile } from "../model/evidence.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
 import type { Instant, ServerProof, Verdict } from "../model/verdict.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
@@ -25,6 +25,8 @@ export interface JudgedItem {
   readonly now: Verdict | undefined
   /** `same`: as recorded; `different`: not; `cannot-judge`: unknown anchors, prooftype or a broken item. */
   readonly result: "same" | "different" | "cannot-judge"
+  /** What the verdict rests on, as far as this program can say whether it is signed (security.md 25). */
+  readonly facts: readonly EvidenceFact[]
   readonly sentence: string
 }
 
@@ -126,7 +128,7 @@ function judgeItem(evidence: Evidence, types: ReadonlyMap<string, AnyProoftype>,
   // The peer's domain is what was to be proved; which end it is follows from the role, not from the file's reference.
   const source = parseDomain(evidence.role === "outgoing" ? evidence.pair.target : evidence.pair.sender)
   const common = { prooftype: evidence.prooftype, source, at: rfc3339(at), recorded: evidence.verdict }
-  const cannot = (why: string): JudgedItem => ({ ...common, now: undefined, result: "cannot-judge", sentence: `cannot judge: ${why}` })
+  const cannot = (why: string): JudgedItem => ({ ...common, now: undefined, result: "cannot-judge", facts: [], sentence: `cannot judge: ${why}` })
   const prooftype = types.get(evidence.prooftype)
   if (prooftype === undefined) return cannot(`the prooftype ${JSON.stringify(evidence.prooftype)} is not known here`)
   // A user's prooftype, or a built-in one that a forged file brings down, costs this item and no more.
@@ -166,7 +168,8 @@ function judgeWith(
     return cannot("the proof rests on a delegation, which this file does not show")
   }
   const result = sameVerdict(now, evidence.verdict) ? "same" : "different"
-  return { ...common, now, result, sentence: sentenceOf(now, source) }
+  const facts = [...handshakeFacts, ...(prooftype.rests?.(revived.material) ?? [])]
+  return { ...common, now, result, facts, sentence: sentenceOf(now, source, facts) }
 }
 
 function restsOnDelegation(reference: unknown): boolean {
@@ -179,10 +182,15 @@ function sameVerdict(a: Verdict, b: Verdict): boolean {
   return a.outcome === "proved" || b.outcome === "proved" ? true : a.finding === b.finding
 }
 
+const handshakeFacts: readonly EvidenceFact[] = [
+  { fact: "the peer held the leaf certificate's key in the TLS handshake", mark: "attested" },
+  { fact: "the time of recording", mark: "attested" },
+]
+
 /** What may be said (security.md 25): conditional, with the facts it rests on. */
-function sentenceOf(verdict: Verdict, source: string): string {
+function sentenceOf(verdict: Verdict, source: string, facts: readonly EvidenceFact[]): string {
   if (verdict.outcome === "proved") {
-    return `this material would have proved ${source} by ${verdict.by} until ${rfc3339(verdict.until)}, if these recorded facts are true: the peer held the leaf certificate's key in the TLS handshake; the time of recording`
+    return `this material would have proved ${source} by ${verdict.by} until ${rfc3339(verdict.until)}, if these recorded facts are true: ${facts.filter(({ mark }) => mark === "attested").map(({ fact }) => fact).join("; ")}`
   }
   return `this material does not prove ${source} by ${verdict.by}: ${findingSentence(verdict.finding as FindingId, verdict.detail)}`
 }

@@ -1,6 +1,9 @@
 // What a prooftype is (seed 9, RFC 7712 7): the four things in its own order, the same for built-in and user-made ones.
 import type { Domain } from "../model/domain.ts"
+import type { Resolver } from "../model/dns-answer.ts"
 import type { Endpoint } from "../model/endpoint.ts"
+import type { EvidenceFact } from "../model/evidence.ts"
+import type { FindingId } from "../model/findings.ts"
 import type { Instant, ReferenceIdentity, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 
@@ -16,7 +19,18 @@ export interface ProofSubject {
 /** What obtaining may use. */
 export interface ProofPorts {
   readonly anchors: AnchorSet
+  readonly resolver: Resolver
+  /** Now. */
+  readonly at: Instant
   readonly signal: AbortSignal
+}
+
+/** What material says about a connection before anything goes over it. */
+export interface ConnectionTerms {
+  /** The endpoint must not be used at all (DANE-11). */
+  readonly forbidden?: { readonly finding: FindingId; readonly detail: string }
+  /** TLS was promised: nothing is sent in clear but its negotiation (DANE-33). */
+  readonly tls: boolean
 }
 
 export interface Prooftype<Name extends string = string, Material = unknown> {
@@ -34,6 +48,12 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
   readonly needsSecureDns: boolean
   /** Whether material that does not match is fatal, whatever the others say (DANE-10; security.md 4). */
   binding(material: Material, role: Role): boolean
+  /** What the material asks of a connection, where it can; outgoing only. Asked for of those that need secure DNS. */
+  terms?(material: Material): ConnectionTerms
+  /**
+   * How the material ages: asked for again from `from` on, not judged with after `until`. Absent: it does not age by itself.
+   */
+  ageing?(material: Material): { readonly from: Instant; readonly until: Instant }
   /** The material as JSON, for evidence. */
   record(material: Material): unknown
   /**
@@ -44,6 +64,8 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
   revive(recorded: unknown, anchors: ReadonlyMap<string, AnchorSet>): { material: Material } | { cannotJudge: string }
   /** For people: label and value. */
   facts(material: Material): readonly (readonly [label: string, value: string])[]
+  /** The recorded facts a verdict rests on, beyond the handshake itself (security.md 25). */
+  rests?(material: Material): readonly EvidenceFact[]
 }
 
 /** A prooftype whose material type nobody needs to know. */

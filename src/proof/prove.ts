@@ -1,8 +1,8 @@
 // Asking all prooftypes about one stream and weighing what they say: `combine` is the only place that weighs (security.md 4).
 import type { Evidence } from "../model/evidence.ts"
-import type { DomainPair } from "../model/association.ts"
+import type { DomainPair, ObtainedMaterial } from "../model/association.ts"
 import type { Instant, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
-import type { AnyProoftype, ProofPorts, ProofSubject } from "./prooftype.ts"
+import type { AnyProoftype, ConnectionTerms, ProofPorts, ProofSubject } from "./prooftype.ts"
 import { referenceIdentity } from "./reference.ts"
 
 /** A proof without an end of its own is believed for this long (security.md 10), ms. */
@@ -63,6 +63,8 @@ export interface Proven {
   readonly verdicts: readonly Verdict[]
   readonly combined: Combined
   readonly at: Instant
+  /** Material that had to be asked for, to judge with again. */
+  readonly kept: readonly ObtainedMaterial[]
   evidence(pair: DomainPair): readonly Evidence[]
 }
 
@@ -115,6 +117,32 @@ export function obtainAtHand(prooftypes: readonly AnyProoftype[], subject: Proof
   return found
 }
 
+/** Kept material of those prooftypes that are still in use; what has none is left out. */
+export function obtainKept(prooftypes: readonly AnyProoftype[], kept: readonly ObtainedMaterial[]): readonly Obtained[] {
+  return prooftypes.flatMap((prooftype) => {
+    const found = prooftype.atHand ? undefined : kept.find(({ prooftype: name }) => name === prooftype.name)
+    return found === undefined ? [] : [{ prooftype, material: found.material }]
+  })
+}
+
+/**
+ * What all material together asks of a connection before anything goes over it. A prooftype on secure DNS that failed in
+ * itself forbids: what it could not read may have.
+ */
+export function termsOf(obtained: readonly Obtained[]): ConnectionTerms {
+  let tls = false
+  for (const { prooftype, material } of obtained) {
+    if (material instanceof BrokenProoftype) {
+      if (prooftype.needsSecureDns) return { forbidden: { finding: "proof.unavailable", detail: `${prooftype.name}: ${material.reason}` }, tls: true }
+      continue
+    }
+    const terms = prooftype.terms?.(material)
+    if (terms?.forbidden !== undefined) return terms
+    tls ||= terms?.tls === true
+  }
+  return { tls }
+}
+
 class BrokenProoftype {
   readonly reason: string
   constructor(error: unknown) {
@@ -131,6 +159,7 @@ export function match(obtained: readonly Obtained[], subject: ProofSubject, proo
     verdicts: weighed.map(({ verdict }) => verdict),
     combined: combine(weighed, subject.role),
     at,
+    kept: obtained.flatMap(({ prooftype, material }) => (prooftype.atHand || material instanceof BrokenProoftype ? [] : [{ prooftype: prooftype.name, material }])),
     evidence: (pair) =>
       obtained.flatMap(({ prooftype, material }, index) =>
         material instanceof BrokenProoftype

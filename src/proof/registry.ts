@@ -1,8 +1,9 @@
 // The built-in prooftypes by name; one word here makes a prooftype known everywhere (design 7).
 import type { AnyProoftype } from "./prooftype.ts"
+import { dane } from "./dane.ts"
 import { pkix } from "./pkix.ts"
 
-export const builtInProoftypes: readonly AnyProoftype[] = [pkix]
+export const builtInProoftypes: readonly AnyProoftype[] = [pkix, dane]
 
 /**
  * The prooftypes a set of names selects, with a user's own beside the built-in ones.

@@ -78,16 +78,16 @@ const table: [string, Said | undefined, Said | undefined, string[] | string][] =
   ["Direct TLS refused, nothing else: no addresses either", undefined, dot, "no-service dns.srv-refused"],
   ["_xmpp-server fails: abort", fail, undefined, "unavailable dns.servfail"],
   ["_xmpp-server fails though Direct TLS is there", fail, xmpps, "unavailable dns.servfail"],
-  ["_xmpp-server bogus", bogus, xmpps, "unavailable dns.servfail"],
+  ["_xmpp-server bogus", bogus, xmpps, "unavailable dns.bogus"],
   ["_xmpps-server fails, the other insecure and present: as if empty", xmpp, fail, starttls],
   ["_xmpps-server bogus, the other insecure and present", xmpp, bogus, starttls],
   ["_xmpps-server fails, the other secure: abort", secure(xmpp), fail, "unavailable dns.servfail"],
-  ["_xmpps-server bogus, the other secure: abort", secure(xmpp), bogus, "unavailable dns.servfail"],
+  ["_xmpps-server bogus, the other secure: abort", secure(xmpp), bogus, "unavailable dns.bogus"],
   ["_xmpps-server fails, the other absent: abort", undefined, fail, "unavailable dns.servfail"],
   ["_xmpps-server fails, the other securely absent: abort", { records: [], status: "secure" }, fail, "unavailable dns.servfail"],
   ["_xmpps-server fails, the other refused by '.': abort", dot, fail, "unavailable dns.servfail"],
   ["both fail", fail, fail, "unavailable dns.servfail"],
-  ["data that is called bogus is none", { records: [srv("x.example")], status: "bogus" }, undefined, "unavailable dns.servfail"],
+  ["data that is called bogus is none", { records: [srv("x.example")], status: "bogus" }, undefined, "unavailable dns.bogus"],
   ["data of unknown standing is none", { records: [srv("x.example")], status: "indeterminate" }, undefined, "unavailable dns.servfail"],
   ["'.' beside another target is passed over", { records: [srv("."), srv("x.example")] }, undefined, starttls],
   ["port 0", { records: [srv("x.example", 0)] }, undefined, "not-found dns.target-unresolvable"],
@@ -223,7 +223,7 @@ test("addresses: families take turns, each with its own status; a failed family 
     "127.0.0.2 5269 starttls",
     "127.0.0.3 5269 starttls",
   ])
-  assert.equal(shown((await run({ ...both, "x.example A": bogus, "x.example AAAA": fail })).found), "unavailable dns.servfail")
+  assert.equal(shown((await run({ ...both, "x.example A": bogus, "x.example AAAA": fail })).found), "unavailable dns.bogus")
   assert.equal(shown((await run({ ...both, "x.example A": { records: [] }, "x.example AAAA": fail })).found), "unavailable dns.servfail")
 })
 
@@ -234,7 +234,7 @@ test("a target whose addresses cannot be had is passed over for the next (DANE-0
     [plainName]: { records: [srv("bad.example", 5269, 0), srv("x.example", 5269, 1)] },
   })
   assert.deepEqual(shown(found), starttls)
-  assert.ok(found.report.skipped.some((skip) => skip.target === "bad.example port 5269" && skip.reason === "lookup-failed"))
+  assert.ok(found.report.skipped.some((skip) => skip.target === "bad.example port 5269" && skip.reason === "bogus"))
 })
 
 test("without SRV and without addresses: not found, and whether the name exists at all", async () => {

@@ -1,0 +1,70 @@
+// Connecting to one endpoint while its proofs are obtained (RFC 7673 3.2 to 3.4; DANE-05, DANE-11, DANE-33): not a byte goes
+// out before secure DNS had its say.
+import type { DomainPair } from "../model/association.ts"
+import type { Endpoint } from "../model/endpoint.ts"
+import { findingSentence } from "../model/findings.ts"
+import type { ServerProof } from "../model/verdict.ts"
+import type { Channel } from "../ports.ts"
+import { match, type Obtained, obtainAll, termsOf } from "../proof/prove.ts"
+import { proofPorts, subjectOf } from "./claims.ts"
+import type { Federation, Hosting } from "./contract.ts"
+import { refusal } from "./refusal.ts"
+
+export interface Connected {
+  readonly channel: Channel
+  /** Nothing may go in clear here but the negotiation of TLS, whatever policy allows (DANE-33). */
+  readonly tlsPromised: boolean
+  /** Of all prooftypes in use. */
+  readonly material: Promise<readonly Obtained[]>
+}
+
+/** What a server has shown that has shown nothing. */
+export const noProof: ServerProof = { chain: [], presentedAs: "tls-server", protocol: "", cipher: "", serverName: undefined, alpn: undefined }
+
+/**
+ * Dials, and asks for the verification material at the same time: it needs only domain and endpoint.
+ *
+ * @param source address of the peer whose claim caused this connection
+ * @throws OutgoingRefused when secure DNS forbids the endpoint; DialError
+ */
+export async function connectTo(
+  federation: Federation,
+  hosting: Hosting,
+  pair: DomainPair,
+  endpoint: Endpoint,
+  signal: AbortSignal,
+  source: string | undefined,
+): Promise<Connected> {
+  const { prooftypes } = hosting
+  const subject = subjectOf(pair.target, "outgoing", endpoint)
+  const ports = proofPorts(federation, hosting, signal)
+  const secureDns = obtainAll(prooftypes.filter(({ needsSecureDns }) => needsSecureDns), subject, ports)
+  const others = obtainAll(prooftypes.filter(({ needsSecureDns }) => !needsSecureDns), subject, ports)
+  const allowed = (obtained: readonly Obtained[]): { readonly tls: boolean } => {
+    const terms = termsOf(obtained)
+    if (terms.forbidden === undefined) return terms
+    const { finding, detail } = terms.forbidden
+    const proven = match(obtained, subject, noProof, federation.ports.clock.now())
+    // DANE-11: not this server; another one of the domain may do.
+    throw refusal(finding, detail, "unreachable", {
+      verdicts: proven.verdicts,
+      evidence: () => proven.evidence(pair),
+      retryable: true,
+      cause: new Error(findingSentence(finding, detail)),
+    })
+  }
+  const giveUp = new AbortController()
+  const dialling = federation.ports.dial.connect(endpoint, { signal: AbortSignal.any([signal, giveUp.signal]), ...(source === undefined ? {} : { source }) })
+  try {
+    const [channel, { tls }] = await Promise.all([dialling, secureDns.then(allowed)])
+    return { channel, tlsPromised: tls, material: Promise.all([secureDns, others]).then((both) => both.flat()) }
+  } catch (error) {
+    giveUp.abort(error)
+    // Whichever of the two came too late is not needed; a connection that came about all the same is ended.
+    void dialling.then(
+      (channel) => channel.destroy(),
+      () => {},
+    )
+    throw error
+  }
+}

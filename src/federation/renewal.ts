@@ -1,0 +1,151 @@
+// Asking again for what an association rests on before it grows too old (DANE-30; security.md 10, 11): hourly at most, with
+// grace for pairs that exist where the world is silent, and never past the end of what was proved.
+import type { Association } from "../model/association.ts"
+import type { Endpoint } from "../model/endpoint.ts"
+import { peerOf } from "../model/policy.ts"
+import type { Instant } from "../model/verdict.ts"
+import { match, obtainAll } from "../proof/prove.ts"
+import type { AnyProoftype } from "../proof/prooftype.ts"
+import { discoverPeer } from "./associate.ts"
+import { type FreshMaterial, proofPorts, subjectOf } from "./claims.ts"
+import { noProof } from "./connecting.ts"
+import type { Federation, Hosting } from "./contract.ts"
+import { deadline } from "./deadline.ts"
+import { whenOver } from "./steady-time.ts"
+
+/** After asking in vain, this long until the next try, ms. */
+const retryAfter = 300_000
+
+/** Those that have to be asked for, and age. */
+function asked(hosting: Hosting): readonly AnyProoftype[] {
+  return hosting.prooftypes.filter(({ atHand }) => !atHand)
+}
+
+/** The association that was proved on a stream of its own: dialback rests on another one's. */
+function rootOf(association: Association): Association {
+  return typeof association.via === "object" ? rootOf(association.via.authoritative) : association
+}
+
+/**
+ * From when on the material of an association should be asked for again, ms since 1970. At once where a prooftype came into
+ * use after an outgoing stream was judged; an accepted stream is proved by what it has.
+ */
+export function renewalDue(hosting: Hosting, association: Association): Instant {
+  const { proof, direction, obtained = [] } = rootOf(association)
+  if (proof === undefined) return Number.POSITIVE_INFINITY
+  const moments = asked(hosting).map((prooftype) => {
+    const kept = obtained.find(({ prooftype: name }) => name === prooftype.name)
+    if (kept === undefined) return direction === "out" ? 0 : Number.POSITIVE_INFINITY
+    return prooftype.ageing?.(kept.material).from ?? Number.POSITIVE_INFINITY
+  })
+  return Math.min(Number.POSITIVE_INFINITY, ...moments)
+}
+
+/** Asks again. Undefined: nobody could say, so what is known stays until it ends (security.md 11). */
+async function askAgain(federation: Federation, association: Association, signal: AbortSignal): Promise<FreshMaterial | undefined> {
+  const hosting = federation.current()
+  const { pair, direction, endpoint, proof } = rootOf(association)
+  const peer = peerOf(pair, direction)
+  let now: Endpoint | undefined
+  if (direction === "out") {
+    // What delegated the domain to this server ages, too: a server it no longer leads to is proved by its own name alone.
+    const found = await discoverPeer(federation, hosting, peer, signal)
+    if (found.outcome === "unavailable") return undefined
+    now = found.outcome === "endpoints" && endpoint !== undefined ? sameServer(found.endpoints, endpoint) : undefined
+  }
+  const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", now)
+  const obtained = await obtainAll(asked(hosting), subject, proofPorts(federation, hosting, signal))
+  const judged = match(obtained, subject, proof ?? noProof, federation.ports.clock.now())
+  if (judged.verdicts.some(({ outcome }) => outcome === "unavailable")) return undefined
+  return { endpoint: now, obtained: judged.kept }
+}
+
+function sameServer(endpoints: readonly Endpoint[], before: Endpoint): Endpoint | undefined {
+  const same = endpoints.filter(
+    ({ delegation, port, transport }) => delegation.derived === before.delegation.derived && port === before.port && transport === before.transport,
+  )
+  return same.find(({ address }) => address === before.address) ?? same[0]
+}
+
+export interface Watched {
+  /** Those that carry stanzas now. */
+  associations(): readonly Association[]
+  /** Something has ended: judge all of them again. */
+  recheck(): void
+  /** One of them was asked for anew: judge it with that. */
+  renew(association: Association, fresh: FreshMaterial): void
+  /** An error of our own. */
+  broken(error: unknown): void
+}
+
+/** Watches the associations of one stream until they end, and renews what ages. */
+export class Watch {
+  readonly #federation: Federation
+  readonly #watched: Watched
+  /** Moments of the next try, by association. */
+  readonly #retries = new Map<string, Instant>()
+  #cancel = () => {}
+  #asking: AbortController | undefined
+  #stopped = false
+
+  constructor(federation: Federation, watched: Watched) {
+    this.#federation = federation
+    this.#watched = watched
+  }
+
+  /** To be called whenever the associations have changed. */
+  arm(): void {
+    this.#cancel()
+    if (this.#stopped) return
+    const { clock } = this.#federation.ports
+    const held = this.#watched.associations()
+    for (const id of this.#retries.keys()) if (!held.some((association) => association.id === id)) this.#retries.delete(id)
+    const end = Math.min(...held.map(({ until }) => until))
+    // One renewal at a time; the next moment is looked for when it is done.
+    const next = this.#asking !== undefined ? end : Math.min(end, ...held.map((association) => this.#due(association)))
+    this.#cancel = whenOver(clock, next, () => this.#look())
+  }
+
+  stop(): void {
+    this.#stopped = true
+    this.#cancel()
+    this.#asking?.abort(new Error("the stream is over"))
+  }
+
+  #due(association: Association): Instant {
+    return Math.max(renewalDue(this.#federation.current(), association), this.#retries.get(association.id) ?? 0)
+  }
+
+  #look(): void {
+    const now = this.#federation.ports.clock.now()
+    const held = this.#watched.associations()
+    if (held.some(({ until }) => now >= until)) {
+      this.#watched.recheck()
+      return
+    }
+    const due = held.find((association) => now >= this.#due(association))
+    if (due !== undefined && this.#asking === undefined) void this.#renew(due)
+    this.arm()
+  }
+
+  async #renew(association: Association): Promise<void> {
+    const { clock } = this.#federation.ports
+    const asking = new AbortController()
+    this.#asking = asking
+    const limit = deadline(clock, this.#federation.current().times.verification, "asking again", asking.signal)
+    try {
+      const fresh = await askAgain(this.#federation, association, limit.signal)
+      if (this.#stopped) return
+      // It may have been judged by others, or have ended, while we asked.
+      const current = this.#watched.associations().find(({ id }) => id === association.id)
+      if (current !== undefined && fresh !== undefined) this.#watched.renew(current, fresh)
+      else if (current !== undefined) this.#retries.set(current.id, clock.now() + retryAfter)
+    } catch (error) {
+      this.#watched.broken(error)
+    } finally {
+      limit.done()
+      this.#asking = undefined
+      this.arm()
+    }
+  }
+}
