@@ -5,7 +5,7 @@ import { globSync, readFileSync } from "node:fs"
 import { basename, join } from "node:path"
 import { test } from "node:test"
 import type { RequiredLevel } from "../../src/model/policy.ts"
-import { KeyRing } from "../../src/federation/dialback.ts"
+import type { KeyRing } from "../../src/federation/dialback.ts"
 import { OutgoingRefused } from "../../src/federation/refusal.ts"
 import type { Channel, Tls } from "../../src/ports.ts"
 import type { OutgoingStream } from "../../src/federation/contract.ts"
@@ -293,7 +293,7 @@ async function driveBoth(transcript: Transcript): Promise<void> {
   const scene = memoryScene({
     link: (from) => {
       first ??= from.address
-      let mine = from.address === first
+      const mine = from.address === first
       if (first === from.address) first = "taken"
       const middle = (bytes: Buffer, towards: "server" | "client"): Buffer => {
         if (!mine) return bytes
