@@ -244,6 +244,12 @@ export function srvNames(source: Domain, service: Service): readonly [starttls: 
 
 const weakness: readonly DnsStatus[] = ["secure", "insecure", "indeterminate", "bogus"]
 
+/** A server of the domain that connects to us is one that signed SRV names, or the domain itself where that proves empty. */
+function ledTo({ base }: DaneLookup, source: Domain, answered: readonly DnsGround[]): boolean {
+  if (answered.some(({ status, outcome }) => status === "secure" && outcome === "data")) return true
+  return base === source && answered.every(({ status, outcome }) => status === "secure" && outcome !== "data")
+}
+
 /** An answer about one name must not stand for another: names follow from source and endpoint. */
 function checkNames({ role, source, service, endpoint, grounds, tlsa }: DaneMaterial): void {
   const services: readonly string[] = srvNames(source, service)
@@ -251,8 +257,12 @@ function checkNames({ role, source, service, endpoint, grounds, tlsa }: DaneMate
     if (type === "SRV" ? !services.includes(name) : endpoint === null || name !== endpoint.target) wrong(`${name} ${type} is not about ${source}`)
     if (canonical === "") wrong(`${name} ${type} leads nowhere`)
   }
+  const answered = grounds.filter(({ type }) => type === "SRV")
+  if (role === "incoming" && (answered.length !== 2 || answered.some(({ name }, index) => name !== services[index]))) wrong("an incoming stream rests on both SRV answers")
+  if (endpoint?.via === "srv" && answered.some(({ outcome }) => outcome !== "data")) wrong("no SRV record led to the endpoint")
+  if (endpoint?.via === "fallback" && (answered.length !== 2 || answered.some(({ outcome }) => outcome === "data"))) wrong("both SRV answers must be empty for the domain's own addresses")
   if (endpoint !== null) {
-    const srv = grounds.filter(({ type }) => type === "SRV").map(({ status }) => status)
+    const srv = answered.map(({ status }) => status)
     const weakest = weakness[Math.max(...srv.map((status) => weakness.indexOf(status)))]
     if (endpoint.via === "operator" ? endpoint.delegation !== "configured" : endpoint.delegation !== weakest) wrong("endpoint.delegation is not what the SRV answers say")
     const secure = grounds.some(({ type, status, outcome }) => type !== "SRV" && status === "secure" && outcome === "data")
@@ -262,6 +272,11 @@ function checkNames({ role, source, service, endpoint, grounds, tlsa }: DaneMate
   const bases = endpoint === null ? [] : [endpoint.target, ...grounds.filter(({ type, status }) => type !== "SRV" && status === "secure").map(({ canonical }) => canonical)]
   for (const lookup of tlsa) {
     const client = lookup.of === "client"
+    const failed = lookupFailed(lookup)
+    if ((lookup.outcome === "data") !== lookup.records.length > 0 || failed !== (lookup.problem !== null) || (failed && lookup.records.length > 0)) {
+      wrong(`${lookup.name} has records and an outcome that do not fit`)
+    }
+    if (role === "incoming" && !client && !ledTo(lookup, source, answered)) wrong(`no secure SRV answer leads to ${lookup.name}`)
     const wanted = client ? clientTlsaName(source, service) : serverTlsaName(lookup.base, lookup.port ?? wrong("a lookup for a server has no port"))
     if (lookup.type !== "TLSA" || lookup.name !== wanted) wrong(`${lookup.name} is not where the records for ${lookup.base} are`)
     if (client && (role !== "incoming" || lookup.base !== source || lookup.port !== null)) wrong("records for clients belong to incoming streams of the domain")

@@ -36,7 +36,9 @@ async function lookUp(resolver: Resolver, of: DaneLookup["of"], base: Domain, po
   if (answer.records.length > mostTlsaRecords) {
     return { ...lookup, outcome: "failure", records: [], problem: `${answer.records.length} records; ${mostTlsaRecords} are the most` }
   }
-  return { ...lookup, records: lookupFailed(answer) ? [] : answer.records, problem: lookupFailed(answer) ? (answer.why.at(-1)?.detail ?? answer.status) : null }
+  if (!lookupFailed(answer)) return { ...lookup, records: answer.records, problem: null }
+  // Whatever records came with a failure are none.
+  return { ...lookup, outcome: "failure", records: [], problem: answer.why.at(-1)?.detail ?? answer.status }
 }
 
 function endpointOf({ delegation, port, addressStatus, grounds = [] }: Endpoint): DaneEndpoint {
