@@ -1,8 +1,9 @@
 // The stub resolver: question in, answer with status and reasons out; it keeps, shares and bounds (design 4, protocol.md 3.2).
-// With DNSSEC off whatever answers is `insecure`, whatever fails is `indeterminate` (RFC 4035 4.3 sense); else the validator says.
+// With DNSSEC off whatever answers is `insecure`, whatever fails is `indeterminate` (RFC 4035 4.3 sense); else the validator
+// says, ours or (trust-ad) another one's.
 
 import { Buffer } from "node:buffer"
-import type { DnsAnswer, DnsReason, RecordOf, RecordType, Resolver } from "../model/dns-answer.ts"
+import type { DnsAnswer, DnsReason, DnsStatus, RecordOf, RecordType, Resolver } from "../model/dns-answer.ts"
 import type { Clock, NetworkAddress, Random } from "../ports.ts"
 import { modelRecords, readAnswer } from "./answer.ts"
 import { ExpiringCache } from "./cache.ts"
@@ -10,7 +11,8 @@ import type { AnchorSet } from "./dnssec/anchors.ts"
 import { type Ability, createValidator, type Validated, type Validator, type ValidatorLimits } from "./dnssec/validator.ts"
 import { DnsFormatError, type DnsName, nameFromText, nameKey } from "./name.ts"
 import { shownName, typeNumbers } from "./records.ts"
-import { type DnsTransport, UpstreamPool } from "./upstream.ts"
+import { authentic, refuseRemote, TrustAd, type TrustAdAbility } from "./trust-ad.ts"
+import { type Asked, type DnsTransport, type Manner, UpstreamPool } from "./upstream.ts"
 
 export type { DnsTransport } from "./upstream.ts"
 
@@ -43,9 +45,10 @@ export const defaultResolverLimits: ResolverLimits = {
 export interface ResolverOptions {
   /**
    * `off` is written by the operator and makes every status insecure (security.md 15). Otherwise every answer is
-   * validated, from the root's anchors unless others are given.
+   * validated, from the root's anchors unless others are given; or, with `trustAd`, a resolver on this machine is believed
+   * that validates (security.md 16). `knownBogus` is a name whose signatures are wrong, to test that resolver with.
    */
-  readonly dnssec: "off" | { readonly anchors?: AnchorSet; readonly limits?: Partial<ValidatorLimits> }
+  readonly dnssec: "off" | { readonly trustAd: true; readonly knownBogus?: string } | { readonly trustAd?: false; readonly anchors?: AnchorSet; readonly limits?: Partial<ValidatorLimits> }
   readonly upstreams: readonly NetworkAddress[]
   readonly transport: DnsTransport
   readonly clock: Clock
@@ -55,7 +58,7 @@ export interface ResolverOptions {
 
 export interface StubResolver extends Resolver {
   /** Whether validation is possible behind these upstreams; to be asked once before relying on it (security.md 15). */
-  ability(signal: AbortSignal): Promise<Ability | { readonly able: false; readonly because: "off"; readonly why: readonly DnsReason[] }>
+  ability(signal: AbortSignal): Promise<Ability | TrustAdAbility | { readonly able: false; readonly because: "off"; readonly why: readonly DnsReason[] }>
   /** Forgets every kept answer, as after a change of configuration. */
   flush(): void
 }
@@ -86,10 +89,11 @@ function base64(octets: Uint8Array): string {
   return text
 }
 
-/** @throws RangeError for limits out of range; the world's failures are answers, never thrown */
+/** @throws RangeError for limits out of range; TrustAdError for `trustAd` with a resolver elsewhere; the world's failures are answers, never thrown */
 export function createResolver(options: ResolverOptions): StubResolver {
   const limits = { ...defaultResolverLimits, ...options.limits }
   if (limits.failureTtl > 60) throw new RangeError("failures are kept for 60 seconds at most")
+  if (options.dnssec !== "off" && options.dnssec.trustAd === true) refuseRemote(options.upstreams)
   return new CachingStub(options, limits)
 }
 
@@ -99,6 +103,7 @@ class CachingStub implements StubResolver {
   readonly #pool: UpstreamPool
   readonly #cache: ExpiringCache<DnsAnswer<RecordOf<RecordType>>>
   readonly #validator: Validator | undefined
+  readonly #trustAd: TrustAd | undefined
   readonly #flights = new Map<string, Flight>()
   /** Raised by flush(): a lookup begun before it is not kept. */
   #generation = 0
@@ -114,9 +119,15 @@ class CachingStub implements StubResolver {
       random: options.random,
       times: { attempt: limits.attempt, penalty: 10_000 },
     })
-    if (options.dnssec !== "off") {
+    if (options.dnssec === "off") return
+    if (options.dnssec.trustAd === true) {
+      const { knownBogus } = options.dnssec
+      this.#trustAd = new TrustAd({ pool: this.#pool, clock: options.clock, ...(knownBogus === undefined ? {} : { knownBogus }) })
+    } else {
+      const { anchors, limits: work } = options.dnssec
       this.#validator = createValidator({
-        ...options.dnssec,
+        ...(anchors === undefined ? {} : { anchors }),
+        ...(work === undefined ? {} : { limits: work }),
         clock: options.clock,
         ask: async ({ name, type }, signal, attempt) => this.#pool.ask(name, type, signal, { dnssec: true, attempt }),
       })
@@ -124,7 +135,7 @@ class CachingStub implements StubResolver {
   }
 
   async ability(signal: AbortSignal): ReturnType<StubResolver["ability"]> {
-    return this.#validator === undefined ? { able: false, because: "off", why: [off] } : this.#validator.ability(signal)
+    return (await (this.#validator ?? this.#trustAd)?.ability(signal)) ?? { able: false, because: "off", why: [off] }
   }
 
   flush(): void {
@@ -205,14 +216,29 @@ class CachingStub implements StubResolver {
     if (this.#validator !== undefined) return this.#validated(name, type, await this.#validator.validate(name, typeNumbers[type], signal))
     const asked = shownName(name)
     const visited = new Set<string>()
-    const why: DnsReason[] = [off]
+    const trustAd = this.#trustAd
+    const manner: Manner | undefined = trustAd === undefined ? undefined : authentic
+    const why: DnsReason[] = trustAd === undefined ? [off] : []
+    const words = new Set<string>()
+    let status: DnsStatus = trustAd === undefined ? "insecure" : "secure"
     let owner = name
     let octets = 256
     let ttl = this.#limits.maxTtl
     for (;;) {
-      const reply = await this.#pool.ask(owner, typeNumbers[type], signal)
+      const reply: Asked = await this.#pool.ask(owner, typeNumbers[type], signal, manner)
       why.push(...reply.why)
-      if (reply.message === undefined) return this.#failed(asked, type, why, reply.rcode)
+      if (reply.message === undefined) {
+        const failure = await trustAd?.failureOf(owner, typeNumbers[type], reply, signal)
+        return this.#failed(asked, type, [...why, ...(failure?.why ?? [])], reply.rcode, failure?.status, reply.upstream)
+      }
+      if (trustAd !== undefined) {
+        words.add(reply.upstream)
+        const said = await trustAd.statusOf(reply, signal)
+        why.push(...said.why)
+        if (said.status === "indeterminate") return this.#failed(asked, type, why, reply.message.rcode, "indeterminate", reply.upstream)
+        // DANE-01: the weakest link decides.
+        if (said.status !== "secure") status = said.status
+      }
       octets += reply.octets.length
       const reading = readAnswer(reply.message, owner, typeNumbers[type], visited)
       const upstream = reply.upstream
@@ -230,12 +256,12 @@ class CachingStub implements StubResolver {
         name: asked,
         type,
         records: reading.kind === "data" ? modelRecords(type, reading.records) : [],
-        status: "insecure",
+        status,
         outcome: reading.kind,
         rcode: reply.message.rcode,
         why,
         canonical: shownName(reading.canonical),
-        validatedBy: "self",
+        validatedBy: trustAd === undefined ? "self" : `resolver ${[...words].join(", ")}`,
         until: this.#clock.now() + ttl * 1000,
       }
       return { answer, octets, ttl }
@@ -261,14 +287,24 @@ class CachingStub implements StubResolver {
       validatedBy: "self",
       wire,
       until: now + ttl * 1000,
+      ...(found.status === "secure" && Number.isFinite(found.expires) ? { signaturesUntil: found.expires } : {}),
     }
     // The messages about zone cuts are shared with other answers; the rest weighs more in Base64, and has its fields beside it.
     return { answer, octets: 512 + 3 * found.ownOctets, ttl }
   }
 
-  #failed(name: string, type: RecordType, why: readonly DnsReason[], rcode: number | undefined): Finished {
+  #failed(
+    name: string,
+    type: RecordType,
+    why: readonly DnsReason[],
+    rcode: number | undefined,
+    status: "bogus" | "indeterminate" = "indeterminate",
+    upstream?: string,
+  ): Finished {
     const ttl = this.#limits.failureTtl
-    return { answer: this.#failure(name, type, why, rcode, ttl), octets: 512, ttl }
+    const failure = this.#failure(name, type, why, rcode, ttl)
+    const validatedBy = this.#trustAd === undefined || upstream === undefined ? ("self" as const) : (`resolver ${upstream}` as const)
+    return { answer: { ...failure, status, validatedBy } as DnsAnswer<RecordOf<RecordType>>, octets: 512, ttl }
   }
 
   #failure<R>(name: string, type: RecordType, why: readonly DnsReason[], rcode?: number, ttl = 0): DnsAnswer<R> {

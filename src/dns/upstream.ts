@@ -41,7 +41,14 @@ export interface Upstreams {
 
 export type Asked =
   | { readonly message: DnsMessage; readonly octets: Uint8Array; readonly upstream: string; readonly why: readonly DnsReason[] }
-  | { readonly message: undefined; readonly rcode: number | undefined; readonly why: readonly DnsReason[] }
+  | {
+      readonly message: undefined
+      readonly rcode: number | undefined
+      readonly why: readonly DnsReason[]
+      /** Info codes of extended errors that came with the failure (RFC 8914), and who sent them. */
+      readonly extendedErrors: readonly number[]
+      readonly upstream?: string
+    }
 
 /** How a question is put. */
 export interface Manner {
@@ -49,9 +56,18 @@ export interface Manner {
   readonly dnssec: boolean
   /** 0; 1 takes another way: the next upstream first, or TCP where there is one upstream only. */
   readonly attempt: number
+  /**
+   * `authentic`: with AD, which asks for the resolver's own verdict (RFC 6840 5.7); `unchecked`: with CD, for what it
+   * would hold back.
+   */
+  readonly flags?: "authentic" | "unchecked"
+  /** Asks this one only, by its label. */
+  readonly upstream?: string
 }
 
 const plainManner: Manner = { dnssec: false, attempt: 0 }
+/** RFC 8914 2 */
+const extendedErrorOption = 15
 
 /** DNS flag day 2020: no fragments. */
 const udpPayload = 1232
@@ -105,12 +121,19 @@ class UpstreamFailure extends Error {
   /** Whether asking the same upstream again may help. */
   readonly again: boolean
   readonly rcode: number | undefined
-  constructor(reason: DnsReason, again: boolean, rcode?: number) {
+  readonly extendedErrors: readonly number[]
+  constructor(reason: DnsReason, again: boolean, message?: DnsMessage) {
     super(reason.detail)
     this.reason = reason
     this.again = again
-    this.rcode = rcode
+    this.rcode = message?.rcode
+    this.extendedErrors = message === undefined ? [] : extendedErrorsOf(message)
   }
+}
+
+function extendedErrorsOf({ edns }: DnsMessage): number[] {
+  const options = (edns?.options ?? []).filter(({ code, value }) => code === extendedErrorOption && value.length >= 2)
+  return options.slice(0, 8).map(({ value }) => (value[0]! << 8) | value[1]!)
 }
 
 interface Session {
@@ -138,6 +161,10 @@ export class UpstreamPool {
     }))
   }
 
+  get labels(): readonly string[] {
+    return this.#sessions.map(({ label }) => label)
+  }
+
   /**
    * One question to the upstreams in turn; a second round for those that kept silent or made no sense.
    *
@@ -146,16 +173,18 @@ export class UpstreamPool {
   async ask(name: DnsName, type: number, signal: AbortSignal, manner: Manner = plainManner): Promise<Asked> {
     const why: DnsReason[] = []
     let rcode: number | undefined
+    let failed: { extendedErrors: readonly number[]; upstream?: string } = { extendedErrors: [] }
     const now = this.#upstreams.clock.monotonic()
-    const start = this.#sessions.length === 0 ? 0 : manner.attempt % this.#sessions.length
-    const turned = [...this.#sessions.slice(start), ...this.#sessions.slice(0, start)]
+    const sessions = manner.upstream === undefined ? this.#sessions : this.#sessions.filter(({ label }) => label === manner.upstream)
+    const start = sessions.length === 0 ? 0 : manner.attempt % sessions.length
+    const turned = [...sessions.slice(start), ...sessions.slice(0, start)]
     let candidates = turned.sort((a, b) => Number(a.avoidUntil > now) - Number(b.avoidUntil > now))
     if (candidates.length === 0) why.push({ code: "no-upstream", detail: "no resolver is configured" })
     for (let round = 1; round <= 2 && candidates.length > 0; round += 1) {
       const silent: Session[] = []
       for (const session of candidates) {
         if (signal.aborted)
-          return { message: undefined, rcode, why: [...why, { code: "timeout", detail: "the time for the lookup is over" }] }
+          return { message: undefined, rcode, why: [...why, { code: "timeout", detail: "the time for the lookup is over" }], ...failed }
         try {
           return {
             ...(await this.#askOne(session, name, type, this.#upstreams.times.attempt * round, signal, manner)),
@@ -166,12 +195,13 @@ export class UpstreamPool {
           if (!(error instanceof UpstreamFailure)) throw error
           why.push(error.reason)
           rcode = error.rcode ?? rcode
+          if (error.rcode !== undefined) failed = { extendedErrors: error.extendedErrors, upstream: session.label }
           if (error.again) silent.push(session)
         }
       }
       candidates = silent
     }
-    return { message: undefined, rcode, why }
+    return { message: undefined, rcode, why, ...failed }
   }
 
   async #askOne(
@@ -186,25 +216,26 @@ export class UpstreamPool {
     const plain = !manner.dnssec && clock.monotonic() < session.plainUntil
     const edns = plain ? "none" : manner.dnssec ? "dnssec" : "plain"
     const overTcp = manner.attempt > 0 && this.#sessions.length === 1
-    let reply = await this.#once(session, name, type, overTcp ? "tcp" : "udp", edns, ms, signal)
+    const { flags } = manner
+    let reply = await this.#once(session, name, type, overTcp ? "tcp" : "udp", edns, flags, ms, signal)
     if (manner.dnssec && refusesEdns(reply.message)) {
-      throw this.#failure(session, "rcode", "the resolver refuses EDNS, without which nothing can be validated", false, reply.message.rcode)
+      throw this.#failure(session, "rcode", "the resolver refuses EDNS, without which nothing can be validated", false, reply.message)
     }
     if (edns === "plain" && refusesEdns(reply.message)) {
       // RFC 6891 6.2.2: a server that does not know EDNS is asked without it, for a while.
       session.plainUntil = clock.monotonic() + 300_000
-      reply = await this.#once(session, name, type, "udp", "none", ms, signal)
+      reply = await this.#once(session, name, type, "udp", "none", flags, ms, signal)
     }
-    if (reply.message.truncated || reply.caseChanged) reply = await this.#once(session, name, type, "tcp", edns, ms * 2, signal)
+    if (reply.message.truncated || reply.caseChanged) reply = await this.#once(session, name, type, "tcp", edns, flags, ms * 2, signal)
     const { message } = reply
     if (message.truncated) throw this.#failure(session, "malformed", "an answer over TCP is truncated", false)
     if (message.rcode === rcodes.noError || message.rcode === rcodes.nameError) return reply
     const code = message.rcode === rcodes.serverFailure ? "servfail" : message.rcode === rcodes.refused ? "refused" : "rcode"
-    throw this.#failure(session, code, `the resolver answered with response code ${message.rcode}`, false, message.rcode)
+    throw this.#failure(session, code, `the resolver answered with response code ${message.rcode}`, false, message)
   }
 
-  #failure(session: Session, code: DnsReason["code"], detail: string, again: boolean, rcode?: number): UpstreamFailure {
-    return new UpstreamFailure({ code, detail, upstream: session.label }, again, rcode)
+  #failure(session: Session, code: DnsReason["code"], detail: string, again: boolean, message?: DnsMessage): UpstreamFailure {
+    return new UpstreamFailure({ code, detail, upstream: session.label }, again, message)
   }
 
   async #once(
@@ -213,6 +244,7 @@ export class UpstreamPool {
     type: number,
     protocol: "udp" | "tcp",
     manner: "none" | "plain" | "dnssec",
+    flags: Manner["flags"],
     ms: number,
     signal: AbortSignal,
   ): Promise<{ message: DnsMessage; octets: Uint8Array; caseChanged: boolean }> {
@@ -223,7 +255,11 @@ export class UpstreamPool {
     const dnssecOk = manner === "dnssec"
     const edns: Edns | undefined = manner === "none" ? undefined : { udpPayload, version: 0, dnssecOk, flags: 0, options: [] }
     const question = { name: asked, type, class: classInternet }
-    const query = encodeMessage({ ...makeQuery((high! << 8) | low!, question, edns), checkingDisabled: dnssecOk })
+    const query = encodeMessage({
+      ...makeQuery((high! << 8) | low!, question, edns),
+      authenticData: flags === "authentic",
+      checkingDisabled: dnssecOk || flags === "unchecked",
+    })
     const deadline = new AbortController()
     const stop = () => deadline.abort()
     const cancel = clock.after(ms, stop)

@@ -43,6 +43,9 @@ export type DnsReasonCode =
   | "algorithm-unsupported"
   | "opt-out"
   | "nsec3-iterations"
+  // Of another validator that we ask (security.md 16).
+  | "not-validating"
+  | "attested-bogus"
 
 /** One step of why an answer has the status it has; `detail` is for people. */
 export interface DnsReason {
