@@ -178,8 +178,9 @@ async function gather(
   for (const [index, found] of reached.entries()) {
     answers.push(...(found.answers as AnyDnsAnswer[]))
     skipped.push(...found.skipped)
-    const taken = found.endpoints.filter(({ address, port, transport }) => {
-      const key = `${address} ${port} ${transport}`
+    const taken = found.endpoints.filter(({ address, port, transport, delegation }) => {
+      // By another signed name the same address has other TLSA records: after one name was stopped the next may hold (DANE-11).
+      const key = `${address} ${port} ${transport} ${delegation.secure ? delegation.derived : ""}`
       if (known.size >= maxEndpoints || known.has(key)) return false
       known.add(key)
       return true

@@ -11,13 +11,14 @@ import { scenes } from "../lab/programme.ts"
 import { playScene, raiseCast, type SceneReport } from "../lab/scene.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
 import { nodeDnsTransport } from "../node/dns-transport.ts"
+import { validatingResolver } from "../node/validating.ts"
 
 export { CertificateAuthority, selfSigned } from "../lab/certificate-authority.ts"
 export { WaitedInVain } from "../lab/internet.ts"
 export type { IssuedCertificate, IssueOptions, SubjectNames } from "../lab/certificate-authority.ts"
 export type { DnsResponder, Misbehaviour } from "../lab/dns-responder.ts"
 export type { ZoneRecords } from "../lab/dns-zones.ts"
-export type { LabCertificate, LabServer, MessageSeen, Observer, ServerSpec } from "../lab/internet.ts"
+export type { LabCertificate, LabServer, LabTarget, LabTlsa, LabZone, MessageSeen, Observer, ServerSpec } from "../lab/internet.ts"
 export type { SceneReport } from "../lab/scene.ts"
 
 export interface LabOptions {
@@ -68,7 +69,7 @@ const exchangeMs = 10_000
 export async function lab(options: LabOptions = {}): Promise<Lab> {
   const scene = options.scene === undefined ? undefined : scenes.find(({ id }) => id === options.scene)
   if (options.scene !== undefined && scene === undefined) throw new Error(`there is no scene ${JSON.stringify(options.scene)}; known: ${scenes.map(({ id }) => id).join(", ")}`)
-  const net = await Internet.start({ world: (log) => createGatewayWorld({ log }) })
+  const net = await Internet.start({ world: (log) => createGatewayWorld({ log }), validating: validatingResolver })
   try {
     await raiseCast(net, [...(scene?.cast ?? []), ...(options.servers ?? [])])
   } catch (error) {

@@ -65,6 +65,7 @@ export async function associate(federation: Federation, pair: DomainPair, signal
     pair,
     endpoints: found.endpoints.map(({ address, port, transport }) => `${address} port ${port} ${transport}`),
     via: found.endpoints[0]?.delegation.via ?? "fallback",
+    ...(found.endpoints[0]?.delegation.because === "secure" ? { signed: true } : {}),
   })
   let telling: OutgoingRefused | undefined
   for (const endpoint of found.endpoints) {

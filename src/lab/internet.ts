@@ -8,12 +8,15 @@ import type { Log, NetworkAddress } from "../ports.ts"
 import { attr, child, text, type XmlElement } from "../xml/element.ts"
 import { ns } from "../model/namespaces.ts"
 import { CertificateAuthority } from "./certificate-authority.ts"
-import { type DnsResponder, startDnsResponder } from "./dns-responder.ts"
+import type { DnsResponder } from "./dns-responder.ts"
+import { type LabDns, startLabDns } from "./lab-dns.ts"
 import { type LabServer, type ServerSpec, startServer } from "./lab-server.ts"
 import { labClock, type LabClock, type LabPorts } from "./ports.ts"
+import { publish } from "./publish.ts"
 
 export type { LabPorts } from "./ports.ts"
 export type { LabCertificate, LabServer, ServerSpec } from "./lab-server.ts"
+export type { LabTarget, LabTlsa, LabZone } from "./publish.ts"
 
 /** What came of one message, as the component that sent or got it saw it. */
 export type MessageSeen =
@@ -42,19 +45,23 @@ export class Internet {
   readonly authority: CertificateAuthority
   /** What every server of the lab believes: the root of the lab's CA. */
   readonly anchors: AnchorSet
+  /** The signed zones behind `dns`, and the resolver that can be made to strip their signatures. */
+  readonly signed: LabDns
   readonly #ports: LabPorts
   readonly #observers = new Set<Observer>()
   readonly #servers = new Map<Domain, LabServer>()
+  readonly #published = new Map<LabServer, () => void>()
   readonly #messages: { readonly domain: Domain; readonly message: MessageSeen }[] = []
   readonly #ownAddresses: boolean
   #stranger: CertificateAuthority | undefined
   #lastAddress = 10
   #lastMessage = 0
 
-  private constructor(ports: LabPorts, clock: LabClock, dns: DnsResponder, ownAddresses: boolean) {
+  private constructor(ports: LabPorts, clock: LabClock, signed: LabDns, ownAddresses: boolean) {
     this.#ports = ports
     this.clock = clock
-    this.dns = dns
+    this.signed = signed
+    this.dns = signed.honest
     this.#ownAddresses = ownAddresses
     this.authority = CertificateAuthority.create({ name: "Lab CA", now: clock.now() })
     this.anchors = anchorSet([this.authority.certificate.der])
@@ -63,8 +70,8 @@ export class Internet {
   /** Starts DNS and makes the CA; servers are added one by one. */
   static async start(ports: LabPorts): Promise<Internet> {
     const world = ports.world(silent)
-    const dns = await startDnsResponder()
-    return new Internet(ports, labClock(world.clock), dns, await canBind(world.listen, "127.0.0.11"))
+    const signed = await startLabDns(world.clock.now())
+    return new Internet(ports, labClock(world.clock), signed, await canBind(world.listen, "127.0.0.11"))
   }
 
   get servers(): readonly LabServer[] {
@@ -96,9 +103,14 @@ export class Internet {
       const server = await startServer(spec, {
         world: (log) => ({ ...this.#ports.world(log), clock: this.clock }),
         address: this.#nextAddress(),
-        dns: { address: this.dns.address, port: this.dns.port },
+        dns: addressOf(spec.behindStripping === true ? this.signed.stripping : this.dns),
+        validating: (upstream) => {
+          const { validating } = this.#ports
+          if (validating === undefined) throw new Error("these ports have no validating resolver")
+          return validating([upstream], this.signed.zones.anchors)
+        },
         authority: this.authority,
-        stranger: () => (this.#stranger ??= CertificateAuthority.create({ name: "Other CA", now: this.authority.now })),
+        stranger: () => this.#otherAuthority(),
         secret: Buffer.from(this.#ports.world(silent).random.bytes(32)).toString("hex"),
         signal: controller.signal,
         event: (domain, event) => {
@@ -107,7 +119,7 @@ export class Internet {
         received: (domain, stanza) => this.#received(domain, stanza),
       })
       this.#servers.set(server.domain, server)
-      this.#publish(server)
+      this.#published.set(server, this.#publish(server))
       return server
     } finally {
       cancel()
@@ -116,7 +128,8 @@ export class Internet {
 
   async removeServer(server: LabServer): Promise<void> {
     this.#servers.delete(server.domain)
-    for (const name of namesOf(server)) this.dns.set(name, undefined)
+    this.#published.get(server)?.()
+    this.#published.delete(server)
     await server.close()
   }
 
@@ -170,7 +183,7 @@ export class Internet {
   /** Ends everything. */
   async close(): Promise<void> {
     await Promise.all([...this.#servers.values()].map((server) => this.removeServer(server)))
-    await this.dns.close()
+    await this.signed.close()
     this.clock.stop()
   }
 
@@ -180,11 +193,17 @@ export class Internet {
     return `127.0.${Math.floor(this.#lastAddress / 250)}.${this.#lastAddress % 250}`
   }
 
-  #publish(server: LabServer): void {
-    const service = server.transport === "direct-tls" ? "_xmpps-server" : "_xmpp-server"
-    const target = `xmpp.${server.domain}`
-    this.dns.set(`${service}._tcp.${server.domain}`, { SRV: [[0, 0, server.s2s.port, target]] })
-    this.dns.set(target, { A: [server.s2s.address] })
+  #publish(server: LabServer): () => void {
+    const { domain, spec, s2s, transport, certificate } = server
+    // Whoever signs with its own key is its own issuer.
+    const from = spec.certificate?.from ?? "lab"
+    const issuer = from === "self" ? certificate : from === "lab" ? this.authority.certificate : this.#otherAuthority().certificate
+    return publish(this.signed.zones, { domain, zone: spec.zone, s2s, transport, certificate, issuer })
+  }
+
+  #otherAuthority(): CertificateAuthority {
+    this.#stranger ??= CertificateAuthority.create({ name: "Other CA", now: this.authority.now })
+    return this.#stranger
   }
 
   #received(domain: Domain, stanza: XmlElement): void {
@@ -209,8 +228,8 @@ export class Internet {
   }
 }
 
-function namesOf(server: LabServer): readonly string[] {
-  return [`_xmpps-server._tcp.${server.domain}`, `_xmpp-server._tcp.${server.domain}`, `xmpp.${server.domain}`]
+function addressOf({ address, port }: DnsResponder): NetworkAddress {
+  return { address, port }
 }
 
 /** Linux answers for all of 127.0.0.0/8; other systems for 127.0.0.1 alone until told. */

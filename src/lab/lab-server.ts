@@ -3,14 +3,17 @@ import type { Hosting } from "../federation/contract.ts"
 import { loadConfig } from "../gateway/config.ts"
 import { type Gateway, type GatewayWorld, startGateway } from "../gateway/gateway.ts"
 import { type Domain, parseDomain } from "../model/domain.ts"
+import type { Resolver } from "../model/dns-answer.ts"
 import type { FederationEvent } from "../model/events.ts"
 import type { RequiredLevel } from "../model/policy.ts"
 import type { Log, NetworkAddress, Tls, TlsCredentials } from "../ports.ts"
+import { selectProoftypes } from "../proof/registry.ts"
 import { anchorSet } from "../x509/anchors.ts"
 import type { XmlElement } from "../xml/element.ts"
 import { type CertificateAuthority, type IssuedCertificate, type IssueOptions, selfSigned } from "./certificate-authority.ts"
 import { ComponentClient } from "./component-client.ts"
 import { MemoryFiles } from "./memory-files.ts"
+import type { LabZone } from "./publish.ts"
 
 export interface LabCertificate {
   /** `lab`: the lab's CA, which every server of the lab knows; `self`: signed by itself; `stranger`: a CA nobody knows. */
@@ -20,6 +23,8 @@ export interface LabCertificate {
   readonly eku?: readonly ("serverAuth" | "clientAuth")[]
   readonly notBefore?: number
   readonly notAfter?: number
+  /** Sends its root with the chain, as DANE-TA by digest needs it (RFC 7671 5.2.2). */
+  readonly sendsRoot?: boolean
 }
 
 /** How one server is set up; what is not said is as an operator should have it. */
@@ -34,6 +39,14 @@ export interface ServerSpec {
   readonly hidesCertificate?: boolean
   /** Published and served as Direct TLS instead of STARTTLS (XEP-0368). */
   readonly directTls?: boolean
+  /** Validates DNS from the lab's root, and proves by DANE as well as by PKIX. */
+  readonly validates?: boolean
+  /** What DNS says about the domain, where that is more than SRV and an address. */
+  readonly zone?: LabZone
+  /** Asks the resolver that can be made to strip signatures. */
+  readonly behindStripping?: boolean
+  /** Another resolver in the place of the validating one: for weakening one check on purpose. */
+  readonly alterResolver?: (validating: Resolver, upstream: NetworkAddress) => Resolver
   /** Changes what the federation core reads: for weakening one check on purpose. */
   readonly alter?: (hosting: Hosting) => Hosting
 }
@@ -43,6 +56,7 @@ export interface ServerSurroundings {
   readonly world: (log: Log) => GatewayWorld
   readonly address: string
   readonly dns: NetworkAddress
+  readonly validating: (upstream: NetworkAddress) => Resolver
   readonly authority: CertificateAuthority
   readonly stranger: () => CertificateAuthority
   readonly secret: string
@@ -78,7 +92,9 @@ const silent: Log = { write: () => undefined }
 export async function startServer(spec: ServerSpec, around: ServerSurroundings): Promise<LabServer> {
   const domain = parseDomain(spec.domain)
   const certificate = issue(domain, spec.certificate ?? { from: "lab" }, around)
-  const credentials: TlsCredentials = { certificatePem: certificate.chainPem, keyPem: certificate.keyPem }
+  const root = (spec.certificate?.from === "stranger" ? around.stranger() : around.authority).certificate.pem
+  const certificatePem = certificate.chainPem + (spec.certificate?.sendsRoot === true ? root : "")
+  const credentials: TlsCredentials = { certificatePem, keyPem: certificate.keyPem }
   const files = new MemoryFiles({
     "/lab/config.yaml": configText(spec, around),
     "/lab/secret": around.secret,
@@ -87,7 +103,13 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
   })
   const machine = around.world(silent)
   const anchors = anchorSet([around.authority.certificate.der])
-  const world: GatewayWorld = { ...machine, files, anchors: () => anchors, tls: spec.hidesCertificate === true ? hiding(machine.tls) : machine.tls }
+  const world: GatewayWorld = {
+    ...machine,
+    files,
+    anchors: () => anchors,
+    tls: spec.hidesCertificate === true ? hiding(machine.tls) : machine.tls,
+    ...(spec.validates === true ? { resolver: () => resolverOf(spec, around) } : {}),
+  }
   const { config } = await loadConfig("/lab/config.yaml", { files, environment: () => undefined, now: machine.clock.now() })
   const events: FederationEvent[] = []
   const gateway = await startGateway(config, world, {
@@ -97,7 +119,10 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
     },
     // A gateway picks certificates by the names inside them; the lab also needs a server that shows the wrong one.
     alterHosting: (hosting) => {
-      const shown = altered(hosting, { credentials: (asked) => (asked === domain ? credentials : undefined) })
+      const shown = altered(hosting, {
+        credentials: (asked) => (asked === domain ? credentials : undefined),
+        ...(spec.validates === true ? { prooftypes: selectProoftypes(new Set(["pkix", "dane"])) } : {}),
+      })
       return spec.alter === undefined ? shown : spec.alter(shown)
     },
   })
@@ -138,6 +163,11 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
   }
 }
 
+function resolverOf({ alterResolver }: ServerSpec, { validating, dns }: ServerSurroundings): Resolver {
+  const honest = validating(dns)
+  return alterResolver === undefined ? honest : alterResolver(honest, dns)
+}
+
 /** A copy of a snapshot's hosting with some members replaced; its getters stay getters. */
 export function altered(hosting: Hosting, changes: Partial<Hosting>): Hosting {
   return Object.defineProperties({} as Hosting, { ...Object.getOwnPropertyDescriptors(hosting), ...Object.getOwnPropertyDescriptors(changes) })
@@ -151,7 +181,7 @@ function hiding(tls: Tls): Tls {
   }
 }
 
-function issue(domain: Domain, { from, names, ...validity }: LabCertificate, around: ServerSurroundings): IssuedCertificate {
+function issue(domain: Domain, { from, names, sendsRoot: _, ...validity }: LabCertificate, around: ServerSurroundings): IssuedCertificate {
   const options: IssueOptions = { names: { dns: names ?? [domain] }, ...validity }
   if (from === "self") return selfSigned({ ...options, now: around.authority.now })
   return (from === "lab" ? around.authority : around.stranger()).issue(options)

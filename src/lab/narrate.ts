@@ -34,7 +34,8 @@ export class Narrator {
     switch (event.kind) {
       case "discovered": {
         const [first = "nowhere"] = event.endpoints
-        return ["DNS resolution", `${first.replace(/ (?:starttls|direct-tls)$/, "")}${event.via === "srv" ? ", by SRV" : ""}`]
+        const srv = event.signed === true ? "signed SRV" : "SRV"
+        return ["DNS resolution", `${first.replace(/ (?:starttls|direct-tls)$/, "")}${event.via === "srv" ? `, by ${srv}` : ""}`]
       }
       case "connected":
         return event.transport === "direct-tls" ? ["TLS", "from the first byte (Direct TLS)"] : undefined
@@ -96,11 +97,15 @@ function either(peer: string, way: string, event: FederationEvent): Told | undef
     const { verdict } = event
     const by = verdict.by.toUpperCase()
     if (verdict.outcome === "proved") return ["association", `${by} proves ${peer} (${verdict.detail.split(" ", 1)[0] ?? ""})`]
-    return ["association", `no proof [${verdict.finding}]`]
+    // PKIX is asked of everybody; what another prooftype does not say is told in its own name.
+    if (verdict.by === "pkix") return ["association", `no proof [${verdict.finding}]`]
+    return ["association", `${by} ${silence[verdict.outcome]} [${verdict.finding}]`]
   }
   if (event.kind === "associated") return ["association", `${way}, ${basis(event.association)}`]
   return undefined
 }
+
+const silence = { refuted: "says no", absent: "says nothing", unavailable: "cannot be asked" } as const
 
 function dialbackWords(event: FederationEvent & { kind: "dialback" }): string {
   const { step } = event

@@ -3,8 +3,10 @@ import type { Scene } from "./scene.ts"
 import { associationScenes } from "./scenes/associations.ts"
 import { dialbackScenes } from "./scenes/dialback.ts"
 import { refusalScenes } from "./scenes/refusals.ts"
+import { secureDnsScenes } from "./scenes/secure-dns.ts"
+import { tlsaScenes } from "./scenes/tlsa.ts"
 
-export const scenes: readonly Scene[] = [...associationScenes, ...dialbackScenes, ...refusalScenes]
+export const scenes: readonly Scene[] = [...associationScenes, ...dialbackScenes, ...refusalScenes, ...tlsaScenes, ...secureDnsScenes]
 
 /** What is told when nothing else is asked for: a proof, its absence, and two that fail. */
 const main = ["mutual-external", "no-client-certificate", "self-signed-refused", "wrong-name"]

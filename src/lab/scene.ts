@@ -122,7 +122,8 @@ async function exchange(net: Internet, fromDomain: string, toDomain: string): Pr
   const ours = () => about(from.events.slice(before.from), from.domain, to.domain, "out")
   const theirs = () => about(to.events.slice(before.to), from.domain, to.domain, "in")
   // The sender bounces as soon as it knows; the other end may hear of it a moment later.
-  if (bounced) await net.until(`${to.domain} to see the end of the stream`, () => theirs().find(({ kind }) => kind === "closed"), sceneMs)
+  const connected = from.events.slice(before.from).some(({ kind }) => kind === "connected")
+  if (bounced && connected) await net.until(`${to.domain} to see the end of the stream`, () => theirs().find(({ kind }) => kind === "closed"), sceneMs)
   return {
     message: bounced ? "bounced" : "delivered",
     bounce: outcome.kind === "bounced" ? { condition: outcome.condition, text: outcome.text } : null,
@@ -180,7 +181,9 @@ function judged(net: Internet, items: readonly Evidence[]): readonly string[] {
   }
   const judgement = judge(readEvidenceFile(JSON.stringify(file)), { prooftypes: builtInProoftypes, anchors: [net.anchors] })
   return judgement.items.map(({ prooftype, source, now, result }) => {
-    const verdict = now === undefined ? "cannot be judged" : now.outcome === "proved" ? "proved" : `${now.outcome} [${now.finding}]`
+    // A name that signed SRV added: the judge takes no recorded delegation on trust.
+    if (now === undefined) return `${prooftype} for ${source}: cannot be judged by itself`
+    const verdict = now.outcome === "proved" ? "proved" : `${now.outcome} [${now.finding}]`
     return `${prooftype} for ${source}: ${verdict}${result === "same" ? "" : `, recorded otherwise (${result})`}`
   })
 }

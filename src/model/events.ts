@@ -13,7 +13,7 @@ interface Common {
 
 export type FederationEvent = Common &
   (
-    | { readonly kind: "discovered"; readonly pair: DomainPair; readonly endpoints: readonly string[]; readonly via: string }
+    | { readonly kind: "discovered"; readonly pair: DomainPair; readonly endpoints: readonly string[]; readonly via: string; /** The way to the first one was validated. */ readonly signed?: boolean }
     | { readonly kind: "connected"; readonly pair: DomainPair | undefined; readonly peer: string; readonly transport: "starttls" | "direct-tls" }
     | { readonly kind: "opened"; readonly pair: DomainPair | undefined; readonly id: string }
     | { readonly kind: "secured"; readonly pair: DomainPair | undefined; readonly protocol: string; readonly cipher: string; readonly certificate: "shown" | "none" }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { parseDomain } from "../../src/model/domain.ts"
 import type { FederationEvent } from "../../src/model/events.ts"
+import type { Verdict } from "../../src/model/verdict.ts"
 import { type Layout, Narrator, printable, stepLine, wrapped } from "../../src/lab/narrate.ts"
 
 const [a, b] = [parseDomain("a.example"), parseDomain("b.example")]
@@ -43,6 +44,28 @@ test("the sender's way through the chart", () => {
       "a.example -> b.example authentication: asks for SASL EXTERNAL",
       "a.example -> b.example authentication: EXTERNAL was refused: unsupported",
       "a.example -> b.example authentication: dialback, sends a key",
+    ],
+  )
+})
+
+test("DANE is told in its own name, and signed SRV as such", () => {
+  const proof = (verdict: Verdict): FederationEvent => ({ ...out, kind: "proof", verdict })
+  assert.deepEqual(
+    told("a.example", [
+      { ...out, kind: "discovered", endpoints: ["127.0.0.2 port 5269 starttls"], via: "srv", signed: true },
+      proof({ outcome: "refuted", by: "pkix", finding: "cert.self-signed", detail: "" }),
+      proof({ outcome: "proved", by: "dane", detail: "DANE-EE 3 1 1 at _5269._tcp.b.example", until: 1 }),
+      proof({ outcome: "absent", by: "dane", finding: "dane.no-tlsa", detail: "" }),
+      proof({ outcome: "refuted", by: "dane", finding: "dane.mismatch", detail: "" }),
+      proof({ outcome: "unavailable", by: "dane", finding: "dane.tlsa-bogus", detail: "" }),
+    ]),
+    [
+      "a.example -> b.example DNS resolution: 127.0.0.2 port 5269, by signed SRV",
+      "a.example -> b.example association: no proof [cert.self-signed]",
+      "a.example -> b.example association: DANE proves b.example (DANE-EE)",
+      "a.example -> b.example association: DANE says nothing [dane.no-tlsa]",
+      "a.example -> b.example association: DANE says no [dane.mismatch]",
+      "a.example -> b.example association: DANE cannot be asked [dane.tlsa-bogus]",
     ],
   )
 })

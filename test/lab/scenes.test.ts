@@ -20,7 +20,7 @@ test("scenes have ids and domains of their own, and those the issue names are th
   assert.equal(new Set(ids).size, ids.length)
   const domains = scenes.flatMap(({ cast }) => cast.map(({ domain }) => domain))
   assert.equal(new Set(domains).size, domains.length, "all casts can be up at once")
-  for (const id of ["mutual-external", "no-client-certificate", "self-signed-encrypted", "self-signed-refused", "server-only", "components", "expired", "wrong-name", "unknown-root"])
+  for (const id of ["mutual-external", "no-client-certificate", "self-signed-encrypted", "self-signed-refused", "server-only", "components", "expired", "wrong-name", "unknown-root", "dane-ee", "dane-ta", "stale-tlsa", "delegated-host", "bogus-srv", "bogus-tlsa", "insecure-delegation", "proven-absence", "stripping-resolver"])
     assert.ok(ids.includes(id), id)
   assert.ok(mainScenes.length >= 3 && mainScenes.every((scene) => scenes.includes(scene)))
 })

@@ -8,20 +8,57 @@ import { altered } from "../../src/lab/lab-server.ts"
 import { scenes } from "../../src/lab/programme.ts"
 import { playAlone } from "../../src/lab/scene.ts"
 import { faults } from "../../src/lab/theatre.ts"
-import { pkix } from "../../src/proof/pkix.ts"
+import { createResolver } from "../../src/dns/resolver.ts"
+import { systemClock } from "../../src/node/clock.ts"
+import { nodeDnsTransport } from "../../src/node/dns-transport.ts"
+import { systemRandom } from "../../src/node/random.ts"
+import type { AnyProoftype } from "../../src/proof/prooftype.ts"
 import { labPorts } from "./support.ts"
 
 type Change = (spec: ServerSpec) => ServerSpec
 
-/** PKIX that lets one kind of failure count as a proof. */
-function overlooking(finding: FindingId): Change {
-  const match: typeof pkix.match = (proof, material, reference, at): Verdict => {
-    const verdict = pkix.match(proof, material, reference, at)
-    if (verdict.outcome === "proved" || verdict.finding !== finding) return verdict
-    return { outcome: "proved", by: "pkix", detail: "DNS-ID not looked at", until: at + 3_600_000 }
-  }
-  return (spec) => ({ ...spec, alter: (hosting) => altered(hosting, { prooftypes: [{ ...pkix, match }] }) })
+/** A prooftype that lets one kind of failure count as a proof. */
+function overlooking(finding: FindingId, by: "pkix" | "dane" = "pkix", orElse: FindingId = finding): Change {
+  return weakening(by, ({ match, ...rest }) => ({
+    ...rest,
+    match: (proof, material, reference, at): Verdict => {
+      const verdict = match(proof, material, reference, at)
+      if (verdict.outcome === "proved" || (verdict.finding !== finding && verdict.finding !== orElse)) return verdict
+      return { outcome: "proved", by, detail: "DNS-ID not looked at", until: at + 3_600_000 }
+    },
+  }))
 }
+
+function weakening(by: "pkix" | "dane", weaker: (prooftype: AnyProoftype) => AnyProoftype): Change {
+  const changed = (prooftype: AnyProoftype): AnyProoftype => (prooftype.name === by ? weaker(prooftype) : prooftype)
+  return (spec) => ({ ...spec, alter: (hosting) => altered(hosting, { prooftypes: hosting.prooftypes.map(changed) }) })
+}
+
+/** DANE whose refusals are one opinion among others. */
+const withoutBinding = weakening("dane", (prooftype) => ({ ...prooftype, binding: () => false, terms: () => ({ tls: false }) }))
+
+/** Signatures are not looked at: whatever DNS says is taken as a resolver without DNSSEC takes it. */
+const withoutValidation: Change = (spec) => ({
+  ...spec,
+  alterResolver: (_validating, upstream) =>
+    createResolver({ dnssec: "off", upstreams: [upstream], transport: nodeDnsTransport(), clock: systemClock, random: systemRandom }),
+})
+
+/** What is not signed counts as signed. */
+const unsignedAsSigned: Change = (spec) => ({
+  ...spec,
+  alterResolver: (validating) => ({
+    resolve: async (name, type, options) => {
+      const answer = await validating.resolve(name, type, options)
+      return answer.status === "insecure" ? { ...answer, status: "secure" } : answer
+    },
+  }),
+})
+
+const staleKeys: Change = ({ zone = {}, ...spec }) => ({
+  ...spec,
+  zone: { ...zone, targets: (zone.targets ?? []).map(({ tlsa = [], ...target }) => ({ ...target, tlsa: tlsa.map((each) => ({ ...each, of: "stale" as const })) })) },
+})
 
 const all =
   (...changes: readonly Change[]): Change =>
@@ -54,6 +91,24 @@ const weaknesses: readonly Weakness[] = [
   { scene: "self-signed-refused", what: "a self-signed certificate counts as a proof", change: overlooking("cert.self-signed"), seen: /message: expected "bounced", got "delivered"/ },
   { scene: "expired", what: "dates are not looked at", change: overlooking("cert.expired"), seen: /message: expected "bounced", got "delivered"/ },
   { scene: "wrong-name", what: "names are not looked at", change: overlooking("pkix.name-mismatch"), seen: /message: expected "bounced", got "delivered"/ },
+  { scene: "dane-ee", what: "TLSA is of another key and DANE does not look", change: all(staleKeys, overlooking("dane.mismatch", "dane", "dane.other-key")), seen: /dane for \w+\.example: (?:cannot be judged by itself|.*recorded otherwise)/ },
+  {
+    scene: "dane-ta",
+    what: "names are not looked at",
+    change: all(({ certificate, ...spec }) => ({ ...spec, certificate: { from: "stranger", ...certificate, names: ["else.example"] } }), overlooking("dane.name-mismatch", "dane", "dane.other-key")),
+    seen: /dane for \w+\.example: (?:cannot be judged by itself|.*recorded otherwise)/,
+  },
+  { scene: "stale-tlsa", what: "PKIX overrules DANE", change: withoutBinding, seen: /view\.example -> late\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "dane-incoming", what: "a broken promise for clients leaves dialback", change: withoutBinding, seen: /fake\.example -> door\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "dane-dialback", what: "no certificate counts as one", change: overlooking("cert.none-shown"), seen: /receiver\.level: expected "encrypted", got "authenticated"/ },
+  { scene: "dane-dialback", what: "the policy is a level lower", change: (spec) => ({ ...spec, require: "encrypted" }), seen: /firm\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "delegated-host", what: "signatures are not looked at", change: withoutValidation, seen: /message: expected "delivered", got "bounced"/ },
+  { scene: "insecure-delegation", what: "unsigned SRV counts as signed", change: unsignedAsSigned, seen: /fair\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "bogus-srv", what: "signatures are not looked at", change: withoutValidation, seen: /message: expected "bounced", got "delivered"/ },
+  { scene: "bogus-tlsa", what: "signatures are not looked at", change: withoutValidation, seen: /lone\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "bogus-tlsa", what: "a failed lookup is an empty one", change: withoutBinding, seen: /lone\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "proven-absence", what: "a self-signed certificate counts as a proof", change: overlooking("cert.self-signed"), seen: /void\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "stripping-resolver", what: "signatures are not looked at", change: withoutValidation, seen: /dusk\.example\.message: expected "bounced", got "delivered"/ },
   { scene: "unknown-root", what: "roots are not looked at", change: overlooking("cert.unknown-root"), seen: /message: expected "bounced", got "delivered"/ },
 ]
 

@@ -57,3 +57,42 @@ export function refusedDialback(sender: string): ExchangeGot {
   const receiver = { ...nothing, finding: "cert.none-shown", sentence: findingSentence("cert.none-shown"), evidence: failed(sender, "cert.none-shown", "absent") }
   return bounced("auth.dialback-refused", findingSentence("cert.none-shown"), [], receiver)
 }
+
+/** What dialback found is less than the receiver needs: its words come as the answer to dialback. */
+export function tooWeakByDialback(detail: string): ExchangeGot {
+  const receiver = { ...nothing, finding: "policy.level" as const, sentence: findingSentence("policy.level", detail) }
+  return bounced("auth.dialback-refused", findingSentence("policy.level"), [], receiver)
+}
+
+/** What an end's evidence says of DANE. */
+export const daneProved = (domain: string): readonly string[] => [`dane for ${domain}: proved`]
+export const daneSays = (domain: string, finding: FindingId, outcome = "absent"): readonly string[] => [`dane for ${domain}: ${outcome} [${finding}]`]
+
+/** An end that validates holds the peer's proof, with the evidence of every prooftype it asked. */
+export function provenBy(evidence: readonly string[]): EndGot {
+  return { ...nothing, level: "authenticated", by: "certificate", external: "accepted", evidence }
+}
+
+/** Stopped before anything was connected to, so the other end hears nothing. */
+export function stoppedBySender(finding: FindingId, detail: string, evidence: readonly string[] = []): ExchangeGot {
+  return bounced(finding, detail, evidence, nothing)
+}
+
+/** Refused by an end that asked more than one prooftype. */
+export function refusedWith(evidence: readonly string[], way: ExchangeGot, by: "sender" | "receiver" = "sender"): ExchangeGot {
+  return { ...way, [by]: { ...way[by], evidence } }
+}
+
+/** Ports, keys and digests are other ones in every lab; in what a scene expects they are words. */
+export function withoutNumbers(way: ExchangeGot): ExchangeGot {
+  const plain = (text: string | null): string | null =>
+    text === null
+      ? null
+      : text
+          .replace(/_\d+\._tcp/g, "_PORT._tcp")
+          .replace(/\b[0-9a-f]{64}\b/g, "DIGEST")
+          .replace(/\bkey \d+/g, "key TAG")
+  const end = (got: EndGot): EndGot => ({ ...got, sentence: plain(got.sentence) })
+  const bounce = way.bounce === null ? null : { ...way.bounce, text: plain(way.bounce.text) ?? "" }
+  return { ...way, bounce, sender: end(way.sender), receiver: end(way.receiver) }
+}
