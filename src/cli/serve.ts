@@ -58,11 +58,18 @@ function banner(file: string, { addresses, config }: Gateway, ms: number): strin
     `xmpp-dna ${version()} ${config.node} · node ${process.versions.node} · config ${file}${more}`,
     `listening   s2s ${shown(addresses.s2s)} · direct TLS ${shown(addresses.directTls)}`,
     `            components ${shown(addresses.components)}`,
-    `federation  requires ${config.require}, proofs ${[...config.proofs].join(" ")}, DNSSEC off: SRV and addresses are not proven`,
+    `federation  requires ${config.require}, proofs ${[...config.proofs].join(" ")}, ${dnssecText(config)}`,
     `domains     ${config.domains.size}`,
     `ready in ${(ms / 1000).toFixed(1)} s · kill -HUP ${process.pid} reloads, -TERM drains`,
     "",
   ].join("\n")
+}
+
+function dnssecText({ dnssec, resolvers, dnsAnchors }: GatewayConfig): string {
+  if (dnssec === "off") return "DNSSEC off: SRV and addresses are not proven"
+  const named = resolvers.map(({ address, port }) => `${address} port ${port}`).join(", ")
+  if (dnssec === "trust-ad") return `DNSSEC by the word of ${named}`
+  return `DNSSEC validated here${dnsAnchors === undefined ? "" : " from own anchors"}`
 }
 
 function untilStopped(gateway: Gateway): Promise<number> {

@@ -44,8 +44,9 @@ export function failed(answer: DnsAnswer<unknown>): boolean {
   return answer.outcome === "failure" || answer.status === "bogus" || answer.status === "indeterminate"
 }
 
-/** A failed validation is somebody's fault or somebody's attack, and not only silence. */
-export function failureFinding(answer: DnsAnswer<unknown>): "dns.bogus" | "dns.servfail" {
+/** A failed validation is somebody's fault or somebody's attack, and not only silence; where the root fails, it is the clock. */
+export function failureFinding(answer: DnsAnswer<unknown>): "dns.bogus" | "dns.clock" | "dns.servfail" {
+  if (answer.why.some(({ code }) => code === "clock")) return "dns.clock"
   return answer.status === "bogus" ? "dns.bogus" : "dns.servfail"
 }
 

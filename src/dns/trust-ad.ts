@@ -13,7 +13,7 @@ export class TrustAdError extends Error {
 
 export type TrustAdAbility =
   | { readonly able: true }
-  | { readonly able: false; readonly because: "unreachable" | "not-validating" | "not-loopback"; readonly why: readonly DnsReason[] }
+  | { readonly able: false; readonly because: "unreachable" | "not-validating"; readonly why: readonly DnsReason[] }
 
 export interface TrustAdOptions {
   readonly pool: UpstreamPool

@@ -3,6 +3,7 @@
 import type { Association, DomainPair } from "../model/association.ts"
 import { type Domain, domainOfJid, parseDomain } from "../model/domain.ts"
 import type { Resolver } from "../model/dns-answer.ts"
+import type { AnchorSet as DnsAnchorSet } from "../dns/dnssec/anchors.ts"
 import type { EventSink } from "../model/events.ts"
 import type { Evidence, EvidenceFile } from "../model/evidence.ts"
 import { type FindingId, findings, type Party } from "../model/findings.ts"
@@ -23,7 +24,7 @@ import { KeyRing } from "../federation/dialback.ts"
 import { openOutgoing } from "../federation/initiating.ts"
 import { OutgoingRefused } from "../federation/refusal.ts"
 import { parseQueued } from "../gateway/bounce.ts"
-import { createGatewayWorld } from "../node/gateway-world.ts"
+import { createGatewayWorld, type WorldResolverSettings } from "../node/gateway-world.ts"
 import { loadTrust } from "../node/trust.ts"
 
 export { DomainError, parseDomain, tryDomain } from "../model/domain.ts"
@@ -63,11 +64,18 @@ export interface ConnectOptions {
   readonly resolver?: Resolver
   /** Upstreams of that stub resolver; those of the system unless given. */
   readonly upstreams?: readonly NetworkAddress[]
+  /**
+   * Whether that stub resolver validates: `validate` unless given. `trust-ad` believes a validating resolver on loopback,
+   * named in `upstreams`; `off` leaves SRV and addresses unproven and DANE out.
+   */
+  readonly dnssec?: "validate" | "trust-ad" | "off"
+  /** Trust anchors of DNSSEC, made by `parseAnchors` of `xmpp-dna/dnssec`; those of the root unless given. */
+  readonly dnsAnchors?: DnsAnchorSet
   /** Networks and names allowed although they are special (loopback, private, `example`); nothing unless given. */
   readonly allow?: { readonly networks?: readonly string[]; readonly names?: readonly string[] }
   /** Where to connect to instead of where DNS leads. The certificate must still name `to`. */
   readonly connect?: EndpointOverride
-  /** Prooftypes besides PKIX. */
+  /** Prooftypes besides PKIX and DANE. */
   readonly prooftypes?: readonly AnyProoftype[]
   /** For the whole negotiation, ms; 60,000 unless given. */
   readonly timeout?: number
@@ -152,7 +160,7 @@ export async function connect(options: ConnectOptions): Promise<ProvenStream> {
       tls: world.tls,
       clock: world.clock,
       random: world.random,
-      resolver: options.resolver ?? (await world.resolver(options.upstreams ?? [])),
+      resolver: options.resolver ?? (await world.resolver(resolverSettings(options))),
     },
     current: () => hosting,
     event: options.event ?? (() => undefined),
@@ -166,6 +174,10 @@ export async function connect(options: ConnectOptions): Promise<ProvenStream> {
     if (error instanceof OutgoingRefused) throw new AssociationError(pair.target, error)
     throw error
   }
+}
+
+function resolverSettings({ upstreams = [], dnssec = "validate", dnsAnchors }: ConnectOptions): WorldResolverSettings {
+  return { upstreams, dnssec, ...(dnsAnchors === undefined ? {} : { anchors: dnsAnchors }) }
 }
 
 function hostingFor({ sender, target }: DomainPair, options: ConnectOptions): Hosting {

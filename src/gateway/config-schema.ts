@@ -87,10 +87,10 @@ function required(value: unknown): RequiredLevel {
 }
 
 /** Prooftypes this version knows. */
-export const knownProofs = ["pkix"] as const
+export const knownProofs = ["dane", "pkix"] as const
 
 const proof = setting((value) => {
-  if (value === "dane" || value === "posh") {
+  if (value === "posh") {
     throw new ValueProblem(`The prooftype ${value} is not in this version yet: known is ${knownProofs.join(", ")}.`)
   }
   return readWord(value, knownProofs)
@@ -111,15 +111,11 @@ function componentAddress(value: unknown): SocketAddress | SocketPath {
 
 const listenAddress = setting((value) => readSocketAddress(value, 0))
 
-const dnssec = z.unknown().transform((value, context): "off" => {
-  if (value === "off") return "off"
-  const written = value === undefined ? "It is not written here, and" : `${JSON.stringify(value)} is asked for, but`
-  context.addIssue({
-    code: "custom",
-    message: `${written} this version cannot validate DNSSEC: write \`dnssec: off\` to accept that every DNS answer counts as insecure (no DANE; certificates and dialback only).`,
-  })
-  return z.NEVER
-})
+/** Who checks the signatures of DNS: we, a resolver on this machine, nobody (security.md 15, 16). */
+export const dnssecModes = ["validate", "trust-ad", "off"] as const
+export type DnssecMode = (typeof dnssecModes)[number]
+
+const dnssec = setting((value): DnssecMode => readWord(value, dnssecModes))
 
 const resolverAddress = setting((value) => readSocketAddress(value, 1, 53))
 
@@ -152,7 +148,8 @@ const notYet = (what: string) =>
 
 const federation = z.strictObject({
   require: setting(required).default("authenticated"),
-  proofs: z.array(proof).nonempty({ message: "must name at least one prooftype: pkix." }).default(["pkix"]),
+  // Without it: all that the mode of DNSSEC allows.
+  proofs: z.array(proof).nonempty({ message: "must name at least one prooftype: dane or pkix." }).optional(),
   dialback: z
     .strictObject({
       offer: yes.default(true),
@@ -169,7 +166,13 @@ const federation = z.strictObject({
   idle_timeout: duration(10 * second, 7 * day).default(14 * minute),
   retry_max: duration(second, day).default(5 * minute),
   timeout: duration(second, 5 * minute).default(60 * second),
-  resolver: z.strictObject({ address: z.union([resolverAddress, z.array(resolverAddress).nonempty().max(8)]).optional(), dnssec }).prefault({} as { dnssec: unknown }),
+  resolver: z
+    .strictObject({
+      address: z.union([resolverAddress, z.array(resolverAddress).nonempty().max(8)]).optional(),
+      dnssec: dnssec.default("validate"),
+      anchors: path.optional(),
+    })
+    .prefault({}),
   trust: trust.default({ kind: "system" }),
   exceptions: z.array(exception).max(10_000).default([]),
   allow: z.strictObject({ networks: z.array(network).max(1000).default([]), names: z.array(domain).max(1000).default([]) }).prefault({}),

@@ -9,14 +9,16 @@ import type { FederationPolicy, PolicyException, RequiredLevel } from "../model/
 import type { Instant } from "../model/verdict.ts"
 import type { Files, LogLevel } from "../ports.ts"
 import type { EndpointOverride } from "../federation/contract.ts"
-import { configSchema, includeSchema, type RawConfig, type RawDomain, type Trust } from "./config-schema.ts"
+import type { AnchorSet } from "../dns/dnssec/anchors.ts"
+import { configSchema, type DnssecMode, includeSchema, knownProofs, type RawConfig, type RawDomain, type Trust } from "./config-schema.ts"
+import { checkDnssec, readDnsAnchors } from "./config-dnssec.ts"
 import { problemsOf } from "./config-problems.ts"
 import { readSecrets, type SecretSource } from "./config-secrets.ts"
 import { ConfigText, type SettingPath } from "./config-text.ts"
 import { reason, type SocketAddress, type SocketPath } from "./config-values.ts"
 import type { Secret } from "./secret.ts"
 
-export type { Trust } from "./config-schema.ts"
+export type { DnssecMode, Trust } from "./config-schema.ts"
 export type { SocketAddress, SocketPath } from "./config-values.ts"
 
 export interface HostedDomain {
@@ -60,7 +62,9 @@ export interface GatewayConfig {
   readonly timeoutMs: number
   /** Upstream resolvers; empty: the system's. */
   readonly resolvers: readonly SocketAddress[]
-  readonly dnssec: "off"
+  readonly dnssec: DnssecMode
+  /** Of DNSSEC; absent: those of the root. */
+  readonly dnsAnchors?: AnchorSet
   readonly trust: Trust
   readonly allow: { readonly networks: readonly Cidr[]; readonly names: readonly Domain[] }
   readonly overrides: ReadonlyMap<Domain, EndpointOverride>
@@ -119,6 +123,8 @@ export async function loadConfig(path: string, world: ConfigWorld): Promise<Load
   }
   checkDomains(entries, problems)
   checkPolicy(raw, text, world, problems, warnings)
+  checkDnssec(raw, text, problems)
+  const dnsAnchors = await readDnsAnchors(raw, text, (file, from) => readFile(file, world, from), problems)
   const secrets = await readSecrets(entries.map(secretSource), world, problems, warnings)
   if (entries.length === 0) {
     problems.push({ place: text.keyPlace(["domains"]), setting: "domains", sentence: "No domain is hosted: name at least one under `domains`." })
@@ -126,7 +132,7 @@ export async function loadConfig(path: string, world: ConfigWorld): Promise<Load
   if (problems.length > 0) throw new ConfigError(problems)
   const domains = new Map<Domain, HostedDomain>()
   for (const [index, entry] of entries.entries()) domains.set(entry.raw.name, { name: entry.raw.name, secret: secrets[index]! })
-  return { config: build(raw, domains, sources, dirname(path)), warnings }
+  return { config: build(raw, domains, sources, dirname(path), dnsAnchors), warnings }
 }
 
 function secretSource(entry: DomainEntry): SecretSource {
@@ -258,7 +264,7 @@ function unique(peers: readonly Domain[], setting: string, place: (index: number
   }
 }
 
-function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sources: readonly string[], base: string): GatewayConfig {
+function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sources: readonly string[], base: string, dnsAnchors: AnchorSet | undefined): GatewayConfig {
   const { federation, limits } = raw
   const absolute = (path: string): string => (isAbsolute(path) ? path : join(base, path))
   const overrides = new Map<Domain, EndpointOverride>()
@@ -268,7 +274,7 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     node: raw.node,
     listen: { s2s: raw.listen.s2s, directTls: raw.listen.direct_tls, components: raw.listen.components },
     require: federation.require,
-    proofs: new Set(federation.proofs),
+    proofs: new Set(federation.proofs ?? (federation.resolver.dnssec === "off" ? ["pkix"] : knownProofs)),
     dialback: federation.dialback.offer,
     exceptions: federation.exceptions,
     idleTimeoutMs: federation.idle_timeout,
@@ -276,6 +282,7 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     timeoutMs: federation.timeout,
     resolvers,
     dnssec: federation.resolver.dnssec,
+    ...(dnsAnchors === undefined ? {} : { dnsAnchors }),
     trust: federation.trust.kind === "file" ? { kind: "file", path: absolute(federation.trust.path) } : federation.trust,
     allow: federation.allow,
     overrides,

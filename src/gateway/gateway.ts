@@ -20,6 +20,7 @@ import { defaultComponentTimes } from "./component.ts"
 import { Components } from "./components.ts"
 import { type GatewayConfig, loadConfig, type SocketAddress, type SocketPath, type Trust } from "./config.ts"
 import { addressLabel, reason } from "./config-values.ts"
+import { ableResolver, type GatewayResolver, type ResolverSettings, sameResolver } from "./dns-ability.ts"
 import { Load } from "./destination.ts"
 import { EvidenceFolder } from "./evidence-folder.ts"
 import { Intake } from "./intake.ts"
@@ -40,7 +41,7 @@ export interface GatewayWorld {
   /** A guarded Dial; the policy is read afresh for every connection. */
   dial(reach: () => ReachPolicy): Dial
   /** A stub resolver; without upstreams, with those of the system. Rejects with an Error whose message is a sentence. */
-  resolver(upstreams: readonly NetworkAddress[]): Promise<Resolver> | Resolver
+  resolver(settings: ResolverSettings): Promise<GatewayResolver> | GatewayResolver
   /** Root certificates. Rejects with an Error whose message is a sentence. */
   anchors(trust: Trust): Promise<AnchorSet> | AnchorSet
   /** What is bound at the moment; never dialled. */
@@ -191,7 +192,7 @@ class RunningGateway implements Gateway {
   async start(config: GatewayConfig): Promise<void> {
     const { clock, random, tls } = this.#world
     this.#snapshot = await this.#makeSnapshot(config)
-    this.#resolver = await this.#makeResolver(config)
+    this.#resolver = await ableResolver(config, this.#world)
     await this.#openEvidence(config)
     this.#federation = {
       ports: {
@@ -252,14 +253,6 @@ class RunningGateway implements Gateway {
   #ownListeners(): readonly OwnListener[] {
     if (this.#world.ownListeners !== undefined) return this.#world.ownListeners()
     return this.#listeners.flatMap(({ at, listener }) => ("path" in at ? [] : [listener.address]))
-  }
-
-  async #makeResolver(config: GatewayConfig): Promise<Resolver> {
-    try {
-      return await this.#world.resolver(config.resolvers)
-    } catch (error) {
-      throw new ConfigError([{ place: config.sources[0] ?? "configuration", setting: "federation.resolver", sentence: `The resolver cannot be used: ${reason(error)}` }])
-    }
   }
 
   async #openEvidence(config: GatewayConfig): Promise<void> {
@@ -364,8 +357,7 @@ class RunningGateway implements Gateway {
         warnings = loaded.warnings
       }
       after = await this.#makeSnapshot(config)
-      const moved = JSON.stringify(config.resolvers) !== JSON.stringify(before.config.resolvers)
-      resolver = moved ? await this.#makeResolver(config) : this.#resolver
+      resolver = sameResolver(before.config, config) ? this.#resolver : await ableResolver(config, this.#world)
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
       // A running gateway is never taken down by a bad file: everything stays as it was.

@@ -98,7 +98,7 @@ export function differences(before: GatewayConfig, after: GatewayConfig): { read
     ["federation.idle_timeout", (config) => config.idleTimeoutMs],
     ["federation.retry_max", (config) => config.retryMaxMs],
     ["federation.timeout", (config) => config.timeoutMs],
-    ["federation.resolver", (config) => config.resolvers],
+    ["federation.resolver", (config) => [config.resolvers, config.dnssec, config.dnsAnchors?.digest]],
     ["federation.trust", (config) => config.trust],
     ["federation.allow", (config) => [config.allow.networks.map((network) => network.text), config.allow.names]],
     ["federation.overrides", (config) => [...config.overrides]],

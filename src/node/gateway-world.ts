@@ -1,6 +1,6 @@
 // The machine as one gateway sees it: the ports of world.ts with DNS and trust anchors behind them.
-import { createResolver } from "../dns/resolver.ts"
-import type { Resolver } from "../model/dns-answer.ts"
+import type { AnchorSet as DnsAnchorSet } from "../dns/dnssec/anchors.ts"
+import { createResolver, type StubResolver } from "../dns/resolver.ts"
 import type { ReachPolicy } from "../model/reach.ts"
 import { publicInternetOnly } from "../model/reach.ts"
 import type { Dial, NetworkAddress } from "../ports.ts"
@@ -9,9 +9,17 @@ import { systemUpstreams } from "./dns-transport.ts"
 import { loadTrust } from "./trust.ts"
 import { createNodeWorld, type NodeWorld, type NodeWorldOptions } from "./world.ts"
 
+export interface WorldResolverSettings {
+  /** Empty: the system's. */
+  readonly upstreams: readonly NetworkAddress[]
+  readonly dnssec: "validate" | "trust-ad" | "off"
+  /** For `validate`; those of the root unless given. */
+  readonly anchors?: DnsAnchorSet
+}
+
 export interface NodeGatewayWorld extends Omit<NodeWorld, "dial" | "dnsTransport"> {
   dial(reach: () => ReachPolicy): Dial
-  resolver(upstreams: readonly NetworkAddress[]): Promise<Resolver>
+  resolver(settings: WorldResolverSettings): Promise<StubResolver>
   anchors(trust: { readonly kind: "bundled" | "system" } | { readonly kind: "file"; readonly path: string }): AnchorSet
   environment(name: string): string | undefined
 }
@@ -26,10 +34,11 @@ export function createGatewayWorld(options: Omit<NodeWorldOptions, "reach"> = {}
       reach = current
       return world.dial
     },
-    resolver: async (upstreams) => {
+    resolver: async ({ upstreams, dnssec: mode, anchors }) => {
       const asked = upstreams.length > 0 ? upstreams : await systemUpstreams()
       if (asked.length === 0) throw new Error("no resolver is known: name one under federation.resolver.address")
-      return createResolver({ dnssec: "off", upstreams: asked, transport: world.dnsTransport, clock: world.clock, random: world.random })
+      const dnssec = mode === "off" ? mode : mode === "trust-ad" ? ({ trustAd: true } as const) : anchors === undefined ? {} : { anchors }
+      return createResolver({ dnssec, upstreams: asked, transport: world.dnsTransport, clock: world.clock, random: world.random })
     },
     anchors: (trust) => loadTrust(trust.kind === "file" ? { file: trust.path } : trust.kind),
     environment: (name) => process.env[name],

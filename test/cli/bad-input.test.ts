@@ -59,7 +59,7 @@ const instead = (from: string, to: string) => (text: string) => {
   return text.replace(from, to)
 }
 
-const proof = { chain: ["AAAA"], protocol: "TLSv1.3", cipher: "x" }
+const proof = { chain: ["AAAA"], presentedAs: "tls-client", protocol: "TLSv1.3", cipher: "x" }
 const evidence = (more: Readonly<Record<string, unknown>> = {}, item: Readonly<Record<string, unknown>> = {}): string =>
   JSON.stringify({
     evidence: 1,
@@ -91,8 +91,11 @@ const rows: readonly Row[] = [
   ["a secret that is a device", config(instead(at("secret"), "/dev/zero")), 78, /\/dev\/zero is not a file/],
   ["a weak secret", config(instead(at("secret"), file("weak", "hunter2hunter2"))), 78, /too weak .*openssl rand -hex 32/],
   ["a secret in the file itself", config(instead(`{ file: ${at("secret")} }`, secret)), 78, /--allow-inline-secrets/],
-  ["DNSSEC asked for", config(instead("dnssec: off", "dnssec: validate")), 78, /federation\.resolver\.dnssec .*off/],
-  ["DNSSEC not mentioned", config(instead(", dnssec: off", "")), 78, /dnssec.*off/],
+  ["a mode of DNSSEC that is none", config(instead("dnssec: off", "dnssec: on")), 78, /yaml:3:\d+ +federation\.resolver\.dnssec .*validate, trust-ad, off/],
+  ["trust-ad of a resolver elsewhere", config(instead('"127.0.0.1:53", dnssec: off', '"192.0.2.53", dnssec: trust-ad')), 78, /federation\.resolver\.address .*192\.0\.2\.53 is not a loopback address/],
+  ["anchors of DNSSEC that are not there", config(instead("dnssec: off", `anchors: ${at("none.ds")}`)), 78, /federation\.resolver\.anchors .*none\.ds cannot be read/],
+  ["anchors of DNSSEC that are none", config(instead("dnssec: off", `anchors: ${at("secret")}`)), 78, /federation\.resolver\.anchors .*neither a DS nor a DNSKEY record/],
+  ["DANE with DNSSEC off", config(instead("federation:\n", "federation:\n  proofs: [dane]\n")), 78, /federation\.proofs .*`dane` needs signed DNS/],
   ["permissive federation", config(instead("federation:\n", "federation:\n  require: permissive\n")), 78, /yaml:3:\d+ +federation\.require .*permissive/],
   ["components on a public address", config(instead('components: ["127.0.0.1:0"]', 'components: ["192.0.2.1:5347"]')), 78, /listen\.components\[0\] .*can be reached by others.*127\.0\.0\.1:5347/],
   ["a trust file that is not there", config(instead("federation:\n", `federation:\n  trust: ${at("roots.pem")}\n`)), 78, /federation\.trust .*roots\.pem/],
