@@ -19,7 +19,7 @@ function subjectOf(peer: DomainPair["sender"], role: ProofSubject["role"], endpo
   return { source: peer, service: "xmpp-server", role, endpoint }
 }
 
-/** What the certificate in hand says about the sender, from what is here alone. Pure but for the snapshot and the clock. */
+/** What the certificate in hand says about the sender as it is claimed now (ID-01), from what is here alone. Pure but for the snapshot and the clock. */
 export function judgeAtHand(federation: Federation, pair: DomainPair, proof: ServerProof): Proven {
   const hosting = federation.current()
   const subject = subjectOf(pair.sender, "incoming")
