@@ -2,12 +2,13 @@
 // discover -> connect -> openStream -> negotiateTls -> establishAssociation.
 import { type Association, compareLevels, type DomainPair, type FederationLevel } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
+import { DialError } from "../model/errors.ts"
 import type { FindingId } from "../model/findings.ts"
 import { findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
 import { requirementFor } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
-import type { SecuredChannel, TlsFacts } from "../ports.ts"
+import type { Channel, SecuredChannel, TlsFacts } from "../ports.ts"
 import { discover } from "../discovery/discover.ts"
 import { match, type Obtained, obtainAll, type Proven } from "../proof/prove.ts"
 import type { ProofSubject } from "../proof/prooftype.ts"
@@ -137,7 +138,7 @@ async function attempt(
   const material = obtainAll(hosting.prooftypes, subject, { anchors: hosting.anchors, signal })
   const requirement = requirementFor(hosting.policy, pair.target, clock.now())
   const at = { stream: name, direction: "out" as const }
-  const channel = await dial.connect(endpoint, source === undefined ? { signal } : { signal, source })
+  const channel = source === undefined ? await dial.connect(endpoint, { signal }) : await connectForClaim(federation, endpoint, signal, source)
   federation.event({ kind: "connected", at: clock.now(), ...at, pair, peer: endpoint.address, transport: endpoint.transport })
   let stream: XmlStream | undefined
   let closable = channel
@@ -212,6 +213,33 @@ async function attempt(
       unacknowledged: 0,
     })
     throw refused
+  }
+}
+
+/** Between two looks for a place, ms. */
+const placeWait = { first: 100, longest: 1000 }
+
+/**
+ * A claim beyond the caps waits for a place while its time lasts: a peer of many domains claims them all at once, and
+ * refusing the seventeenth would bounce its stanzas.
+ */
+async function connectForClaim({ ports: { dial, clock } }: Federation, endpoint: Endpoint, signal: AbortSignal, source: string): Promise<Channel> {
+  for (let wait = placeWait.first; ; wait = Math.min(wait * 2, placeWait.longest)) {
+    try {
+      return await dial.connect(endpoint, { signal, source })
+    } catch (error) {
+      if (!(error instanceof DialError) || error.failure !== "capped" || signal.aborted) throw error
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          cancel()
+          signal.removeEventListener("abort", done)
+          resolve()
+        }
+        const cancel = clock.after(wait, done)
+        signal.addEventListener("abort", done, { once: true })
+      })
+      if (signal.aborted) throw error
+    }
   }
 }
 
