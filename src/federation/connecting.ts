@@ -2,6 +2,7 @@
 // out before secure DNS had its say.
 import type { DomainPair } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
+import { DialError } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { Channel } from "../ports.ts"
@@ -54,7 +55,8 @@ export async function connectTo(
     })
   }
   const giveUp = new AbortController()
-  const dialling = federation.ports.dial.connect(endpoint, { signal: AbortSignal.any([signal, giveUp.signal]), ...(source === undefined ? {} : { source }) })
+  const dialSignal = AbortSignal.any([signal, giveUp.signal])
+  const dialling = source === undefined ? federation.ports.dial.connect(endpoint, { signal: dialSignal }) : connectForClaim(federation, endpoint, dialSignal, source)
   try {
     const [channel, { tls }] = await Promise.all([dialling, secureDns.then(allowed)])
     return { channel, tlsPromised: tls, material: Promise.all([secureDns, others]).then((both) => both.flat()) }
@@ -66,5 +68,32 @@ export async function connectTo(
       () => {},
     )
     throw error
+  }
+}
+
+/** Between two looks for a place, ms. */
+const placeWait = { first: 100, longest: 1000 }
+
+/**
+ * A claim beyond the caps waits for a place while its time lasts: a peer of many domains claims them all at once, and
+ * refusing the seventeenth would bounce its stanzas.
+ */
+async function connectForClaim({ ports: { dial, clock } }: Federation, endpoint: Endpoint, signal: AbortSignal, source: string): Promise<Channel> {
+  for (let wait = placeWait.first; ; wait = Math.min(wait * 2, placeWait.longest)) {
+    try {
+      return await dial.connect(endpoint, { signal, source })
+    } catch (error) {
+      if (!(error instanceof DialError) || error.failure !== "capped" || signal.aborted) throw error
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          cancel()
+          signal.removeEventListener("abort", done)
+          resolve()
+        }
+        const cancel = clock.after(wait, done)
+        signal.addEventListener("abort", done, { once: true })
+      })
+      if (signal.aborted) throw error
+    }
   }
 }
