@@ -47,6 +47,16 @@ function collect(kind: Kind, figures: Figures): void {
   for (const [name, value] of Object.entries(figures)) (mine[name] ??= []).push(value)
 }
 
+/** A run that fails is said and repeated once; a second failure ends the bench. */
+async function measured(measure: () => Promise<Figures>): Promise<Figures> {
+  try {
+    return await measure()
+  } catch (error) {
+    process.stderr.write(`failed, once more: ${error instanceof Error ? error.message : String(error)}\n`)
+    return await measure()
+  }
+}
+
 const world = await createWorld()
 let floor: Awaited<ReturnType<typeof idleSocketFloor>> | undefined
 try {
@@ -59,7 +69,7 @@ try {
       ] as const) {
         if (!parts.has(part)) continue
         process.stderr.write(`round ${round} of ${rounds}: ${kind}, ${part}\n`)
-        collect(kind, await measure())
+        collect(kind, await measured(measure))
       }
     }
   }

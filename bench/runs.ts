@@ -101,7 +101,7 @@ export function throughput(kind: Kind, world: World, { warmUp, seconds }: Durati
   return withPair(kind, world, 1, 1, async (pair, driver) => {
     const saturating = await timed(pair, driver, { task: "saturate", window: 1000, refill: 125, warmUp, seconds })
     const paced = await timed(pair, driver, { task: "pace", rate: 20_000, warmUp, seconds })
-    const late = await timed(pair, driver, { task: "latency", rate: 500, warmUp: 1, seconds })
+    const late = await timed(pair, driver, { task: "latency", rate: 500, warmUp: 1, seconds: 2 * seconds })
     const per100k = (cpu: number, count: number): number => (cpu * 100_000) / count
     const figures: Figures = {}
     for (const [name, { report, left, right, driver: own }] of [

@@ -11,6 +11,11 @@ export const exit = {
   config: 78,
 } as const
 
+/** Text from elsewhere must not draw on the terminal, nor begin a line of its own (interface 5.4). */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`)
+}
+
 /** A mistake of the person at the keyboard or in a file: one sentence, one status, no stack. */
 export class Stop extends Error {
   override readonly name = "Stop"

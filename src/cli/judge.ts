@@ -5,7 +5,7 @@ import { EvidenceError, evidenceLimits, judge, type Judgement, readEvidenceFile 
 import { builtInProoftypes } from "../proof/registry.ts"
 import { AnchorError, type AnchorSet, anchorsFromPem } from "../x509/anchors.ts"
 import { loadTrust } from "../node/trust.ts"
-import { exit, Stop } from "./exit.ts"
+import { exit, printable, Stop } from "./exit.ts"
 
 export interface JudgeCommandOptions {
   readonly anchors: readonly string[]
@@ -13,11 +13,24 @@ export interface JudgeCommandOptions {
   readonly json?: boolean
 }
 
+/** ISO 8601, a date or a date with time: the platform's reader takes far more, `--at 1` among it. */
+const isoDate = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d))?$/
+
 export async function judgeCommand(file: string, options: JudgeCommandOptions): Promise<number> {
-  const at = options.at === undefined ? undefined : Date.parse(options.at)
+  try {
+    return await judged(file, options)
+  } catch (error) {
+    // interface 5.4: one JSON document, on failure too.
+    if (error instanceof Stop && options.json === true) process.stdout.write(`${JSON.stringify({ file, error: error.message, exit: error.status }, null, 2)}\n`)
+    throw error
+  }
+}
+
+async function judged(file: string, options: JudgeCommandOptions): Promise<number> {
+  const at = options.at === undefined ? undefined : isoDate.test(options.at) ? Date.parse(options.at) : Number.NaN
   if (at !== undefined && Number.isNaN(at)) throw new Stop(exit.usage, `--at ${options.at}: not a date; write it like 2026-11-22T13:00:00Z`)
   const evidence = readEvidence(await readBounded(file), file)
-  const anchors: AnchorSet[] = [loadTrust("system"), loadTrust("bundled")]
+  const anchors: AnchorSet[] = [systemAnchors(), loadTrust("bundled")]
   for (const path of options.anchors) anchors.push(await readAnchors(path))
   const judgement = judge(evidence, { prooftypes: builtInProoftypes, anchors, ...(at === undefined ? {} : { at }) })
   process.stdout.write(options.json === true ? `${JSON.stringify({ ...judgement, file, recorded: { decision: evidence.decision, level: evidence.level } }, null, 2)}\n` : report(judgement))
@@ -49,6 +62,14 @@ async function readBounded(file: string): Promise<string> {
   return Buffer.concat(chunks).toString("utf8")
 }
 
+function systemAnchors(): AnchorSet {
+  try {
+    return loadTrust("system")
+  } catch (error) {
+    throw new Stop(exit.unavailable, `the system's trust anchors cannot be read: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
 async function readAnchors(path: string): Promise<AnchorSet> {
   try {
     return anchorsFromPem(await readFile(path, "utf8"))
@@ -64,7 +85,7 @@ function report({ items, exit: status }: Judgement): string {
     const recorded = item.recorded.outcome === "proved" ? "proved" : `${item.recorded.outcome} [${item.recorded.finding}]`
     const shown = [`${item.source} by ${item.prooftype}, at ${item.at}: ${mark}`, `  ${item.sentence}`]
     if (item.result === "different") shown.push(`  recorded: ${recorded}`)
-    return shown
+    return shown.map(printable)
   })
   const summary = status === 0 ? "The evidence supports what was recorded." : status === 2 ? "The evidence does not support what was recorded." : "Not everything could be judged."
   return `${lines.join("\n")}\n${summary} The file is unsealed: changes that fit together would not show. Revocation is not checked.\n`

@@ -2,7 +2,7 @@
 import { pathToFileURL } from "node:url"
 import { Command, CommanderError } from "commander"
 import { ConfigError } from "../model/errors.ts"
-import { exit, Stop } from "./exit.ts"
+import { exit, printable, Stop } from "./exit.ts"
 import { version } from "./version.ts"
 
 function tree(): { program: Command; status: () => number } {
@@ -70,6 +70,10 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
   return { program, status: () => status }
 }
 
+function brokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") throw error
+}
+
 /**
  * Runs the command line.
  *
@@ -78,6 +82,10 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
  */
 export async function run(argv: readonly string[]): Promise<number> {
   const { program, status } = tree()
+  // Who reads our words may go away (`| head`): nothing more is written then, and a gateway serves on.
+  for (const stream of [process.stdout, process.stderr]) {
+    if (!stream.listeners("error").includes(brokenPipe)) stream.on("error", brokenPipe)
+  }
   try {
     if (argv.length === 0) {
       program.outputHelp()
@@ -89,12 +97,12 @@ export async function run(argv: readonly string[]): Promise<number> {
     // Commander has printed its own sentence; help and version are no errors.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : exit.usage
     if (error instanceof Stop) {
-      process.stderr.write(`xmpp-dna: ${error.message}\n`)
+      process.stderr.write(`xmpp-dna: ${printable(error.message)}\n`)
       return error.status
     }
     if (error instanceof ConfigError) {
       for (const { place, setting, sentence } of error.problems) {
-        process.stderr.write(`${place}  ${setting === undefined ? "" : `${setting}  `}${sentence}\n`)
+        process.stderr.write(`${printable(`${place}  ${setting === undefined ? "" : `${setting}  `}${sentence}`)}\n`)
       }
       const count = error.problems.length
       process.stderr.write(`${count} problem${count === 1 ? "" : "s"}, nothing started.\n`)

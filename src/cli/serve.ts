@@ -7,7 +7,7 @@ import { type Gateway, startGateway } from "../gateway/gateway.ts"
 import { createLog } from "../node/log.ts"
 import { holdYoungGeneration } from "../node/memory.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
-import { exit } from "./exit.ts"
+import { exit, printable } from "./exit.ts"
 import { version } from "./version.ts"
 
 export interface ServeOptions {
@@ -38,13 +38,13 @@ export async function serve(options: ServeOptions): Promise<number> {
 }
 
 function problemLine({ place, setting, sentence }: ConfigProblem): string {
-  return `${place}  ${setting === undefined ? "" : `${setting}  `}${sentence}`
+  return printable(`${place}  ${setting === undefined ? "" : `${setting}  `}${sentence}`)
 }
 
 /** Everything short of binding: configuration, secrets, certificates and trust anchors. */
 async function check(config: GatewayConfig, world: ReturnType<typeof createGatewayWorld>): Promise<number> {
   const made = await makeSnapshot(config, 1, noCertificates, { ...world, ownListeners: () => [] })
-  for (const warning of made.warnings) process.stderr.write(`warning  ${warning.sentence}\n`)
+  for (const warning of made.warnings) process.stderr.write(`warning  ${printable(warning.sentence)}\n`)
   const count = config.domains.size
   process.stdout.write(`${config.sources.join(", ")}: good; ${count} domain${count === 1 ? "" : "s"}, ${made.warnings.length} warning${made.warnings.length === 1 ? "" : "s"}\n`)
   return exit.ok

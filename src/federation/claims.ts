@@ -24,7 +24,7 @@ export function proofPorts({ ports }: Federation, { anchors }: Hosting, signal: 
   return { anchors, resolver: ports.resolver, at: ports.clock.now(), signal }
 }
 
-/** What the certificate in hand says about the sender, from what is here alone. Pure but for the snapshot and the clock. */
+/** What the certificate in hand says about the sender as it is claimed now (ID-01), from what is here alone. Pure but for the snapshot and the clock. */
 export function judgeAtHand(federation: Federation, pair: DomainPair, proof: ServerProof): Proven {
   const hosting = federation.current()
   const subject = subjectOf(pair.sender, "incoming")

@@ -110,6 +110,7 @@ async function dialback(federation: Federation, associated: AssociatedStream, id
   const without = (words: string): string => words.replaceAll(key, "[key]")
   stream.send(resultRequestXml(pair, key))
   federation.event({ kind: "dialback", at: clock.now(), ...at, step: "result-sent" })
+  // DB-07: some servers say nothing when they cannot verify, so the wait is ours to end.
   const waiting = deadline(clock, federation.current().times.dialbackAnswer, "the dialback answer", signal)
   try {
     for (;;) {

@@ -92,6 +92,7 @@ class Conversation {
     const hosting = this.#federation.current()
     const limits = { stanzaBytes: hosting.limits.unauthenticatedStanza, depth: hosting.limits.depth }
     if (transport === "direct-tls") {
+      // DTLS-2: TLS from the first byte, and no STARTTLS inside.
       const secured = await tls.server(this.#channel, {
         pick: (serverName) => hosting.credentials(tryDomain(serverName ?? "") ?? hosting.anyDomain),
         alpn: ["xmpp-server"],
@@ -108,6 +109,7 @@ class Conversation {
     this.#answer(opened, { starttls: plaintext ? "optional" : "required", dialback: plaintext && hosting.dialback })
     for (;;) {
       const element = await stream.element(signal)
+      // TLS-05: asked for once; after TLS it is an unknown element.
       if (isStarttls(element)) {
         const picked = opened.to ?? hosting.anyDomain
         // TLS-04: with nothing to show a handshake could only fail.
@@ -126,6 +128,7 @@ class Conversation {
         return await this.#secured(stream, secured.facts, signal)
       }
       if (isAuth(element)) {
+        // EXT-02: no mechanism before TLS.
         stream.send(failureXml("encryption-required"))
         this.#countFailure()
         continue

@@ -22,6 +22,7 @@ export class BounceLog {
   readonly #counts = new Map<string, Count>()
   #cancel: (() => void) | undefined
   #total = 0
+  #untold = 0
 
   constructor(clock: Clock, lines: LogLines) {
     this.#clock = clock
@@ -33,8 +34,14 @@ export class BounceLog {
     return this.#total
   }
 
-  add(from: Domain | undefined, to: Domain | undefined, reason: BounceReason, answered: boolean): void {
+  /** Of these, how many asked for an answer and nobody could be told, ever. */
+  get untold(): number {
+    return this.#untold
+  }
+
+  add(from: Domain | undefined, to: Domain | undefined, reason: BounceReason, answered: boolean | "never"): void {
     this.#total += 1
+    if (answered === false) this.#untold += 1
     const key = `${from} ${to} ${reason.condition} ${reason.text}`
     let count = this.#counts.get(key)
     if (count === undefined) {
@@ -42,7 +49,7 @@ export class BounceLog {
       count = { from, to, reason, answered: 0, unanswered: 0 }
       this.#counts.set(key, count)
     }
-    if (answered) count.answered += 1
+    if (answered === true) count.answered += 1
     else count.unanswered += 1
     this.#cancel ??= this.#clock.after(gatherMs, () => this.flush())
   }

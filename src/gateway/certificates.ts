@@ -101,10 +101,11 @@ export async function loadCertificates(request: CertificateRequest): Promise<Cer
       // The identity of the credentials is the key of the TLS context: unchanged files keep it.
       if (same === undefined) reuse.set(identityOf(fresh.credentials), fresh)
       shown.set(domain, same ?? fresh)
-    } else if (before !== undefined && candidates.keyless.length > 0) {
-      // A renewal caught halfway must not take a running domain down: what was shown stays.
+    } else if (before !== undefined && (candidates.keyless.length > 0 || isDamaged(before, scan))) {
+      // A renewal caught halfway, or a file damaged, must not take a running domain down: what was shown stays.
       shown.set(domain, before)
-      warnings.push({ event: "cert.refused", domain, sentence: `${domain} keeps the certificate from ${before.certificatePath} that is in memory: the one on disk has no matching key.` })
+      const why = candidates.keyless.length > 0 ? "the one on disk has no matching key" : "its files cannot be read"
+      warnings.push({ event: "cert.refused", domain, sentence: `${domain} keeps the certificate from ${before.certificatePath} that is in memory: ${why}.` })
     } else if (problems.length === 0) {
       warnings.push({ event: "cert.missing", domain, sentence: `No certificate with its key names ${domain}: peers cannot authenticate it [tls.no-certificate].` })
     }
@@ -112,6 +113,11 @@ export async function loadCertificates(request: CertificateRequest): Promise<Cer
   if (problems.length > 0) throw new ConfigError(problems)
   for (const warning of expiryWarnings(shown, request)) warnings.push(warning)
   return { snapshot: new CertificateSnapshot(shown), warnings }
+}
+
+/** Whether something where the certificate came from could not be read; one that was plainly removed is gone. */
+function isDamaged({ certificatePath, keyPath }: ShownCertificate, { problems }: Scan): boolean {
+  return problems.some(({ path }) => [certificatePath, keyPath].some((own) => own === path || own.startsWith(`${path}/`)))
 }
 
 function identityOf(credentials: TlsCredentials): string {

@@ -31,6 +31,13 @@ export class ComponentSlot implements Destination {
     this.#session = session
     this.refusal = undefined
     session.onDrain = () => this.outlet.drained()
+    session.held = () => this.outlet.unacknowledged
+    let written = -1
+    session.stalled = () => {
+      const stuck = this.outlet.unsent > 0 && this.outlet.written === written
+      written = this.outlet.written
+      return stuck
+    }
     this.outlet.attach(session.channel)
   }
 

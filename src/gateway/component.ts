@@ -61,6 +61,12 @@ export class ComponentSession {
   readonly input: InputShare
   /** Set by the gateway: the channel took what was written. */
   onDrain: (() => void) | undefined
+  /** Set by the gateway: whether stanzas wait and none has left since it was asked last. */
+  stalled: (() => boolean) | undefined
+  /** Set by the gateway: stanzas that were written and that the network has not taken. */
+  held: (() => number) | undefined
+  /** `held` when we closed the stream: our last words are not among them. Undefined when we did not. */
+  unacknowledged: number | undefined
   readonly #host: ComponentHost
   readonly #push: PushStream
   readonly #routing: ComponentRouting
@@ -140,6 +146,8 @@ export class ComponentSession {
   #keepalive(): void {
     this.#cancelKeepalive = this.#host.clock.after(this.#host.times().keepalive, () => {
       if (this.over) return
+      // Design 6 "Loss": what waits for a component that never reads goes back while somebody wants to know.
+      if (this.stalled?.() === true) return this.close("connection-timeout", "nothing was read for long")
       this.#push.send(" ")
       this.#keepalive()
     })
@@ -162,6 +170,7 @@ export class ComponentSession {
   }
 
   close(condition?: StreamErrorCondition, tell?: string): void {
+    if (!this.over) this.unacknowledged ??= this.held?.()
     this.#push.close(condition, tell)
   }
 
@@ -186,7 +195,13 @@ export async function acceptComponent(host: ComponentHost, channel: Channel, can
   const negotiation = deadline(host.clock, host.times().negotiation, "the component's handshake", cancelled)
   const state: Opening = { headerSent: false, domain: undefined }
   try {
-    const domain = await authenticate(host, stream, negotiation.signal, state)
+    const { domain, secret, id } = await authenticate(host, stream, negotiation.signal, state)
+    // From here to `attach` nothing is awaited: of two that finish at once, one comes second.
+    // A reload may have taken the domain away, or changed its secret, meanwhile.
+    if (host.secret(domain)?.handshake(id) !== secret.handshake(id)) throw new ProtocolError("host-gone", `${domain} is no longer hosted here`)
+    // security.md 21: whoever comes second never displaces the first, not even with the right secret. Said only to who has it.
+    if (host.occupied(domain)) throw new ProtocolError("conflict", `another component of ${domain} is attached`, { tell: "this domain has a component already" })
+    stream.send("<handshake/>")
     const session = new ComponentSession(host, name, domain, stream)
     host.attach(session)
     session.start()
@@ -204,7 +219,7 @@ interface Opening {
   domain: Domain | undefined
 }
 
-async function authenticate(host: ComponentHost, stream: XmlStream, signal: AbortSignal, state: Opening): Promise<Domain> {
+async function authenticate(host: ComponentHost, stream: XmlStream, signal: AbortSignal, state: Opening): Promise<{ readonly domain: Domain; readonly secret: Secret; readonly id: string }> {
   // COMP-1: the header's `to` names the component; no version, no features.
   const header = readHeader(await stream.header(signal), ns.component)
   const domain = tryDomain(header.to ?? "")
@@ -220,12 +235,7 @@ async function authenticate(host: ComponentHost, stream: XmlStream, signal: Abor
     const said = element.name === "handshake" ? "wrong secret" : `<${element.name}/> instead of the handshake`
     throw new ProtocolError("not-authorized", `${domain}: ${said}`)
   }
-  // A reload may have taken the domain away meanwhile.
-  if (host.secret(domain) !== secret && host.secret(domain)?.handshake(id) !== secret.handshake(id)) throw new ProtocolError("host-gone", `${domain} is no longer hosted here`)
-  // security.md 21: whoever comes second never displaces the first, not even with the right secret. Said only to who has it.
-  if (host.occupied(domain)) throw new ProtocolError("conflict", `another component of ${domain} is attached`, { tell: "this domain has a component already" })
-  stream.send("<handshake/>")
-  return domain
+  return { domain, secret, id }
 }
 
 function refuse(host: ComponentHost, name: string, stream: XmlStream, state: Opening, error: unknown): void {

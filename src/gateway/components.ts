@@ -117,7 +117,8 @@ export class Components implements ComponentHost {
 
   detached(session: ComponentSession, end: StreamEnd): void {
     const slot = this.#slots.get(session.domain)
-    const lost = slot?.session === session ? this.#release(slot) : 0
+    const held = slot?.session === session ? this.#release(slot) : 0
+    const lost = Math.min(held, session.unacknowledged ?? held)
     this.#around.lines.write(end.by === "us" && end.condition !== undefined ? "warn" : "info", "component.down", {
       sid: session.name,
       from: session.domain,

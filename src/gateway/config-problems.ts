@@ -91,6 +91,12 @@ export function problemsOf(schema: z.core.$ZodType, text: ConfigText, issues: re
     if (issue.code === "unrecognized_keys") {
       for (const key of issue.keys) {
         const own = [...path, key]
+        // security.md 27: inside `secret` an unknown word may be the secret itself; a misspelt setting is near a known one.
+        if (path.at(-1) === "secret" && nearestWord(key, namesAt(schema, path)) === undefined) {
+          const setting = settingName(path)
+          problems.push({ place: text.keyPlace(own), setting, sentence: `\`${setting}\` holds a word that is not a setting; known here: ${namesAt(schema, path).join(", ")}.` })
+          continue
+        }
         problems.push({ place: text.keyPlace(own), setting: settingName(own), sentence: unknownKey(schema, path, key) })
       }
       continue

@@ -76,14 +76,29 @@ async function readOne(source: SecretSource, world: ConfigWorld, warn: (sentence
     if (folder === undefined || folder === "") {
       throw new SecretProblem(`The credential ${secret.credential} cannot be read: CREDENTIALS_DIRECTORY is not set (systemd sets it for LoadCredential=).`)
     }
-    return readFile(join(folder, secret.credential), world)
+    const path = join(folder, secret.credential)
+    await statFile(path, world)
+    return readFile(path, world)
   }
   const path = isAbsolute(secret.file!) ? secret.file! : join(dirname(source.text.file), secret.file!)
+  // Looked at before it is read: a device or a pipe would be read for ever.
+  const { mode } = await statFile(path, world)
   const text = await readFile(path, world)
-  const { mode } = await world.files.stat(path)
   // Group and others: any of them could attach as this domain.
   if ((mode & 0o044) !== 0) warn(`${path} can be read by ${(mode & 0o004) !== 0 ? "everybody" : "its group"}: chmod 600 ${path}`)
   return text
+}
+
+async function statFile(path: string, world: ConfigWorld): Promise<{ readonly mode: number }> {
+  let found: Awaited<ReturnType<ConfigWorld["files"]["stat"]>>
+  try {
+    found = await world.files.stat(path)
+  } catch (error) {
+    throw new SecretProblem(`${path} cannot be read: ${reason(error)}.`)
+  }
+  if (found.kind === "other") throw new SecretProblem(`${path} is not a file.`)
+  if (found.size > maxSecretOctets) throw new SecretProblem(`${path} has ${found.size} octets, which is too long for a secret.`)
+  return found
 }
 
 async function readFile(path: string, world: ConfigWorld): Promise<string> {

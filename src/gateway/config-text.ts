@@ -100,5 +100,6 @@ function placeOf(file: string, lines: LineCounter, offset: number): string {
 }
 
 function oneLine(text: string): string {
-  return text.replace(/\s+/g, " ").replace(/[.:]\s*$/, "").slice(0, 200)
+  // The library quotes what it met behind these; with inline secrets that may be one (security.md 27).
+  return text.replace(/\b(alias|tag)\b([^:]*): .*$/s, "$1$2").replace(/\s+/g, " ").replace(/[.:]\s*$/, "").slice(0, 200)
 }

@@ -20,6 +20,8 @@ type Refused = Extract<FederationEvent, { kind: "refused" }>
 const quietMs = 10 * 60_000
 const rememberedRefusals = 1000
 const waitingWrites = 32
+/** Refusals that were not kept are logged at most this often, with their number, ms. */
+const skippedQuietMs = 10_000
 const ending = ".evidence.json"
 
 interface Kept {
@@ -40,6 +42,8 @@ export class EvidenceFolder {
   readonly #recent = new Map<string, number>()
   #waiting = 0
   #writes: Promise<void> = Promise.resolve()
+  #skipped = 0
+  #cancelSkipped: (() => void) | undefined
 
   constructor(folder: string, limits: EvidenceLimits, surroundings: { files: Files; clock: Clock; lines: LogLines; version: string }) {
     this.#folder = folder
@@ -79,8 +83,8 @@ export class EvidenceFolder {
     const now = this.#clock.monotonic()
     const before = this.#recent.get(key)
     if (before !== undefined && now - before < quietMs) return
-    // A flood of refusals costs a bounded queue, not the memory.
-    if (this.#waiting >= waitingWrites) return
+    // A flood of refusals costs a bounded queue, not the memory; what is left out is said.
+    if (this.#waiting >= waitingWrites) return this.#skip()
     this.#recent.delete(key)
     this.#recent.set(key, now)
     if (this.#recent.size > rememberedRefusals) this.#recent.delete(this.#recent.keys().next().value as string)
@@ -96,9 +100,23 @@ export class EvidenceFolder {
     })
   }
 
-  /** Everything handed over is on disk, or was said to have failed. */
-  settled(): Promise<void> {
-    return this.#writes
+  /** Everything handed over is on disk, or was said to have failed or to be left out. */
+  async settled(): Promise<void> {
+    await this.#writes
+    this.#tellSkipped()
+  }
+
+  #skip(): void {
+    this.#skipped += 1
+    this.#cancelSkipped ??= this.#clock.after(skippedQuietMs, () => this.#tellSkipped())
+  }
+
+  #tellSkipped(): void {
+    this.#cancelSkipped?.()
+    this.#cancelSkipped = undefined
+    if (this.#skipped === 0) return
+    this.#lines.write("warn", "evidence.skipped", { count: this.#skipped, text: `the evidence of ${this.#skipped} refusals was not kept: they came faster than ${this.#folder} takes them` })
+    this.#skipped = 0
   }
 
   async #write(event: Refused, key: string): Promise<void> {
@@ -117,7 +135,7 @@ export class EvidenceFolder {
       items: event.evidence!(),
     }
     const bytes = new TextEncoder().encode(`${JSON.stringify(file, null, 2)}\n`)
-    if (bytes.length > this.#limits.octets) return
+    if (bytes.length > this.#limits.octets) throw new Error(`it has ${bytes.length} octets, more than state.evidence_bytes allows for all`)
     await this.#makeRoom(bytes.length)
     // Names of domains can be longer than a file's name may be, so they are cut and told apart by a hash.
     const mark = createHash("sha256").update(`${key} ${recorded}`).digest("hex").slice(0, 12)
@@ -133,14 +151,15 @@ export class EvidenceFolder {
   async #makeRoom(octets: number): Promise<void> {
     const more = octets === 0 ? 0 : 1
     while (this.#kept.length > 0 && (this.#kept.length + more > this.#limits.files || this.#octets + octets > this.#limits.octets)) {
-      const oldest = this.#kept.shift()!
-      this.#octets -= oldest.octets
+      const oldest = this.#kept[0]!
       try {
         await this.#files.remove(oldest.path)
       } catch (error) {
-        // Somebody else may have taken it away; then the aim is reached.
+        // Somebody else may have taken it away; then the aim is reached. Otherwise it still takes its room.
         if ((error as { code?: unknown }).code !== "ENOENT") throw error
       }
+      this.#kept.shift()
+      this.#octets -= oldest.octets
     }
   }
 }

@@ -70,7 +70,7 @@ export type ReloadResult =
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
 
 export interface DrainResult {
-  /** Stanzas that were still waiting when the deadline came. */
+  /** Stanzas that were still waiting when the deadline came, and those of which nobody could be told any more. */
   readonly lost: number
   readonly inTime: boolean
 }
@@ -81,7 +81,7 @@ export interface Gateway {
   readonly addresses: GatewayAddresses
   readonly state: GatewayState
   readonly config: GatewayConfig
-  /** Reads the configuration again, or takes the one given; all or nothing. */
+  /** Reads the configuration again, or takes the one given; all or nothing. Never rejects. */
   reload(config?: GatewayConfig): Promise<ReloadResult>
   /** SIGTERM: serve a while longer, stop accepting, close components, flush queues, close streams; bounded by the deadline. */
   drain(): Promise<DrainResult>
@@ -127,7 +127,7 @@ class RunningGateway implements Gateway {
   #listeners: { readonly kind: keyof GatewayAddresses; readonly at: SocketAddress | SocketPath; readonly listener: Listener }[] = []
   #stopWatching: (() => void)[] = []
   #cancelLook: () => void = () => {}
-  #reloading: Promise<unknown> = Promise.resolve()
+  #reloading: Promise<ReloadResult | undefined> = Promise.resolve(undefined)
   #ending: Promise<DrainResult> | undefined
   #hurry: () => void = () => {}
   state: GatewayState = "running"
@@ -218,7 +218,10 @@ class RunningGateway implements Gateway {
     try {
       await this.#listen(config)
     } catch (error) {
+      this.state = "closed"
       await this.#stopListening()
+      // Somebody may have come in by a listener that was bound before the one that failed.
+      await Promise.all([this.#components.close("system-shutdown"), this.#intake.close("system-shutdown"), this.#pool.close()])
       throw error
     }
     this.#tellCertificates(this.#snapshot)
@@ -317,13 +320,32 @@ class RunningGateway implements Gateway {
   // Reload.
 
   reload(config?: GatewayConfig): Promise<ReloadResult> {
-    const next = this.#reloading.then(() => this.#reload(config))
+    return this.#queueReload(() => config)
+  }
+
+  /** Certificates alone. The configuration is the one that holds when its turn comes: a reload may be under way. */
+  #reloadCertificates(): void {
+    void this.#queueReload(() => this.config)
+  }
+
+  #queueReload(config: () => GatewayConfig | undefined): Promise<ReloadResult> {
+    const next = this.#reloading
+      .then(() => this.#reload(config()))
+      .catch((error: unknown): ReloadResult => {
+        // One that fails for a reason nobody thought of is told, and does not spoil the next.
+        this.#broken(error, {})
+        return { ok: false, problems: [{ place: this.config.sources[0] ?? "configuration", sentence: `The reload failed: ${reason(error)}.` }] }
+      })
     this.#reloading = next
     return next
   }
 
+  #shuttingDown(): ReloadResult {
+    return { ok: false, problems: [{ place: this.config.sources[0] ?? "configuration", sentence: "The gateway is shutting down." }] }
+  }
+
   async #reload(given: GatewayConfig | undefined): Promise<ReloadResult> {
-    if (this.state !== "running") return { ok: false, problems: [{ place: this.config.sources[0] ?? "configuration", sentence: "The gateway is shutting down." }] }
+    if (this.state !== "running") return this.#shuttingDown()
     const before = this.#snapshot
     let warnings: readonly ConfigProblem[] = []
     let after: Snapshot
@@ -352,6 +374,8 @@ class RunningGateway implements Gateway {
       }
       return { ok: false, problems: error.problems }
     }
+    // Reading takes time, and a shutdown may have begun meanwhile.
+    if (!this.#isRunning()) return this.#shuttingDown()
     this.#snapshot = after
     this.#resolver = resolver
     this.#components.configured(before.config)
@@ -363,6 +387,10 @@ class RunningGateway implements Gateway {
     this.#lines.write("info", "config.reloaded", { changes, needRestart, text: `reloaded: ${changes.length === 0 ? "no change" : changes.join(", ")}${restart}` })
     if (JSON.stringify(before.config.certificates) !== JSON.stringify(after.config.certificates)) this.#watch()
     return { ok: true, changes, needRestart, warnings }
+  }
+
+  #isRunning(): boolean {
+    return this.state === "running"
   }
 
   /** security.md 10: live pairs are judged against the new policy, anchors and hosted names at once. */
@@ -378,13 +406,13 @@ class RunningGateway implements Gateway {
     for (const stop of this.#stopWatching.splice(0)) stop()
     if (this.config.certificates.reload !== "watch") return
     for (const dir of this.config.certificates.dirs) {
-      this.#stopWatching.push(this.#world.files.watch(dir, () => void this.reload(this.config).catch((error: unknown) => this.#broken(error, {}))))
+      this.#stopWatching.push(this.#world.files.watch(dir, () => this.#reloadCertificates()))
     }
   }
 
   #lookAgain(): void {
     this.#cancelLook = this.#world.clock.after(certificateLookMs, () => {
-      void this.reload(this.config).catch((error: unknown) => this.#broken(error, {}))
+      this.#reloadCertificates()
       this.#lookAgain()
     })
   }
@@ -427,13 +455,14 @@ class RunningGateway implements Gateway {
     for (const stop of this.#stopWatching.splice(0)) stop()
     const closing = this.#stopListening()
     this.#lines.write("info", "drain.listeners", { text: "no new connections are accepted" })
+    const untold = this.#bounces.untold
     // Whoever could send more is told first, so that the queues can only become shorter.
     const inputs = Promise.all([this.#components.close("system-shutdown"), this.#intake.close("system-shutdown"), closing])
     let inTime = false
     await Promise.race([Promise.all([inputs, this.#pool.drained()]).then(() => {
       inTime = true
     }), deadline])
-    const lost = this.#pool.unsent
+    const lost = this.#pool.unsent + this.#bounces.untold - untold
     const streams = this.#pool.close()
     await Promise.race([Promise.all([inputs, streams]), lastWord(clock, cancels)])
     for (const cancel of cancels) cancel()

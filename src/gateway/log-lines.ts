@@ -35,6 +35,7 @@ export const logEvents = [
   "component.bounce",
   "evidence.kept",
   "evidence.failed",
+  "evidence.skipped",
   "drain.begin",
   "drain.listeners",
   "drain.end",

@@ -20,8 +20,8 @@ export interface RouterSurroundings {
   component(domain: Domain): Destination | undefined
   /** The way to a remote domain; undefined when there are too many ways already. */
   remote(pair: DomainPair): Destination | undefined
-  /** One stanza did not go on; `answered` false: nobody was told. */
-  bounced(from: Domain | undefined, to: Domain | undefined, reason: BounceReason, answered: boolean): void
+  /** One stanza did not go on; `answered` false: nobody was told; "never": it is of a kind that is not answered. */
+  bounced(from: Domain | undefined, to: Domain | undefined, reason: BounceReason, answered: boolean | "never"): void
   readonly load: Load
 }
 
@@ -104,7 +104,7 @@ export class Router {
     // A flood of errors must not cost a tree each.
     const type = view.typeStart < 0 ? undefined : view.bytes.toString("latin1", view.typeStart, view.typeEnd)
     if (isAnswered(view.kind, type)) this.bounce(parseView(view, content), reason, from, to, input)
-    else this.#around.bounced(from, to, reason, false)
+    else this.#around.bounced(from, to, reason, "never")
   }
 
   /** Sends an error back to where a stanza came from: a component here, or the remote domain by its own pair. */
@@ -116,7 +116,7 @@ export class Router {
     const xml = back === undefined || back.refusal !== undefined || by === undefined ? undefined : bounceXml(stanza, reason, by, back.content)
     const sent = xml !== undefined && back!.outlet.appendText(xml, input) === "queued"
     if (sent) back!.wanted()
-    this.#around.bounced(from, to, reason, sent)
+    this.#around.bounced(from, to, reason, sent || (isAnswered(stanza.name, attr(stanza, "type")) ? false : "never"))
   }
 
   /** Gives back what a destination held when it was given up. */

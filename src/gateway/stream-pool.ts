@@ -44,6 +44,12 @@ export interface PoolSurroundings {
   forgotten(): void
 }
 
+/** Stanzas wait for a peer that has read nothing for this long: it is given up, ms. */
+const stallMs = 120_000
+/** How often it is looked, at the end, whether the network has taken everything, ms. */
+const backlogLookMs = 20
+/** A channel that was ended has this long to write what it holds, ms; no less than the closing handshake takes. */
+const lastWordsMs = 6000
 /** A stream that lives shorter than this and breaks with stanzas waiting counts as a failure, ms. */
 const shortLife = 5000
 
@@ -64,6 +70,8 @@ class Way implements Destination {
   /** `outlet.written` when the pool looked last, and since when it has not changed. */
   writtenBefore = 0
   quietSince = 0
+  /** When something left last, as far as the pool has looked. */
+  movedAt = 0
   /** Taken out of the pool while a stream was being opened. */
   gone = false
   readonly #pool: StreamPool
@@ -96,6 +104,9 @@ export class StreamPool {
   readonly #abort = new AbortController()
   #stopping = false
   #idle: (() => void)[] = []
+  #cancelBacklog: () => void = () => {}
+  /** Streams we closed whose last words are under way. */
+  readonly #leaving = new Set<() => void>()
 
   constructor(around: PoolSurroundings) {
     this.#around = around
@@ -154,6 +165,7 @@ export class StreamPool {
     way.stream = stream
     way.openedAt = this.#around.clock.monotonic()
     way.quietSince = way.openedAt
+    way.movedAt = way.openedAt
     stream.onDrain = () => {
       way.outlet.drained()
       this.#checkIdle()
@@ -197,9 +209,8 @@ export class StreamPool {
     if (way.stream !== stream) return
     way.stream = undefined
     way.state = "quiet"
-    const unacknowledged = way.outlet.detach()
+    this.#countLost(way, stream, end.by === "us")
     const lived = this.#around.clock.monotonic() - way.openedAt
-    if (unacknowledged > 0) this.#around.lost(way.pair, stream.id, unacknowledged)
     if (lived >= shortLife) way.failures = 0
     way.quietSince = this.#around.clock.monotonic()
     // While stopping, what waits is counted by the gateway: nobody is left to be told.
@@ -210,6 +221,24 @@ export class StreamPool {
       } else this.open(way)
     }
     this.#checkIdle()
+  }
+
+  /**
+   * Counts what was written and may not have arrived (design 6 "Loss").
+   *
+   * @param orderly we closed the stream: what the channel holds is still written, so it is looked at when that had its time
+   */
+  #countLost(way: Way, stream: OutgoingStream, orderly: boolean): void {
+    const unacknowledged = way.outlet.detach()
+    if (unacknowledged === 0) return
+    if (!orderly || this.#stopping) return this.#around.lost(way.pair, stream.id, unacknowledged)
+    const look = (): void => {
+      cancel()
+      this.#leaving.delete(look)
+      if (stream.channel.backlog > 0) this.#around.lost(way.pair, stream.id, unacknowledged)
+    }
+    const cancel = this.#around.clock.after(lastWordsMs, look)
+    this.#leaving.add(look)
   }
 
   // Idle streams and forgotten pairs.
@@ -229,7 +258,13 @@ export class StreamPool {
     const { idleMs, retryMaxMs } = this.#around.limits()
     let forgotten = false
     for (const [key, way] of this.#ways) {
-      if (way.outlet.written !== way.writtenBefore || way.outlet.unsent > 0) {
+      const moved = way.outlet.written !== way.writtenBefore
+      if (moved || way.outlet.unsent === 0) way.movedAt = now
+      if (moved || way.outlet.unsent > 0) {
+        if (way.state === "open" && now - way.movedAt >= stallMs) {
+          this.#stalled(way)
+          continue
+        }
         way.writtenBefore = way.outlet.written
         way.quietSince = now
         continue
@@ -247,12 +282,23 @@ export class StreamPool {
     if (forgotten) this.#around.forgotten()
   }
 
+  /** A peer that keeps the connection and reads nothing would hold its stanzas for ever: they bounce, it is left alone. */
+  #stalled(way: Way): void {
+    const { stream } = way
+    if (stream === undefined) return
+    const unacknowledged = way.outlet.detach()
+    way.stream = undefined
+    way.state = "quiet"
+    if (unacknowledged > 0) this.#around.lost(way.pair, stream.id, unacknowledged)
+    stream.close("connection-timeout", "nothing was read for long")
+    this.#fail(way, { finding: "stream.closed", detail: `the peer has read nothing for ${stallMs / 1000} s`, verdicts: [], kind: "unreachable", retryable: true })
+  }
+
   /** Closes a stream politely. What arrives meanwhile waits for the next one. */
   #release(way: Way): void {
     if (way.stream === undefined) return
     way.state = "closing"
-    const unacknowledged = way.outlet.detach()
-    if (unacknowledged > 0) this.#around.lost(way.pair, way.stream.id, unacknowledged)
+    this.#countLost(way, way.stream, true)
     way.stream.close()
   }
 
@@ -283,11 +329,10 @@ export class StreamPool {
         way.gone = true
         way.state = "quiet"
         way.cancelRetry()
-        const unacknowledged = way.outlet.detach()
+        const { stream } = way
+        if (stream !== undefined) this.#countLost(way, stream, true)
         const stanzas = way.outlet.take()
         way.outlet.close()
-        if (unacknowledged > 0 && way.stream !== undefined) this.#around.lost(way.pair, way.stream.id, unacknowledged)
-        const { stream } = way
         way.stream = undefined
         stream?.close("reset", "this pair of domains is not served any more")
         this.#around.reroute(way.pair, stanzas)
@@ -305,7 +350,7 @@ export class StreamPool {
 
   // Shutdown.
 
-  /** Resolves when nothing waits any more and no stream is being opened; bounded by the caller. */
+  /** Resolves when nothing waits any more, the network has taken what was written, and no stream is being opened; bounded by the caller. */
   drained(): Promise<void> {
     return new Promise((resolve) => {
       this.#idle.push(resolve)
@@ -315,8 +360,16 @@ export class StreamPool {
 
   #checkIdle(): void {
     if (this.#idle.length === 0) return
+    this.#cancelBacklog()
+    let held = false
     for (const way of this.#ways.values()) {
       if (way.state === "opening" || way.state === "waiting-turn" || way.outlet.unsent > 0) return
+      held ||= way.state === "open" && way.outlet.unacknowledged > 0
+    }
+    // A channel says when it was full and is empty, not when it merely is empty.
+    if (held) {
+      this.#cancelBacklog = this.#around.clock.after(backlogLookMs, () => this.#checkIdle())
+      return
     }
     const idle = this.#idle
     this.#idle = []
@@ -334,13 +387,18 @@ export class StreamPool {
   async close(): Promise<void> {
     this.#stopping = true
     this.#cancelSweep?.()
+    this.#cancelBacklog()
+    this.#idle = []
+    for (const look of this.#leaving) look()
     const closing: Promise<unknown>[] = []
     for (const way of this.#ways.values()) {
       way.cancelRetry()
-      if (way.stream !== undefined) {
-        closing.push(way.stream.closed)
-        way.stream.close("system-shutdown")
-      }
+      const { stream } = way
+      if (stream === undefined) continue
+      closing.push(stream.closed)
+      // Counted before our last words are among what the channel holds. Unsent stanzas were counted by the gateway.
+      this.#countLost(way, stream, false)
+      stream.close("system-shutdown")
     }
     this.#abort.abort(new Error("the gateway is stopping"))
     await Promise.all(closing)

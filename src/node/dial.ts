@@ -2,6 +2,7 @@
 import { isIP, Socket } from "node:net"
 import { DialError, type DialFailure } from "../model/errors.ts"
 import { guardAddress, type OwnListener, type ReachPolicy } from "../model/reach.ts"
+import { parseAddress } from "../model/address.ts"
 import type { Channel, Clock, Dial, NetworkAddress } from "../ports.ts"
 import { errorCode, type NewPace, plainAddress, readAhead, SocketChannel } from "./tcp.ts"
 
@@ -15,6 +16,9 @@ export interface DialLimits {
   /** How long one attempt may take, ms. */
   readonly connect: number
 }
+
+/** Of the places in total, those that claims may take: what strangers cause must not keep our own stanzas waiting. */
+const claimsShare = 0.5
 
 export const defaultDialLimits: DialLimits = { perDestination: 16, perSource: 16, total: 256, connect: 10_000 }
 
@@ -52,6 +56,7 @@ class Places {
   readonly #destinations = new Map<string, number>()
   readonly #sources = new Map<string, number>()
   #total = 0
+  #claims = 0
   readonly #waiting: Waiting[] = []
 
   constructor(limits: DialLimits) {
@@ -59,7 +64,7 @@ class Places {
   }
 
   async take(address: string, source: string | undefined, signal: AbortSignal): Promise<void> {
-    const full = this.#full(address) || (source !== undefined && (this.#sources.get(source) ?? 0) >= this.#limits.perSource)
+    const full = this.#full(address) || (source !== undefined && this.#claimsFull(source))
     if (full && (source !== undefined || this.#waiting.length >= mostWaiting))
       throw new DialError("capped", `too many connections to ${address} or in total are under way`)
     // Who is admitted from the queue has been counted by whoever left.
@@ -74,6 +79,10 @@ class Places {
     if (admitted === undefined) return
     this.#count(admitted.address, undefined, 1)
     admitted.admit()
+  }
+
+  #claimsFull(source: string): boolean {
+    return this.#claims >= Math.ceil(this.#limits.total * claimsShare) || (this.#sources.get(source) ?? 0) >= this.#limits.perSource
   }
 
   #full(address: string): boolean {
@@ -99,7 +108,9 @@ class Places {
   #count(address: string, source: string | undefined, by: 1 | -1): void {
     this.#total += by
     add(this.#destinations, address, by)
-    if (source !== undefined) add(this.#sources, source, by)
+    if (source === undefined) return
+    this.#claims += by
+    add(this.#sources, source, by)
   }
 }
 
@@ -154,6 +165,12 @@ function open(to: NetworkAddress, signal: AbortSignal, options: DialOptions, dea
   })
 }
 
+/** An IPv6 host owns a /64 and can claim from each of its addresses. */
+function sourceNetwork(source: string): string {
+  const bytes = parseAddress(source)
+  return bytes?.length === 16 ? bytes.subarray(0, 8).join(".") : source
+}
+
 /** A Dial that asks the guard about the very address it then dials. One for each gateway: it knows that gateway's own listeners. */
 export function createDial(options: DialOptions): Dial {
   const limits = { ...defaultDialLimits, ...options.limits }
@@ -166,7 +183,8 @@ export function createDial(options: DialOptions): Dial {
   }
 
   return {
-    async connect(to, { signal, source }): Promise<Channel> {
+    async connect(to, { signal, source: claimant }): Promise<Channel> {
+      const source = claimant === undefined ? undefined : sourceNetwork(claimant)
       if (signal.aborted) throw abortFailure(signal)
       guard(to)
       if (isIP(to.address) === 0 || !Number.isInteger(to.port) || to.port < 1 || to.port > 65_535)

@@ -186,13 +186,14 @@ export function createFiles(times: Partial<WatchTimes> = {}): Files {
       await mkdir(dirname(path), { recursive: true, mode: 0o700 })
       const draft = `${path}.${randomBytes(6).toString("hex")}.part`
       const file = await open(draft, "wx", mode)
+      // A full disk must not be filled further by what was begun.
       try {
-        await file.writeFile(bytes)
-        await file.sync()
-      } finally {
-        await file.close()
-      }
-      try {
+        try {
+          await file.writeFile(bytes)
+          await file.sync()
+        } finally {
+          await file.close()
+        }
         await rename(draft, path)
       } catch (error) {
         await unlink(draft)

@@ -1,4 +1,5 @@
 // The Log port on pino: JSON lines, or on a terminal the line form of interface 8.7. Secrets are blacked out, control characters never pass (security.md 27).
+import { EventEmitter } from "node:events"
 import pino from "pino"
 import { prettyFactory } from "pino-pretty"
 import type { Log, LogLevel } from "../ports.ts"
@@ -87,6 +88,8 @@ export function createLog(options: LogOptions = {}): Log & { setLevel(level: Log
   const secret = (name: string): boolean => secretNames.test(name) || further.has(name.toLowerCase())
 
   const end: pino.DestinationStream = options.sink ?? pino.destination({ fd: descriptor, sync: true })
+  // A full disk, or a reader that is gone, costs lines and never the gateway.
+  if (end instanceof EventEmitter) end.on("error", () => undefined)
   // Synchronous: the last lines before an exit are the ones that matter.
   const prettify = prettyFactory({
     colorize: false,

@@ -75,6 +75,8 @@ export class SocketChannel implements Channel {
   #drainOwed = false
   /** Backlog after the last write; 0 once everything drained. Still known after the socket forgot its own count. */
   #tail = 0
+  /** Octets that came when the connection took none any more. */
+  #refused = 0
   #handedOver = false
 
   /**
@@ -241,7 +243,11 @@ export class SocketChannel implements Channel {
   write(bytes: Uint8Array): boolean {
     // Plain text behind a TLS layer would be a way out of the encryption: a mistake of ours, so it throws.
     if (this.#handedOver) throw new Error("this channel was handed over to TLS")
-    if (!this.#socket.writable) return false
+    if (!this.#socket.writable) {
+      // Nobody takes it any more. It counts as held back, so that whoever counts what was lost counts it.
+      this.#refused += bytes.length
+      return false
+    }
     this.#socket.write(bytes)
     this.#tail = this.#socket.writableLength
     if (this.#tail < writeHighWater) return true
@@ -251,7 +257,7 @@ export class SocketChannel implements Channel {
 
   /** After the close: at most how much the kernel had not taken. */
   get backlog(): number {
-    return this.#closed === undefined && !this.#socket.destroyed ? this.#socket.writableLength : this.#tail
+    return this.#refused + (this.#closed === undefined && !this.#socket.destroyed ? this.#socket.writableLength : this.#tail)
   }
 
   pause(): void {

@@ -247,6 +247,7 @@ export function createTls(options: { newPace?: NewPace; contexts?: ContextCache 
         const settings: tls.TLSSocketOptions & { highWaterMark: number } = {
           isServer: true,
           secureContext: contextFor(undefined),
+          // TLS-06: asked for, never required here.
           requestCert: true,
           rejectUnauthorized: false,
           // Asked only when the client names a server (TLS-07, DTLS-3).

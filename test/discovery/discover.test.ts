@@ -108,7 +108,7 @@ const table: [string, Said | undefined, Said | undefined, string[] | string][] =
   ],
 ]
 
-test("every pair of SRV answers leads where it must", async () => {
+test("every pair of SRV answers leads where it must (CORE-03, DTLS-5)", async () => {
   for (const [what, plain, direct, expected] of table) {
     const world: World = {
       ...host,

@@ -36,7 +36,7 @@ function ring(): { keys: KeyRing; step: (ms: number) => void } {
   return { keys: new KeyRing(random, clock), step: (ms) => (now += ms) }
 }
 
-test("DB-24: only keys that were made are vouched for, so nobody can use us to compute one", () => {
+test("KEY-3, DB-24: only keys that were made are vouched for, so nobody can use us to compute one", () => {
   const { keys, step } = ring()
   const pair = { sender: a, target: b }
   const key = keys.issue(pair, "id1")

@@ -248,7 +248,7 @@ describe("stanzas (COMP-3)", () => {
 })
 
 describe("keepalive", () => {
-  it("white space is sent every five minutes, and white space of the component is taken", async () => {
+  it("XML-08: white space is sent every five minutes, and white space of the component is taken", async () => {
     const clock = new StepClock(Date.now())
     const quiet = await startFixture({ domains: ["a.example"], clock })
     try {

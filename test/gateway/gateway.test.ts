@@ -321,6 +321,8 @@ describe("shutdown", () => {
     await a.until(/<stream:error><system-shutdown /)
     assert.deepEqual(await draining, { lost: 0, inTime: true })
     assert.equal(one.gateway.state, "closed")
+    // What was delivered before an orderly end is not called lost, nor are our closing words.
+    assert.deepEqual([one.lines("s2s.lost"), one.lines("component.down").filter((line) => line.includes("may not have arrived"))], [[], []])
     await two.logged("s2s.closed", /system-shutdown/)
     await assert.rejects(
       new Promise((resolve, reject) => {

@@ -170,11 +170,33 @@ describe("the evidence folder", () => {
     assert.ok(tight.folder.size.files >= 1)
   })
   it("a flood costs a bounded number of writes", async () => {
-    const { folder } = make(new MemoryFiles({ "/state/x": "" }), { files: 1000, octets: 10_000_000 })
+    const { folder, lines } = make(new MemoryFiles({ "/state/x": "" }), { files: 1000, octets: 10_000_000 })
     await folder.open()
     for (let n = 0; n < 500; n += 1) folder.keep(refusal({ pair: { sender: parseDomain(`d${n}.example`), target: a } }))
     await folder.settled()
     assert.equal(folder.size.files, 32)
+    assert.deepEqual(
+      lines.filter(({ event }) => event === "evidence.skipped").map(({ fields }) => fields.count),
+      [468],
+    )
+  })
+  it("evidence that is larger than the whole folder may be is said; a file that cannot be removed still counts", async () => {
+    const tight = make(new MemoryFiles({ "/state/x": "" }), { files: 3, octets: 100 })
+    await tight.folder.open()
+    tight.folder.keep(refusal())
+    await tight.folder.settled()
+    assert.match(String(tight.lines[0]?.fields.text), /could not be kept .* more than state.evidence_bytes/)
+    const files = new MemoryFiles({ "/state/x": "" })
+    files.remove = async () => {
+      throw Object.assign(new Error("no"), { code: "EACCES" })
+    }
+    const stuck = make(files, { files: 1, octets: 100_000 })
+    await stuck.folder.open()
+    stuck.folder.keep(refusal())
+    stuck.folder.keep(refusal({ finding: "cert.unknown-root" }))
+    await stuck.folder.settled()
+    assert.equal(stuck.folder.size.files, 1)
+    assert.equal(stuck.lines.filter(({ event }) => event === "evidence.failed").length, 1)
   })
   it("a folder that cannot be written to is said, and nothing breaks", async () => {
     const files = new MemoryFiles({ "/state/x": "" })

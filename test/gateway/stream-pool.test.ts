@@ -330,6 +330,72 @@ describe("shutdown", () => {
     assert.equal(bench.send(far("c.example"), stanza(2)), "crowded")
     assert.equal(bench.clock.timers, 0)
   })
+  it("waits for what the network has not taken, and calls nothing lost after an orderly end", async () => {
+    const bench = new Bench()
+    bench.send(far("b.example"), stanza(1))
+    const stream = bench.opener.last.succeed()
+    await settle()
+    // Written, in a buffer still, without the channel being full.
+    stream.channel.backlog = 18
+    bench.send(far("b.example"), stanza(2))
+    let drained = false
+    void bench.pool.drained().then(() => {
+      drained = true
+    })
+    await bench.clock.step(100)
+    assert.equal(drained, false)
+    stream.channel.backlog = 0
+    await bench.clock.step(100)
+    assert.equal(drained, true)
+    const write = stream.channel.write.bind(stream.channel)
+    // The closing words are in the buffer when the end is told; they are nobody's stanza.
+    const { close } = stream.stream
+    stream.stream.close = (...said) => {
+      write(Buffer.from("</stream:stream>"))
+      stream.channel.backlog = 16
+      close(...said)
+    }
+    await bench.pool.close()
+    assert.deepEqual(bench.lost, [])
+    assert.equal(bench.clock.timers, 0)
+  })
+  it("a stream we end ourselves loses only what is still not written when it had its time", async () => {
+    const rows: readonly (readonly [number, readonly number[]])[] = [
+      [0, []],
+      [40, [1]],
+    ]
+    for (const [left, lost] of rows) {
+      const bench = new Bench()
+      bench.send(far("b.example"), stanza(1))
+      const stream = bench.opener.last.succeed()
+      await settle()
+      stream.channel.full = true
+      stream.channel.backlog = 18
+      stream.stream.close("reset")
+      await settle()
+      assert.deepEqual(bench.lost, [])
+      stream.channel.backlog = left
+      await bench.clock.step(10_000)
+      assert.deepEqual(bench.lost, lost)
+    }
+  })
+  it("a peer that reads nothing for two minutes: what waits bounces, and it is left alone", async () => {
+    const bench = new Bench()
+    bench.send(far("b.example"), stanza(1))
+    const stream = bench.opener.last.succeed()
+    // Idle for long is not stalled.
+    await bench.clock.step(300_000)
+    stream.channel.full = true
+    bench.send(far("b.example"), stanza(2))
+    bench.send(far("b.example"), stanza(3))
+    await bench.clock.step(60_000)
+    assert.equal(bench.undelivered.length, 0)
+    await bench.clock.step(240_000)
+    assert.deepEqual(bench.undelivered.map(({ text, reason }) => [text, reason.condition]), [[stanza(3), "remote-server-timeout"]])
+    assert.deepEqual(stream.closedWith, ["connection-timeout"])
+    assert.equal(bench.failures.length, 1)
+    assert.deepEqual(bench.lost, [1])
+  })
   it("gives attempts up, and counts what still waits", async () => {
     const bench = new Bench()
     bench.send(far("b.example"), stanza(1))

@@ -142,7 +142,7 @@ describe("caps", () => {
   test("what claims cause is capped by destination, by source and in total; finished attempts no longer count", async () => {
     const here = await acceptor()
     const there = await acceptor({ address: "127.0.0.2", port: 0 })
-    const dial = dialWith({ limits: { perDestination: 2, perSource: 3, total: 4 } })
+    const dial = dialWith({ limits: { perDestination: 2, perSource: 3, total: 8 } })
     const near = (source: string) => dial.connect(here.listener.address, { signal: inTime(), source })
     const far = (source: string) => dial.connect(there.listener.address, { signal: inTime(), source })
     assert.deepEqual(await outcomes(near("s"), near("s"), near("t")), ["open", "open", "capped"], "by destination")
@@ -157,6 +157,23 @@ describe("caps", () => {
     assert.deepEqual(await outcomes(near("s")), ["open"], "room again")
     await here.listener.close()
     await there.listener.close()
+  })
+
+  test("attack, red then green: one host with a /64 of addresses, or many hosts, claim every place", async (t) => {
+    const { listener } = await acceptor()
+    t.after(() => listener.close())
+    const claims = (total: number, sources: readonly string[]) => {
+      const dial = dialWith({ limits: { perDestination: 100, perSource: 2, total } })
+      return outcomes(...sources.map((source) => dial.connect(listener.address, { signal: inTime(), source })))
+    }
+    const open = (got: readonly string[]) => got.filter((one) => one === "open").length
+    const oneHost = Array.from({ length: 6 }, (_, n) => `2001:db8::${n + 1}`)
+    const strangers = Array.from({ length: 6 }, (_, n) => `2001:db8:${n + 1}::1`)
+    // Counting addresses is what a cap that knows no networks does; these six count as six.
+    assert.equal(open(await claims(100, strangers)), 6, "red: six places")
+    assert.equal(open(await claims(100, oneHost)), 2, "green: one source")
+    // Of six places in total, three stay for what we send ourselves.
+    assert.equal(open(await claims(6, strangers)), 3)
   })
 
   test("what we dial for ourselves waits its turn, and may be given up while it waits", async () => {

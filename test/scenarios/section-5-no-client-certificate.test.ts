@@ -10,7 +10,7 @@ const places: readonly (readonly [name: string, make: () => Promise<Scene>])[] =
 ]
 
 for (const [place, make] of places) {
-  test(`S5.1, N7, N8: without a client certificate a key is verified with A's own server; ${place}`, async () => {
+  test(`S5.1, N7, N8, DB-12, DB-13: without a client certificate a key is verified with A's own server; ${place}`, async () => {
     const scene = await make()
     const a = await scene.server({ domains: ["a.example"], mute: true, require: "encrypted" })
     const b = await scene.server({ domains: ["b.example"], require: "encrypted" })
@@ -33,7 +33,7 @@ for (const [place, make] of places) {
     await scene.close()
   })
 
-  test(`both self-signed: encrypted, by the same certificate on both connections (DWD-4); ${place}`, async () => {
+  test(`both self-signed: encrypted, by the same certificate on both connections (DWD-4, DWD-5); ${place}`, async () => {
     const scene = await make()
     const certificate = (name: string) => own(name, {}, scene)
     const a = await scene.server({ domains: ["a.example"], certificate, require: "encrypted" })

@@ -95,7 +95,7 @@ test("XmppAddr: bare domains only, U-labels brought to A-labels (ID-05)", () => 
     assert.equal(matches(certificate({ xmppAddr: [presented] }), { type: "XmppAddr", value }), want, JSON.stringify(presented))
 })
 
-test("a name of the wrong string type is nobody's; neither are e-mail, URI and address names", () => {
+test("a name of the wrong string type is nobody's; neither are e-mail, URI and address names (ID-11)", () => {
   const wrongSrv = certificate({ raw: [otherName("1.3.6.1.5.5.7.8.7", der.utf8String("_xmpp-server.a.example"))] })
   assert.ok(!matches(wrongSrv, { type: "SRV-ID", value: "_xmpp-server.a.example" }))
   const wrongAddr = certificate({ raw: [otherName("1.3.6.1.5.5.7.8.5", der.ia5String("a.example"))] })

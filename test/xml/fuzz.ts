@@ -3,6 +3,7 @@ import assert from "node:assert/strict"
 import { Buffer } from "node:buffer"
 import { performance } from "node:perf_hooks"
 import { pathToFileURL } from "node:url"
+import { parseArgs } from "node:util"
 import type { XmlElement } from "../../src/xml/element.ts"
 import { XmlError } from "../../src/xml/errors.ts"
 import { type XmlEvent, type XmlLimits, XmlParser } from "../../src/xml/parser.ts"
@@ -185,12 +186,10 @@ export function fuzz(seed: number, deadline: number, most: number): { documents:
 }
 
 const isProgram = process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href
-const wanted = process.argv.indexOf("--seconds")
-if (isProgram && wanted > 0) {
-  const seconds = Number(process.argv[wanted + 1])
-  const chosen = process.argv.indexOf("--seed")
-  const seed = chosen > 0 ? Number(process.argv[chosen + 1]) : Date.now() | 0
+if (isProgram) {
+  const { values } = parseArgs({ options: { seconds: { type: "string", default: "10" }, seed: { type: "string" } } })
+  const seed = values.seed === undefined ? Date.now() | 0 : Number(values.seed)
   console.log(`seed ${seed}`)
-  const { documents, accepted } = fuzz(seed, performance.now() + seconds * 1000, Number.POSITIVE_INFINITY)
+  const { documents, accepted } = fuzz(seed, performance.now() + Number(values.seconds) * 1000, Number.POSITIVE_INFINITY)
   console.log(`${documents} documents, ${accepted} accepted, no finding`)
 }
