@@ -87,10 +87,10 @@ function required(value: unknown): RequiredLevel {
 }
 
 /** Prooftypes this version knows. */
-export const knownProofs = ["pkix"] as const
+export const knownProofs = ["pkix", "dane"] as const
 
 const proof = setting((value) => {
-  if (value === "dane" || value === "posh") {
+  if (value === "posh") {
     throw new ValueProblem(`The prooftype ${value} is not in this version yet: known is ${knownProofs.join(", ")}.`)
   }
   return readWord(value, knownProofs)
@@ -152,7 +152,9 @@ const notYet = (what: string) =>
 
 const federation = z.strictObject({
   require: setting(required).default("authenticated"),
-  proofs: z.array(proof).nonempty({ message: "must name at least one prooftype: pkix." }).default(["pkix"]),
+  proofs: z.array(proof).nonempty({ message: "must name at least one prooftype: pkix, dane." }).default(["pkix"]),
+  // RFC 7671 4: usages 3 and 2; with 1 and 0 TLSA records bind PKIX, too.
+  dane: z.strictObject({ usages: z.array(whole(0, 3)).nonempty({ message: "must name at least one usage: 3, 2." }).max(4).default([3, 2]) }).prefault({}),
   dialback: z
     .strictObject({
       offer: yes.default(true),

@@ -52,6 +52,8 @@ export interface GatewayConfig {
   }
   readonly require: RequiredLevel
   readonly proofs: ReadonlySet<string>
+  /** TLSA usages in use. */
+  readonly daneUsages: readonly number[]
   readonly dialback: boolean
   readonly exceptions: readonly PolicyException[]
   readonly idleTimeoutMs: number
@@ -226,6 +228,11 @@ function checkPolicy(raw: RawConfig, text: ConfigText, world: ConfigWorld, probl
     const place = text.place(["federation", "overrides", index, "peer"])
     problems.push({ place, setting: `federation.overrides[${index}].peer`, sentence: `${guarded.detail}: allow it in federation.allow.names if it is meant.` })
   }
+  const dane = raw.federation.proofs.indexOf("dane")
+  if (dane >= 0 && raw.federation.resolver.dnssec === "off") {
+    const sentence = "DANE rests on signed DNS, and `federation.resolver.dnssec` is off: it could never prove anything. Remove dane."
+    problems.push({ place: text.place(["federation", "proofs", dane]), setting: `federation.proofs[${dane}]`, sentence })
+  }
   if (raw.limits.queue < raw.limits.stanza) {
     problems.push({ place: text.place(["limits", "queue"]), setting: "limits.queue", sentence: "A queue smaller than one stanza (`limits.stanza`) could hold nothing: raise it." })
   }
@@ -269,6 +276,7 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     listen: { s2s: raw.listen.s2s, directTls: raw.listen.direct_tls, components: raw.listen.components },
     require: federation.require,
     proofs: new Set(federation.proofs),
+    daneUsages: [...new Set(federation.dane.usages)],
     dialback: federation.dialback.offer,
     exceptions: federation.exceptions,
     idleTimeoutMs: federation.idle_timeout,

@@ -177,9 +177,15 @@ const mistakes: readonly (readonly [what: string, config: string, expected: read
       "/etc/gw.yaml:1:1  federation.resolver.dnssec  It is not written here, and this version cannot validate DNSSEC: write `dnssec: off` to accept that every DNS answer counts as insecure (no DANE; certificates and dialback only).",
     ],
   ],
-  ["a prooftype not known yet", withLine("  resolver:", "  proofs: [dane, pkix]\n  resolver:"), ["/etc/gw.yaml:6:12  federation.proofs[0]  The prooftype dane is not in this version yet: known is pkix."]],
-  ["a mistyped prooftype", withLine("  resolver:", "  proofs: [pkixx]\n  resolver:"), ['/etc/gw.yaml:6:12  federation.proofs[0]  "pkixx" is not one of pkix. Did you mean pkix?']],
-  ["no prooftype", withLine("  resolver:", "  proofs: []\n  resolver:"), ["/etc/gw.yaml:6:11  federation.proofs  `federation.proofs` must name at least one prooftype: pkix."]],
+  ["a prooftype not known yet", withLine("  resolver:", "  proofs: [posh, pkix]\n  resolver:"), ["/etc/gw.yaml:6:12  federation.proofs[0]  The prooftype posh is not in this version yet: known is pkix, dane."]],
+  [
+    "DANE without signed DNS",
+    withLine("  resolver:", "  proofs: [pkix, dane]\n  resolver:"),
+    ["/etc/gw.yaml:6:18  federation.proofs[1]  DANE rests on signed DNS, and `federation.resolver.dnssec` is off: it could never prove anything. Remove dane."],
+  ],
+  ["no TLSA usage", withLine("  resolver:", "  dane: { usages: [] }\n  resolver:"), ["/etc/gw.yaml:6:19  federation.dane.usages  `federation.dane.usages` must name at least one usage: 3, 2."]],
+  ["a mistyped prooftype", withLine("  resolver:", "  proofs: [pkixx]\n  resolver:"), ['/etc/gw.yaml:6:12  federation.proofs[0]  "pkixx" is not one of pkix, dane. Did you mean pkix?']],
+  ["no prooftype", withLine("  resolver:", "  proofs: []\n  resolver:"), ["/etc/gw.yaml:6:11  federation.proofs  `federation.proofs` must name at least one prooftype: pkix, dane."]],
   [
     "components open to the world",
     withLine('components: ["127.0.0.1:0"]', 'components: ["0.0.0.0:5347"]'),
