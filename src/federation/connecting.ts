@@ -6,6 +6,7 @@ import { DialError } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { Channel } from "../ports.ts"
+import type { AnyProoftype } from "../proof/prooftype.ts"
 import { match, type Obtained, obtainAll, termsOf } from "../proof/prove.ts"
 import { proofPorts, subjectOf } from "./claims.ts"
 import type { Federation, Hosting } from "./contract.ts"
@@ -59,7 +60,7 @@ export async function connectTo(
   const dialling = source === undefined ? federation.ports.dial.connect(endpoint, { signal: dialSignal }) : connectForClaim(federation, endpoint, dialSignal, source)
   try {
     const [channel, { tls }] = await Promise.all([dialling, secureDns.then(allowed)])
-    return { channel, tlsPromised: tls, material: Promise.all([secureDns, others]).then((both) => both.flat()) }
+    return { channel, tlsPromised: tls, material: Promise.all([secureDns, others]).then((both) => inOrder(prooftypes, both.flat())) }
   } catch (error) {
     giveUp.abort(error)
     // Whichever of the two came too late is not needed; a connection that came about all the same is ended.
@@ -69,6 +70,10 @@ export async function connectTo(
     )
     throw error
   }
+}
+
+function inOrder(prooftypes: readonly AnyProoftype[], obtained: readonly Obtained[]): readonly Obtained[] {
+  return prooftypes.flatMap((prooftype) => obtained.filter((each) => each.prooftype === prooftype))
 }
 
 /** Between two looks for a place, ms. */

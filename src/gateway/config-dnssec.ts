@@ -23,9 +23,10 @@ export function checkDnssec(raw: RawConfig, text: ConfigText, problems: ConfigPr
   if (anchors !== undefined && dnssec !== "validate") {
     problem([...base, "anchors"], "federation.resolver.anchors", `Anchors are used by \`dnssec: validate\` only; this is \`${dnssec}\`: remove one of the two.`)
   }
-  const { proofs } = raw.federation
-  if (dnssec === "off" && proofs?.includes("dane") === true) {
-    problem(["federation", "proofs", proofs.indexOf("dane")], "federation.proofs", "`dane` needs signed DNS, and `resolver.dnssec: off` gives it up: remove one of the two.")
+  const dane = raw.federation.proofs?.indexOf("dane") ?? -1
+  if (dnssec === "off" && dane >= 0) {
+    const sentence = "DANE rests on signed DNS, and `federation.resolver.dnssec` is off: it could never prove anything. Remove dane."
+    problem(["federation", "proofs", dane], `federation.proofs[${dane}]`, sentence)
   }
 }
 

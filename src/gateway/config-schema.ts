@@ -87,7 +87,7 @@ function required(value: unknown): RequiredLevel {
 }
 
 /** Prooftypes this version knows. */
-export const knownProofs = ["dane", "pkix"] as const
+export const knownProofs = ["pkix", "dane"] as const
 
 const proof = setting((value) => {
   if (value === "posh") {
@@ -149,7 +149,9 @@ const notYet = (what: string) =>
 const federation = z.strictObject({
   require: setting(required).default("authenticated"),
   // Without it: all that the mode of DNSSEC allows.
-  proofs: z.array(proof).nonempty({ message: "must name at least one prooftype: dane or pkix." }).optional(),
+  proofs: z.array(proof).nonempty({ message: "must name at least one prooftype: pkix, dane." }).optional(),
+  // RFC 7671 4: usages 3 and 2; with 1 and 0 TLSA records bind PKIX, too.
+  dane: z.strictObject({ usages: z.array(whole(0, 3)).nonempty({ message: "must name at least one usage: 3, 2." }).max(4).default([3, 2]) }).prefault({}),
   dialback: z
     .strictObject({
       offer: yes.default(true),

@@ -54,6 +54,8 @@ export interface GatewayConfig {
   }
   readonly require: RequiredLevel
   readonly proofs: ReadonlySet<string>
+  /** TLSA usages in use. */
+  readonly daneUsages: readonly number[]
   readonly dialback: boolean
   readonly exceptions: readonly PolicyException[]
   readonly idleTimeoutMs: number
@@ -275,6 +277,7 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     listen: { s2s: raw.listen.s2s, directTls: raw.listen.direct_tls, components: raw.listen.components },
     require: federation.require,
     proofs: new Set(federation.proofs ?? (federation.resolver.dnssec === "off" ? ["pkix"] : knownProofs)),
+    daneUsages: [...new Set(federation.dane.usages)],
     dialback: federation.dialback.offer,
     exceptions: federation.exceptions,
     idleTimeoutMs: federation.idle_timeout,

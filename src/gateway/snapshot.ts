@@ -3,6 +3,7 @@
 import { ConfigError } from "../model/errors.ts"
 import type { OwnListener } from "../model/reach.ts"
 import { selectProoftypes } from "../proof/registry.ts"
+import { defaultTlsaPolicy } from "../proof/tlsa.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Hosting } from "../federation/contract.ts"
 import { type CertificateSnapshot, type CertificateWarning, loadCertificates } from "./certificates.ts"
@@ -57,7 +58,7 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
     credentials: (domain) => certificates.pick(domain)?.credentials,
     anyDomain: first,
     policy,
-    prooftypes: selectProoftypes(config.proofs),
+    prooftypes: selectProoftypes(config.proofs, [], { ...defaultTlsaPolicy, usages: config.daneUsages }),
     anchors,
     get reach() {
       return { networks: config.allow.networks, names: config.allow.names, ownListeners: sources.ownListeners() }
@@ -93,6 +94,7 @@ export function differences(before: GatewayConfig, after: GatewayConfig): { read
   const settings: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
     ["federation.require", (config) => config.require],
     ["federation.proofs", (config) => [...config.proofs].sort()],
+    ["federation.dane.usages", (config) => [...config.daneUsages].sort()],
     ["federation.dialback.offer", (config) => config.dialback],
     ["federation.exceptions", (config) => config.exceptions],
     ["federation.idle_timeout", (config) => config.idleTimeoutMs],

@@ -1,7 +1,8 @@
 // The built-in prooftypes by name; one word here makes a prooftype known everywhere (design 7).
 import type { AnyProoftype } from "./prooftype.ts"
-import { dane } from "./dane.ts"
+import { createDane, dane } from "./dane.ts"
 import { pkix } from "./pkix.ts"
+import type { TlsaPolicy } from "./tlsa.ts"
 
 export const builtInProoftypes: readonly AnyProoftype[] = [pkix, dane]
 
@@ -10,14 +11,16 @@ export const builtInProoftypes: readonly AnyProoftype[] = [pkix, dane]
  *
  * @param names as in `federation.proofs`; order does not matter
  * @param extra prooftypes of the user's; taking a built-in name is an error (security.md 4)
+ * @param tlsa what `dane` takes of TLSA records, where that differs from the default
  * @throws Error naming an unknown or doubled prooftype
  */
-export function selectProoftypes(names: ReadonlySet<string>, extra: readonly AnyProoftype[] = []): readonly AnyProoftype[] {
+export function selectProoftypes(names: ReadonlySet<string>, extra: readonly AnyProoftype[] = [], tlsa?: TlsaPolicy): readonly AnyProoftype[] {
   const known = new Map<string, AnyProoftype>()
   for (const prooftype of [...builtInProoftypes, ...extra]) {
     if (known.has(prooftype.name)) throw new Error(`two prooftypes are called ${prooftype.name}`)
     known.set(prooftype.name, prooftype)
   }
+  if (tlsa !== undefined) known.set("dane", createDane(tlsa))
   return [...names].map((name) => {
     const prooftype = known.get(name)
     if (prooftype === undefined) throw new Error(`there is no prooftype ${name}; known: ${[...known.keys()].join(", ")}`)

@@ -95,7 +95,7 @@ const rows: readonly Row[] = [
   ["trust-ad of a resolver elsewhere", config(instead('"127.0.0.1:53", dnssec: off', '"192.0.2.53", dnssec: trust-ad')), 78, /federation\.resolver\.address .*192\.0\.2\.53 is not a loopback address/],
   ["anchors of DNSSEC that are not there", config(instead("dnssec: off", `anchors: ${at("none.ds")}`)), 78, /federation\.resolver\.anchors .*none\.ds cannot be read/],
   ["anchors of DNSSEC that are none", config(instead("dnssec: off", `anchors: ${at("secret")}`)), 78, /federation\.resolver\.anchors .*neither a DS nor a DNSKEY record/],
-  ["DANE with DNSSEC off", config(instead("federation:\n", "federation:\n  proofs: [dane]\n")), 78, /federation\.proofs .*`dane` needs signed DNS/],
+  ["DANE with DNSSEC off", config(instead("federation:\n", "federation:\n  proofs: [dane]\n")), 78, /federation\.proofs\[0\] .*DANE rests on signed DNS/],
   ["permissive federation", config(instead("federation:\n", "federation:\n  require: permissive\n")), 78, /yaml:3:\d+ +federation\.require .*permissive/],
   ["components on a public address", config(instead('components: ["127.0.0.1:0"]', 'components: ["192.0.2.1:5347"]')), 78, /listen\.components\[0\] .*can be reached by others.*127\.0\.0\.1:5347/],
   ["a trust file that is not there", config(instead("federation:\n", `federation:\n  trust: ${at("roots.pem")}\n`)), 78, /federation\.trust .*roots\.pem/],
