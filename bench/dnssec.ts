@@ -94,7 +94,7 @@ try {
     const resolver = createResolver({
       dnssec: { anchors: tree.anchors() },
       upstreams: [plain.address],
-      transport,
+      transport: nodeDnsTransport({ sharedOnLoopback: true }),
       clock: systemClock,
       random: systemRandom,
       limits: { cacheEntries: count * 2, cacheOctets: 256 * 1024 * 1024 },

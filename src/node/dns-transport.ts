@@ -1,19 +1,23 @@
-// DNS queries over real sockets: one fresh UDP port a query, TCP for what is too long (RFC 1035 4.2, RFC 5452 9.2, RFC 7766).
+// DNS queries over real sockets: one fresh UDP port a query (off loopback), TCP for what is too long (RFC 1035 4.2, RFC 5452 9.2, RFC 7766).
 import { createSocket, type Socket } from "node:dgram"
 import { readFile } from "node:fs/promises"
 import { createConnection } from "node:net"
 import type { DnsTransport } from "../dns/resolver.ts"
+import { isLoopbackAddress } from "../dns/upstream.ts"
 import { parseAddress } from "../model/address.ts"
 import type { NetworkAddress } from "../ports.ts"
+import { SharedSocket } from "./dns-shared-socket.ts"
 
 export interface DnsTransportLimits {
   /** Sockets open at once; further queries wait their turn within their own deadline. */
   readonly sockets: number
   /** Messages dropped for one query because they do not answer it, before it is given up as under attack. */
   readonly strays: number
+  /** One socket for all UDP queries to an upstream on loopback: nobody outside guesses its port, and it costs half as much. */
+  readonly sharedOnLoopback: boolean
 }
 
-const defaultLimits: DnsTransportLimits = { sockets: 256, strays: 64 }
+const defaultLimits: DnsTransportLimits = { sockets: 256, strays: 64, sharedOnLoopback: false }
 
 /** Lets so many through at once; the rest wait in order. */
 class Gate {
@@ -124,16 +128,30 @@ function overTcp(
   })
 }
 
-/** The transport of the stub resolver; holds no socket between queries. */
+/** The transport of the stub resolver; holds no socket between queries, but with `sharedOnLoopback` one for a moment. */
 export function nodeDnsTransport(limits: Partial<DnsTransportLimits> = {}): DnsTransport {
-  const { sockets, strays } = { ...defaultLimits, ...limits }
+  const { sockets, strays, sharedOnLoopback } = { ...defaultLimits, ...limits }
   const gate = new Gate(sockets)
+  const shared = new Map<string, SharedSocket>()
+  const sharedTo = (upstream: NetworkAddress): SharedSocket => {
+    const key = `${upstream.address} ${upstream.port}`
+    let socket = shared.get(key)
+    if (socket === undefined) {
+      socket = new SharedSocket(upstream, () => {
+        if (shared.get(key) === socket) shared.delete(key)
+      })
+      shared.set(key, socket)
+    }
+    return socket
+  }
   return {
     async exchange(query, upstream, protocol, signal, accept) {
       await gate.enter(signal)
       try {
         // It may have aborted while we waited; a listener added now would never hear of it.
         signal.throwIfAborted()
+        if (protocol === "udp" && sharedOnLoopback && isLoopbackAddress(upstream.address))
+          return await sharedTo(upstream).exchange(query, signal, accept)
         return await (protocol === "udp" ? overUdp(query, upstream, signal, accept, strays) : overTcp(query, upstream, signal, accept))
       } finally {
         gate.leave()

@@ -9,9 +9,9 @@ import { rrsetAt, rrsetsIn, suffixOf } from "./canonical.ts"
 import { absenceTtl, allowsExpansion, denialOf, unsignedReason, verifiedDenials } from "./denial.ts"
 import { type DsFields, dsFieldsOf, isSupportedDs, isUsableDs, namesKey } from "./ds.ts"
 import { zoneKeyOf } from "./keys.ts"
-import { ask, bogus, type Cut, type Lookup, type Steps, type Trouble } from "./lookup.ts"
+import { ask, bogus, type Cut, type Lookup, type SecureZone, type Steps, type Trouble } from "./lookup.ts"
 import { reason, shownSet } from "./reasons.ts"
-import { type SecureZone, verifyRrset } from "./rrsig.ts"
+import { verifyRrset } from "./rrsig.ts"
 
 /** The state of the zone that contains a name. */
 export type ZoneState =
@@ -28,7 +28,7 @@ interface Basis {
 
 /** The keys of a zone, proven by DS records or anchors of the same form. */
 function* zoneByDs(apex: DnsName, ds: readonly DsFields[], basis: Basis, lookup: Lookup): Steps<Cut | Trouble> {
-  const { work, at } = lookup
+  const { work } = lookup
   const binding = ds.slice(0, work.limits.keysPerZone)
   // RFC 4035 5.2: a zone signed only with what is unknown to us is treated as unsigned.
   if (!binding.some(isSupportedDs)) {
@@ -49,7 +49,7 @@ function* zoneByDs(apex: DnsName, ds: readonly DsFields[], basis: Basis, lookup:
   if (entry.length === 0) {
     return bogus(reason("ds-mismatch", `no key of ${shownName(apex)} is one that its parent or the anchor names`, reply.upstream))
   }
-  const verified = verifyRrset(set, { apex, keys: entry }, at, work)
+  const verified = yield* verifyRrset(set, { apex, keys: entry }, lookup)
   if (!verified.ok) return bogus(...verified.why)
   const expires = Math.min(basis.expires, verified.expires)
   return {
@@ -62,30 +62,30 @@ function* zoneByDs(apex: DnsName, ds: readonly DsFields[], basis: Basis, lookup:
 }
 
 /** A CNAME at the name, or a DNAME above it, instead of what was asked: neither begins a zone. */
-function cutByAlias(
+function* cutByAlias(
   message: DnsMessage,
   octets: Uint8Array,
   child: DnsName,
   parent: SecureZone,
   lookup: Lookup,
-): Cut | Trouble | undefined {
-  const { at, work } = lookup
+): Steps<Cut | Trouble | undefined> {
+  const { work } = lookup
   const basis = { expires: parent.expires, wire: [octets] }
   for (const dname of rrsetsIn(message.answers, [typeNumbers.DNAME])) {
     if (sameName(dname.name, child) || !isAtOrBelow(child, dname.name) || !isAtOrBelow(dname.name, parent.apex)) continue
-    const verified = verifyRrset(dname, parent, at, work)
+    const verified = yield* verifyRrset(dname, parent, lookup)
     if (!verified.ok) return bogus(...verified.why)
     if (verified.expandedFrom !== undefined) return bogus(reason("signature-invalid", "a DNAME is expanded from a wildcard"))
     return { ...basis, kind: "absent", ttl: verified.ttl, expires: Math.min(basis.expires, verified.expires) }
   }
   const cname = rrsetAt(message.answers, child, typeNumbers.CNAME)
   if (cname === undefined) return undefined
-  const verified = verifyRrset(cname, parent, at, work)
+  const verified = yield* verifyRrset(cname, parent, lookup)
   if (!verified.ok) return bogus(...verified.why)
   let ttl = verified.ttl
   let expires = Math.min(basis.expires, verified.expires)
   if (verified.expandedFrom !== undefined) {
-    const denials = verifiedDenials(message, parent, at, work)
+    const denials = yield* verifiedDenials(message, parent, lookup)
     ttl = Math.min(ttl, denials.ttl)
     expires = Math.min(expires, denials.expires)
     const allowed = allowsExpansion(denials, child, verified.expandedFrom, parent.apex, work)
@@ -98,21 +98,21 @@ function cutByAlias(
 
 /** Whether a zone begins at `child`, as its parent says. */
 function* judgeCut(child: DnsName, parent: SecureZone, lookup: Lookup): Steps<Cut | Trouble> {
-  const { at, work } = lookup
+  const { work } = lookup
   const reply = yield* ask(lookup, child, typeNumbers.DS)
   if ("kind" in reply) return reply
   const { message, octets } = reply
   const ds = rrsetAt(message.answers, child, typeNumbers.DS)
   if (ds !== undefined) {
-    const verified = verifyRrset(ds, parent, at, work)
+    const verified = yield* verifyRrset(ds, parent, lookup)
     if (!verified.ok) return bogus(...verified.why)
     if (verified.expandedFrom !== undefined) return bogus(reason("signature-invalid", "a DS record is expanded from a wildcard"))
     const basis = { ttl: verified.ttl, expires: Math.min(parent.expires, verified.expires), wire: [octets] }
     return yield* zoneByDs(child, dsFieldsOf(ds.records), basis, lookup)
   }
-  const alias = cutByAlias(message, octets, child, parent, lookup)
+  const alias = yield* cutByAlias(message, octets, child, parent, lookup)
   if (alias !== undefined) return alias
-  const denials = verifiedDenials(message, parent, at, work)
+  const denials = yield* verifiedDenials(message, parent, lookup)
   const denial = denialOf(denials, child, typeNumbers.DS, parent.apex, work)
   const basis = {
     ttl: Math.min(denials.ttl, absenceTtl(message, child)),

@@ -7,8 +7,9 @@ import { typeNumbers } from "../records.ts"
 import { rrsetsIn } from "./canonical.ts"
 import { type Denial, denialByNsec, nsecAllowsExpansion, type VerifiedNsec } from "./denial-nsec.ts"
 import { denialByNsec3, hashFromLabel, nsec3AllowsExpansion, type VerifiedNsec3 } from "./denial-nsec3.ts"
+import type { Lookup, SecureZone, Steps } from "./lookup.ts"
 import { reason, shownSet } from "./reasons.ts"
-import { type SecureZone, verifyRrset } from "./rrsig.ts"
+import { verifyRrset } from "./rrsig.ts"
 import type { Work } from "./work.ts"
 
 /** The denial records of a response that the zone has signed. */
@@ -35,7 +36,7 @@ export function absenceTtl(message: DnsMessage, name: DnsName): number {
 }
 
 /** @throws WorkExceeded */
-export function verifiedDenials(message: DnsMessage, zone: SecureZone, at: Instant, work: Work): Denials {
+export function* verifiedDenials(message: DnsMessage, zone: SecureZone, lookup: Lookup): Steps<Denials> {
   const nsec: VerifiedNsec[] = []
   const nsec3: VerifiedNsec3[] = []
   const why: DnsReason[] = []
@@ -44,7 +45,7 @@ export function verifiedDenials(message: DnsMessage, zone: SecureZone, at: Insta
   for (const set of rrsetsIn(message.authorities, [typeNumbers.NSEC, typeNumbers.NSEC3])) {
     // Records of other zones on an alias chain are no concern of this one.
     if (!isAtOrBelow(set.name, zone.apex)) continue
-    const verified = verifyRrset(set, zone, at, work)
+    const verified = yield* verifyRrset(set, zone, lookup)
     if (!verified.ok) {
       why.push(...verified.why)
       continue

@@ -8,9 +8,9 @@ import { encodeContent, shownName, typeNumbers } from "../records.ts"
 import { canonicalBody, compareOctets, type Rrset, rrsetAt, rrsetsIn } from "./canonical.ts"
 import { zoneContaining } from "./chain.ts"
 import { absenceTtl, allowsExpansion, denialOf, unsignedReason, verifiedDenials } from "./denial.ts"
-import { ask, bogus, type Lookup, type Steps, type Trouble } from "./lookup.ts"
+import { ask, bogus, type Lookup, type SecureZone, type Steps, type Trouble } from "./lookup.ts"
 import { reason, shownSet } from "./reasons.ts"
-import { type SecureZone, verifyRrset } from "./rrsig.ts"
+import { verifyRrset } from "./rrsig.ts"
 import { WorkExceeded } from "./work.ts"
 
 export interface Judgement {
@@ -51,15 +51,15 @@ function signersAbove(name: DnsName, signers: Iterable<DnsName>): DnsName[] {
 }
 
 /** One RRset by the keys of one zone, with the proof a wildcard needs; reasons when it does not hold. */
-function believeBy(set: Rrset, message: DnsMessage, zone: SecureZone, lookup: Lookup): Believed {
-  const { at, work } = lookup
-  const verified = verifyRrset(set, zone, at, work)
+function* believeBy(set: Rrset, message: DnsMessage, zone: SecureZone, lookup: Lookup): Steps<Believed> {
+  const { work } = lookup
+  const verified = yield* verifyRrset(set, zone, lookup)
   if (!verified.ok) return bogus(...verified.why)
   let { ttl } = verified
   let expires = Math.min(zone.expires, verified.expires)
   if (verified.expandedFrom !== undefined) {
     // RFC 4035 5.3.4, RFC 5155 8.8
-    const denials = verifiedDenials(message, zone, at, work)
+    const denials = yield* verifiedDenials(message, zone, lookup)
     const allowed = allowsExpansion(denials, set.name, verified.expandedFrom, zone.apex, work)
     if (allowed === "no") {
       return bogus(...denials.why, reason("denial-missing", `nothing shows that a wildcard answers for ${shownName(set.name)}`))
@@ -80,7 +80,7 @@ function believeBy(set: Rrset, message: DnsMessage, zone: SecureZone, lookup: Lo
 function* believe(
   name: DnsName,
   claimed: Iterable<DnsName>,
-  byZone: (zone: SecureZone) => Believed,
+  byZone: (zone: SecureZone) => Steps<Believed>,
   ttl: number,
   missing: DnsReason,
   lookup: Lookup,
@@ -94,7 +94,7 @@ function* believe(
       why.push(reason("signature-invalid", `${shownName(signer)} signs and is no zone`))
       continue
     }
-    const believed = byZone(state.zone)
+    const believed = yield* byZone(state.zone)
     if (believed.kind === "believed") return believed
     why.push(...believed.why)
   }
@@ -113,13 +113,13 @@ function believeSet(set: Rrset, message: DnsMessage, lookup: Lookup): Steps<Beli
 }
 
 function believeAbsence(name: DnsName, type: number, message: DnsMessage, lookup: Lookup): Steps<Believed> {
-  const { at, work } = lookup
+  const { work } = lookup
   const signers = rrsetsIn(message.authorities, [typeNumbers.NSEC, typeNumbers.NSEC3]).flatMap((set) =>
     set.signatures.map(({ content }) => content.signer),
   )
   const soaTtl = absenceTtl(message, name)
-  const byZone = (zone: SecureZone): Believed => {
-    const denials = verifiedDenials(message, zone, at, work)
+  const byZone = function* (zone: SecureZone): Steps<Believed> {
+    const denials = yield* verifiedDenials(message, zone, lookup)
     const denial = denialOf(denials, name, type, zone.apex, work)
     const kept = { ttl: Math.min(soaTtl, denials.ttl), expires: Math.min(zone.expires, denials.expires) }
     if (denial.kind === "nothing") {

@@ -5,7 +5,7 @@ import type { Instant } from "../../model/verdict.ts"
 import type { DnsMessage } from "../message.ts"
 import type { DnsName } from "../name.ts"
 import type { AnchorSet } from "./anchors.ts"
-import type { SecureZone } from "./rrsig.ts"
+import type { ZoneKey } from "./keys.ts"
 import type { Work } from "./work.ts"
 
 export interface Question {
@@ -18,8 +18,23 @@ export type Reply =
   | { readonly message: DnsMessage; readonly octets: Uint8Array; readonly upstream?: string; readonly why?: readonly DnsReason[] }
   | { readonly message: undefined; readonly rcode: number | undefined; readonly why: readonly DnsReason[] }
 
-/** A computation that asks now and then, and ends in a T. */
-export type Steps<T> = Generator<Question, T, Reply>
+/** One signature to be checked with one key: the work that is worth leaving the event loop for. */
+export interface SignatureCheck {
+  readonly key: ZoneKey
+  readonly signed: Uint8Array
+  readonly signature: Uint8Array
+}
+
+/** A computation that asks and has signatures checked now and then, and ends in a T. */
+export type Steps<T> = Generator<Question | SignatureCheck, T, Reply | boolean>
+
+/** A zone whose keys were proven by its DS records or by an anchor. */
+export interface SecureZone {
+  readonly apex: DnsName
+  readonly keys: readonly ZoneKey[]
+  /** No signature of the chain up to here holds longer, ms since 1970. */
+  readonly expires: Instant
+}
 
 /** What is known of a name on the way from an anchor down: whether a zone begins there. */
 export type Cut = (
@@ -64,10 +79,20 @@ export interface Trouble {
 
 export const bogus = (...why: readonly DnsReason[]): Trouble => ({ kind: "trouble", status: "bogus", why })
 
+/** Whether the signature holds. */
+export function* check(lookup: Pick<Lookup, "work">, key: ZoneKey, signed: Uint8Array, signature: Uint8Array): Steps<boolean> {
+  lookup.work.countSignature()
+  const holds = yield { key, signed, signature }
+  if (typeof holds !== "boolean") throw new TypeError("the check of a signature was answered by a message")
+  if (!holds) lookup.work.countWrongSignature()
+  return holds
+}
+
 /** Asks one question; its octets belong to what the lookup rests on. */
 export function* ask(lookup: Lookup, name: DnsName, type: number): Steps<Exclude<Reply, { message: undefined }> | Trouble> {
   lookup.work.countQuestion()
   const reply = yield { name, type }
+  if (typeof reply === "boolean") throw new TypeError("a question was answered by the check of a signature")
   if (reply.message === undefined) return { kind: "trouble", status: "indeterminate", why: reply.why }
   lookup.wire.add(reply.octets)
   return reply

@@ -4,17 +4,9 @@ import type { Instant } from "../../model/verdict.ts"
 import { type DnsName, isAtOrBelow, sameName } from "../name.ts"
 import { shownName } from "../records.ts"
 import { type Rrset, type Signature, signedLabels, signedOctets, suffixOf } from "./canonical.ts"
-import { isSupportedAlgorithm, type ZoneKey } from "./keys.ts"
+import { isSupportedAlgorithm } from "./keys.ts"
+import { check, type Lookup, type SecureZone, type Steps } from "./lookup.ts"
 import { reason, shownSet } from "./reasons.ts"
-import type { Work } from "./work.ts"
-
-/** A zone whose keys were proven by its DS records or by an anchor. */
-export interface SecureZone {
-  readonly apex: DnsName
-  readonly keys: readonly ZoneKey[]
-  /** No signature of the chain up to here holds longer, ms since 1970. */
-  readonly expires: Instant
-}
 
 export type VerifiedSet =
   | {
@@ -60,10 +52,14 @@ function refusal(rrset: Rrset, { content }: Signature, apex: DnsName, at: Instan
  * Any one good signature is enough (RFC 6840 5.11 lets a validator be that lenient).
  *
  * @param zone the zone that must have signed the set
- * @param at ms since 1970
  * @throws WorkExceeded
  */
-export function verifyRrset(rrset: Rrset, zone: Pick<SecureZone, "apex" | "keys">, at: Instant, work: Work): VerifiedSet {
+export function* verifyRrset(
+  rrset: Rrset,
+  zone: Pick<SecureZone, "apex" | "keys">,
+  lookup: Pick<Lookup, "at" | "work">,
+): Steps<VerifiedSet> {
+  const { at, work } = lookup
   const why: DnsReason[] = []
   if (rrset.signatures.length === 0) {
     return { ok: false, why: [reason("signature-missing", `there is no signature over ${shownSet(rrset.name, rrset.type)}`)] }
@@ -89,9 +85,7 @@ export function verifyRrset(rrset: Rrset, zone: Pick<SecureZone, "apex" | "keys"
     const signed = signedOctets(rrset, content)
     // Key tags collide by chance and on purpose: a few keys are tried (CVE-2023-50387).
     for (const key of keys.slice(0, work.limits.collidingKeys)) {
-      work.countSignature()
-      if (key.verifies(signed, content.signature)) return verified(rrset, signature, at)
-      work.countWrongSignature()
+      if (yield* check(lookup, key, signed, content.signature)) return verified(rrset, signature, at)
     }
     why.push(reason("signature-invalid", `the signature over ${shownSet(rrset.name, rrset.type)} by key ${content.keyTag} is wrong`))
   }

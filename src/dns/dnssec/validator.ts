@@ -71,6 +71,9 @@ const isAboutCuts = ({ type }: Question): boolean => type === typeNumbers.DS || 
 
 const attempts = 2
 
+/** How long a reply about a zone cut serves other lookups, ms: until the first of them has verified it. */
+const sharedFor = 500
+
 export function createValidator(options: ValidatorOptions): Validator {
   return new DrivingValidator(options, { ...defaultValidatorLimits, ...options.limits })
 }
@@ -126,8 +129,8 @@ class DrivingValidator implements Validator {
   readonly #clock: ValidatorOptions["clock"]
   readonly #limits: ValidatorLimits
   readonly #cuts: KeptCuts
-  /** Questions about zone cuts that are under way: many lookups need the same ones at the same time. */
-  readonly #shared = new Map<string, Promise<Reply>>()
+  /** Questions about zone cuts that are under way or were a moment ago: many lookups need the same ones at the same time. */
+  readonly #shared = new ExpiringCache<Promise<Reply>>({ entries: 1000, octets: 1000 })
 
   constructor(options: ValidatorOptions, limits: ValidatorLimits) {
     this.anchors = options.anchors ?? rootAnchors
@@ -139,6 +142,7 @@ class DrivingValidator implements Validator {
 
   flush(): void {
     this.#cuts.clear()
+    this.#shared.clear()
   }
 
   async validate(name: DnsName, type: number, signal: AbortSignal): Promise<Validated> {
@@ -168,8 +172,13 @@ class DrivingValidator implements Validator {
     let ownOctets = 0
     let step = steps.next()
     while (step.done !== true) {
-      const reply = await this.#reply(step.value, signal, attempt)
-      if (reply.message !== undefined && !isAboutCuts(step.value)) ownOctets += reply.octets.length
+      const need = step.value
+      if ("key" in need) {
+        step = steps.next(await need.key.verifiesLater(need.signed, need.signature))
+        continue
+      }
+      const reply = await this.#reply(need, signal, attempt)
+      if (reply.message !== undefined && !isAboutCuts(need)) ownOctets += reply.octets.length
       step = steps.next(reply)
     }
     return { ...step.value, wire: [...lookup.wire], ownOctets }
@@ -178,19 +187,17 @@ class DrivingValidator implements Validator {
   async #reply(question: Question, signal: AbortSignal, attempt: number): Promise<Reply> {
     if (!isAboutCuts(question)) return this.#ask(question, signal, attempt)
     const key = `${attempt} ${questionKey(question)}`
-    const under = this.#shared.get(key)
+    const under = this.#shared.get(key, this.#clock.monotonic())
     if (under !== undefined) {
       const reply = await under
       // It may have failed only because its own asker left.
       return reply.message === undefined && !signal.aborted ? this.#ask(question, signal, attempt) : reply
     }
     const asked = this.#ask(question, signal, attempt)
-    this.#shared.set(key, asked)
-    try {
-      return await asked
-    } finally {
-      this.#shared.delete(key)
-    }
+    this.#shared.set(key, asked, 1, this.#clock.monotonic() + sharedFor)
+    const reply = await asked
+    if (reply.message === undefined) this.#shared.delete(key)
+    return reply
   }
 
   async ability(signal: AbortSignal): Promise<Ability> {
@@ -210,7 +217,10 @@ class DrivingValidator implements Validator {
 /** The steps driven by what is at hand, at once. */
 function runAtOnce<T>(steps: Steps<T>, reply: (question: Question) => Reply): T {
   let step = steps.next()
-  while (step.done !== true) step = steps.next(reply(step.value))
+  while (step.done !== true) {
+    const need = step.value
+    step = steps.next("key" in need ? need.key.verifies(need.signed, need.signature) : reply(need))
+  }
   return step.value
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { Buffer } from "node:buffer"
 import { test } from "node:test"
 import { AnchorError, anchorFor, parseAnchors, rootAnchors } from "../../../src/dns/dnssec/anchors.ts"
-import { canonicalBodies, canonicalBody } from "../../../src/dns/dnssec/canonical.ts"
+import { canonicalBodies, canonicalBody, signedOctets } from "../../../src/dns/dnssec/canonical.ts"
 import { denialByNsec, type VerifiedNsec } from "../../../src/dns/dnssec/denial-nsec.ts"
 import { denialByNsec3, hashFromLabel, labelFromHash, nsec3Hash, type VerifiedNsec3 } from "../../../src/dns/dnssec/denial-nsec3.ts"
 import { dsDigest, isUsableDs } from "../../../src/dns/dnssec/ds.ts"
@@ -12,7 +12,9 @@ import { instantOf } from "../../../src/dns/dnssec/rrsig.ts"
 import { defaultWorkLimits, Work, WorkExceeded } from "../../../src/dns/dnssec/work.ts"
 import { nameFromText } from "../../../src/dns/name.ts"
 import { encodeContent, parseBody, typeNumbers } from "../../../src/dns/records.ts"
-import { hex } from "../support.ts"
+import { makeSigningKey, signSet } from "../../../src/lab/dns-signer.ts"
+import { record } from "../../../src/lab/dns-zones.ts"
+import { hex, seeded } from "../support.ts"
 
 const work = (): Work => new Work(defaultWorkLimits)
 
@@ -41,16 +43,39 @@ test("the Ed25519 key of RFC 8080 6.1 and its DS record", () => {
   assert.equal(Buffer.from(digest).toString("hex"), "3aa5ab37efce57f737fc1627013fee07bdf241bd10f3b1964ab55c78e79a304b")
 })
 
-test("octets that are no key of their algorithm verify nothing and throw nothing", () => {
+test("octets that are no key of their algorithm verify nothing and throw nothing", async () => {
   for (const algorithm of [1, 5, 7, 8, 10, 12, 13, 14, 15, 16, 200]) {
     for (const length of [0, 1, 2, 31, 32, 57, 64, 96, 130, 600]) {
       for (const fill of [0, 1, 0xff]) {
         const key = new ZoneKey(new Uint8Array(4), algorithm, new Uint8Array(length).fill(fill))
-        for (const signature of [64, 96, 114, 128]) assert.equal(key.verifies(new Uint8Array(3), new Uint8Array(signature)), false)
+        for (const signature of [0, 64, 96, 114, 128]) {
+          assert.equal(key.verifies(new Uint8Array(3), new Uint8Array(signature)), false)
+          assert.equal(await key.verifiesLater(new Uint8Array(3), new Uint8Array(signature)), false)
+        }
       }
     }
   }
   assert.ok(!isSupportedAlgorithm(5) && !isSupportedAlgorithm(7) && isSupportedAlgorithm(16))
+})
+
+test("both ways of verifying agree on every algorithm, also for signatures that are cut, stretched or noise", async () => {
+  const noise = seeded(5)
+  for (const algorithm of [8, 10, 13, 14, 15, 16]) {
+    const signer = makeSigningKey(algorithm)
+    const key = new ZoneKey(signer.octets, algorithm, signer.octets.subarray(4))
+    const records = [record(nameFromText("a.example"), typeNumbers.A, Uint8Array.of(127, 0, 0, 1), 60)]
+    const { content } = signSet(records, nameFromText("example"), signer, { inception: 0, expiration: 1 })
+    assert.ok(content.kind === "RRSIG")
+    const signed = signedOctets({ name: records[0]!.name, type: typeNumbers.A, records, signatures: [] }, content)
+    const { signature } = content
+    const random = Array.from({ length: 40 }, () => signature.map((octet) => (noise() < 0.02 ? Math.floor(noise() * 256) : octet)))
+    const zero = signature.map((octet, at) => (at < signature.length / 2 ? 0 : octet))
+    for (const one of [signature, signature.slice(1), Uint8Array.of(...signature, 0), new Uint8Array(signature.length), zero, ...random]) {
+      const expected = Buffer.compare(one, signature) === 0
+      assert.equal(key.verifies(signed, one), expected)
+      assert.equal(await key.verifiesLater(signed, one), expected)
+    }
+  }
 })
 
 test("canonical form: names inside in lower case, order by octets, each record once", () => {
