@@ -7,7 +7,6 @@ import type { LabPorts } from "../lab/ports.ts"
 import type { Scene } from "../lab/scene.ts"
 import { playAll, reportDocument, tableLine, Theatre } from "../lab/theatre.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
-import { validatingResolver } from "../node/validating.ts"
 import { exit, Stop } from "./exit.ts"
 
 export interface LabCommandOptions {
@@ -19,7 +18,7 @@ export interface LabCommandOptions {
 /** How often it is looked whether the process that started the lab is still there, ms. */
 const parentLookMs = 500
 
-const ports: LabPorts = { world: (log) => createGatewayWorld({ log }), validating: validatingResolver }
+const ports: LabPorts = { world: (log) => createGatewayWorld({ log }) }
 
 type Style = "bold" | "green" | "red"
 

@@ -11,7 +11,6 @@ import { scenes } from "../lab/programme.ts"
 import { playScene, raiseCast, type SceneReport } from "../lab/scene.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
 import { nodeDnsTransport } from "../node/dns-transport.ts"
-import { validatingResolver } from "../node/validating.ts"
 
 export { CertificateAuthority, selfSigned } from "../lab/certificate-authority.ts"
 export { WaitedInVain } from "../lab/internet.ts"
@@ -69,7 +68,7 @@ const exchangeMs = 10_000
 export async function lab(options: LabOptions = {}): Promise<Lab> {
   const scene = options.scene === undefined ? undefined : scenes.find(({ id }) => id === options.scene)
   if (options.scene !== undefined && scene === undefined) throw new Error(`there is no scene ${JSON.stringify(options.scene)}; known: ${scenes.map(({ id }) => id).join(", ")}`)
-  const net = await Internet.start({ world: (log) => createGatewayWorld({ log }), validating: validatingResolver })
+  const net = await Internet.start({ world: (log) => createGatewayWorld({ log }) })
   try {
     await raiseCast(net, [...(scene?.cast ?? []), ...(options.servers ?? [])])
   } catch (error) {

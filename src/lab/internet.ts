@@ -104,11 +104,7 @@ export class Internet {
         world: (log) => ({ ...this.#ports.world(log), clock: this.clock }),
         address: this.#nextAddress(),
         dns: addressOf(spec.behindStripping === true ? this.signed.stripping : this.dns),
-        validating: (upstream) => {
-          const { validating } = this.#ports
-          if (validating === undefined) throw new Error("these ports have no validating resolver")
-          return validating([upstream], this.signed.zones.anchors)
-        },
+        dnsAnchors: this.signed.zones.anchorText,
         authority: this.authority,
         stranger: () => this.#otherAuthority(),
         secret: Buffer.from(this.#ports.world(silent).random.bytes(32)).toString("hex"),

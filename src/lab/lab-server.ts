@@ -7,7 +7,6 @@ import type { Resolver } from "../model/dns-answer.ts"
 import type { FederationEvent } from "../model/events.ts"
 import type { RequiredLevel } from "../model/policy.ts"
 import type { Log, NetworkAddress, Tls, TlsCredentials } from "../ports.ts"
-import { selectProoftypes } from "../proof/registry.ts"
 import { anchorSet } from "../x509/anchors.ts"
 import type { XmlElement } from "../xml/element.ts"
 import { type CertificateAuthority, type IssuedCertificate, type IssueOptions, selfSigned } from "./certificate-authority.ts"
@@ -56,7 +55,8 @@ export interface ServerSurroundings {
   readonly world: (log: Log) => GatewayWorld
   readonly address: string
   readonly dns: NetworkAddress
-  readonly validating: (upstream: NetworkAddress) => Resolver
+  /** DS records of the lab's root, one a line. */
+  readonly dnsAnchors: string
   readonly authority: CertificateAuthority
   readonly stranger: () => CertificateAuthority
   readonly secret: string
@@ -99,6 +99,7 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
     "/lab/config.yaml": configText(spec, around),
     "/lab/secret": around.secret,
     "/lab/root.pem": around.authority.certificate.pem,
+    "/lab/root.anchors": around.dnsAnchors,
     "/lab/certificates/server.pem": credentials.certificatePem + credentials.keyPem,
   })
   const machine = around.world(silent)
@@ -108,7 +109,7 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
     files,
     anchors: () => anchors,
     tls: spec.hidesCertificate === true ? hiding(machine.tls) : machine.tls,
-    ...(spec.validates === true ? { resolver: () => resolverOf(spec, around) } : {}),
+    ...(spec.alterResolver === undefined ? {} : { resolver: weakened(machine, spec.alterResolver, around.dns) }),
   }
   const { config } = await loadConfig("/lab/config.yaml", { files, environment: () => undefined, now: machine.clock.now() })
   const events: FederationEvent[] = []
@@ -119,10 +120,7 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
     },
     // A gateway picks certificates by the names inside them; the lab also needs a server that shows the wrong one.
     alterHosting: (hosting) => {
-      const shown = altered(hosting, {
-        credentials: (asked) => (asked === domain ? credentials : undefined),
-        ...(spec.validates === true ? { prooftypes: selectProoftypes(new Set(["pkix", "dane"])) } : {}),
-      })
+      const shown = altered(hosting, { credentials: (asked) => (asked === domain ? credentials : undefined) })
       return spec.alter === undefined ? shown : spec.alter(shown)
     },
   })
@@ -163,9 +161,13 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
   }
 }
 
-function resolverOf({ alterResolver }: ServerSpec, { validating, dns }: ServerSurroundings): Resolver {
-  const honest = validating(dns)
-  return alterResolver === undefined ? honest : alterResolver(honest, dns)
+/** The weakened resolver still passes the test at start: it is the answers that are to be missed. */
+function weakened(machine: GatewayWorld, alter: NonNullable<ServerSpec["alterResolver"]>, dns: NetworkAddress): GatewayWorld["resolver"] {
+  return async (settings) => {
+    const validating = await machine.resolver(settings)
+    const weak = alter(validating, dns)
+    return { resolve: (name, type, options) => weak.resolve(name, type, options), ability: async () => ({ able: true }) }
+  }
 }
 
 /** A copy of a snapshot's hosting with some members replaced; its getters stay getters. */
@@ -199,7 +201,7 @@ function configText(spec: ServerSpec, { address, dns }: ServerSurroundings): str
     federation: {
       require: spec.require ?? "authenticated",
       timeout: "8s",
-      resolver: { address: `${dns.address}:${dns.port}`, dnssec: "off" },
+      resolver: { address: `${dns.address}:${dns.port}`, ...(spec.validates === true ? { anchors: "/lab/root.anchors" } : { dnssec: "off" }) },
       trust: "/lab/root.pem",
       allow: { networks: ["127.0.0.0/8", "::1/128"], names: ["example", "test"] },
     },

@@ -1,14 +1,10 @@
 // What the lab asks of the machine: one gateway's world at a time. src/cli and src/entry pass the real one (design 3).
 import type { GatewayWorld } from "../gateway/gateway.ts"
-import type { AnchorSet } from "../dns/dnssec/anchors.ts"
-import type { Resolver } from "../model/dns-answer.ts"
-import type { Clock, Log, NetworkAddress } from "../ports.ts"
+import type { Clock, Log } from "../ports.ts"
 
 export interface LabPorts {
   /** The machine for one server or one client: its dial refuses its own listeners, not those of its neighbours. */
   world(log: Log): GatewayWorld
-  /** A resolver that validates from these anchors; needed for servers that validate. */
-  validating?(upstreams: readonly NetworkAddress[], anchors: AnchorSet): Resolver
 }
 
 /**

@@ -1,10 +1,12 @@
 // Scenes about how far DNS can be believed: signed, unsigned, broken, and kept from us (RFC 7673 3, RFC 4035 4.3; security.md 15).
+import { ConfigError } from "../../model/errors.ts"
+import type { Internet, ServerSpec } from "../internet.ts"
 import type { Scene } from "../scene.ts"
 import { daneProved, daneSays, delivered, failed, proved, provenBy, refusedBySender, refusedWith, stoppedBySender, withoutNumbers } from "./expectations.ts"
 
 /** DANE has nothing to say, for this reason; the certificate proves both. */
 const byPkix = (sender: string, receiver: string, because: "dane.no-tlsa" | "dane.not-signed" = "dane.no-tlsa") =>
-  delivered(provenBy([...daneSays(receiver, because), ...proved(receiver)]), provenBy(proved(sender)))
+  delivered(provenBy([...proved(receiver), ...daneSays(receiver, because)]), provenBy(proved(sender)))
 
 const host = { from: "lab", names: ["xmpp.hosting.example"] } as const
 const ee = { usage: 3, selector: 1, matching: 1 } as const
@@ -19,7 +21,7 @@ const delegated: Scene = {
   ],
   expected: {
     "ring.example -> club.example": delivered(
-      provenBy([...daneSays("club.example", "dane.no-tlsa"), "pkix for club.example: cannot be judged by itself"]),
+      provenBy(["pkix for club.example: cannot be judged by itself", ...daneSays("club.example", "dane.no-tlsa")]),
       provenBy(proved("ring.example")),
     ),
   },
@@ -43,7 +45,7 @@ const insecure: Scene = {
   ],
   expected: {
     "wary.example -> fair.example": refusedWith(
-      [...daneSays("fair.example", "dane.not-signed"), ...failed("fair.example", "pkix.name-mismatch")],
+      [...failed("fair.example", "pkix.name-mismatch"), ...daneSays("fair.example", "dane.not-signed")],
       refusedBySender("fair.example", "pkix.name-mismatch", "the certificate is for xmpp.renting.example, wanted fair.example"),
     ),
     "wary.example -> open.example": byPkix("wary.example", "open.example", "dane.not-signed"),
@@ -96,7 +98,7 @@ const bogusTlsa: Scene = {
       "_PORT._tcp.xmpp.lone.example TLSA: the signature over TLSA of _PORT._tcp.xmpp.lone.example by key TAG is wrong",
       daneSays("lone.example", "dane.tlsa-bogus", "unavailable"),
     ),
-    "keen.example -> twin.example": delivered(provenBy([...daneProved("twin.example"), ...proved("twin.example")]), provenBy(proved("keen.example"))),
+    "keen.example -> twin.example": delivered(provenBy([...proved("twin.example"), ...daneProved("twin.example")]), provenBy(proved("keen.example"))),
     hosts: ["two.twin.example"],
   },
   play: async ({ exchange, server }) => ({
@@ -118,7 +120,7 @@ const provenAbsence: Scene = {
   expected: {
     "fine.example -> bare.example": byPkix("fine.example", "bare.example"),
     "fine.example -> void.example": refusedWith(
-      [...daneSays("void.example", "dane.no-tlsa"), ...failed("void.example", "cert.self-signed")],
+      [...failed("void.example", "cert.self-signed"), ...daneSays("void.example", "dane.no-tlsa")],
       refusedBySender("void.example", "cert.self-signed", "the certificate of CN=void.example is self-signed and not among the trusted ones"),
     ),
   },
@@ -131,7 +133,7 @@ const provenAbsence: Scene = {
 const stripping: Scene = {
   id: "stripping-resolver",
   section: "RFC 4035 4.3 and 5, RFC 7673 3.1",
-  title: "from one moment on the resolver keeps signatures to itself: nothing is believed",
+  title: "a resolver that keeps signatures to itself: no start, and later nothing is believed",
   cast: [
     { domain: "trap.example", what: "Lab CA; behind a resolver that will strip", behindStripping: true, validates: true },
     { domain: "days.example", what: "Lab CA; met before", validates: true },
@@ -143,16 +145,32 @@ const stripping: Scene = {
       "dns.bogus",
       "_xmpp-server._tcp.dusk.example SRV: the absence of DS of dusk.example is not proven: no NSEC record covers the name",
     ),
+    "start behind it": "dns.stripped",
   },
   play: async ({ exchange, net }) => {
     const before = await exchange("trap.example", "days.example")
     net.signed.strips = true
     try {
-      return { "trap.example -> days.example": before, "trap.example -> dusk.example": await exchange("trap.example", "dusk.example") }
+      return {
+        "trap.example -> days.example": before,
+        "trap.example -> dusk.example": await exchange("trap.example", "dusk.example"),
+        "start behind it": await startOf(net, { domain: "dawn.example", behindStripping: true, validates: true }),
+      }
     } finally {
       net.signed.strips = false
     }
   },
+}
+
+/** Whether a gateway starts; where it does not, what is wrong in a word of the catalogue. */
+async function startOf(net: Internet, spec: ServerSpec): Promise<string> {
+  try {
+    await net.removeServer(await net.addServer(spec))
+    return "started"
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return error.problems.flatMap(({ sentence }) => /\[([a-z.-]+)\]/.exec(sentence)?.[1] ?? sentence).join()
+  }
 }
 
 export const secureDnsScenes: readonly Scene[] = [delegated, insecure, bogusSrv, bogusTlsa, provenAbsence, stripping]

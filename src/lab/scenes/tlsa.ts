@@ -17,9 +17,9 @@ import {
 
 /** Proven by TLSA alone, at both ends; PKIX is asked first of who connects to us (security.md 18). */
 const byDane = (sender: string, receiver: string, pkix: "cert.self-signed" | "cert.unknown-root") =>
-  delivered(provenBy([...daneProved(receiver), ...failed(receiver, pkix)]), provenBy([...failed(sender, pkix), ...daneProved(sender)]))
+  delivered(provenBy([...failed(receiver, pkix), ...daneProved(receiver)]), provenBy([...failed(sender, pkix), ...daneProved(sender)]))
 /** The sender asked for TLSA, and there is none. */
-const pkixAlone = (receiver: string) => provenBy([...daneSays(receiver, "dane.no-tlsa"), ...proved(receiver)])
+const pkixAlone = (receiver: string) => provenBy([...proved(receiver), ...daneSays(receiver, "dane.no-tlsa")])
 
 const ee = { usage: 3, selector: 1, matching: 1 } as const
 
@@ -81,7 +81,7 @@ const stale: Scene = {
   ],
   expected: {
     "view.example -> late.example": refusedWith(
-      [...daneSays("late.example", "dane.mismatch", "refuted"), ...proved("late.example")],
+      [...proved("late.example"), ...daneSays("late.example", "dane.mismatch", "refuted")],
       refusedBySender(
         "late.example",
         "dane.mismatch",
@@ -137,7 +137,7 @@ const dialback: Scene = {
   expected: {
     "mute.example -> calm.example": delivered(
       { ...pkixAlone("calm.example"), external: null },
-      byDialback([...daneProved("mute.example"), ...failed("mute.example", "cert.self-signed")]),
+      byDialback([...failed("mute.example", "cert.self-signed"), ...daneProved("mute.example")]),
     ),
     "mute.example -> firm.example": tooWeakByDialback("mute.example reaches encrypted, authenticated is required"),
   },

@@ -34,13 +34,19 @@ export interface ForeignServer extends PeerProcess {
 
 const lua = (text: string): string => JSON.stringify(text)
 
-/** `directTls`: also listen on 5270 without STARTTLS and use `_xmpps-server` when it finds one (XEP-0368). */
-export async function startProsody(options: ForeignServerOptions & { readonly directTls?: boolean }): Promise<ForeignServer> {
+/**
+ * `trustAnchors`: DS records, one a line; it then validates DNS and uses DANE for the servers it connects to.
+ * `directTls`: also listen on 5270 without STARTTLS and use `_xmpps-server` when it finds one (XEP-0368).
+ */
+export async function startProsody(options: ForeignServerOptions & { readonly directTls?: boolean; readonly trustAnchors?: string }): Promise<ForeignServer> {
   const folder = temporaryFolder("prosody")
   const certificates = join(folder, "certificates")
   mkdirSync(certificates)
   mkdirSync(join(folder, "store"))
   writeFileSync(join(folder, "roots.pem"), options.caPem)
+  const { trustAnchors } = options
+  if (trustAnchors !== undefined) writeFileSync(join(folder, "anchors"), trustAnchors)
+  const trusted = trustAnchors === undefined ? "" : ` trustfile = ${lua(join(folder, "anchors"))},`
   const install = (name: string, identity: Identity): void => {
     writeFileSync(join(certificates, `${name}.crt`), identity.chainPem)
     writeFileSync(join(certificates, `${name}.key`), identity.keyPem, { mode: 0o600 })
@@ -86,11 +92,11 @@ export async function startProsody(options: ForeignServerOptions & { readonly di
     'modules_disabled = { "c2s", "posix", "http", "limits", "admin_shell" }',
     "s2s_require_encryption = true",
     `s2s_secure_auth = ${options.secureAuth}`,
-    "use_dane = false",
+    `use_dane = ${trustAnchors !== undefined}`,
     'authentication = "internal_plain"',
     'storage = "memory"',
     `ssl = { cafile = ${lua(join(folder, "roots.pem"))} }`,
-    `unbound = { resolvconf = false, hoststxt = false, forward = ${lua(`${options.dns.address}@${options.dns.port}`)}, options = { ["do-not-query-localhost:"] = "no" } }`,
+    `unbound = { resolvconf = false, hoststxt = false,${trusted} forward = ${lua(`${options.dns.address}@${options.dns.port}`)}, options = { ["do-not-query-localhost:"] = "no" } }`,
     ...sections,
   ]
   const file = join(folder, "prosody.cfg.lua")
