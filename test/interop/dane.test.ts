@@ -2,12 +2,17 @@
 // stopped by a stale record, and is proven here by its own TLSA, each way (RFC 7673, RFC 7712 5.1).
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
+import { createResolver } from "../../src/dns/resolver.ts"
 import { selfSigned } from "../../src/lab/certificate-authority.ts"
 import { Internet, type LabServer, type LabTlsa } from "../../src/lab/internet.ts"
 import { publish } from "../../src/lab/publish.ts"
+import { systemClock } from "../../src/node/clock.ts"
+import { nodeDnsTransport } from "../../src/node/dns-transport.ts"
+import { systemRandom } from "../../src/node/random.ts"
 import { labPorts } from "../lab/support.ts"
 import { type Bot, startBot } from "./bot.ts"
 import { startProsody } from "./peers/prosody.ts"
+import { startUnbound } from "./peers/unbound.ts"
 import { peerMissing, peerUsed } from "./peers-used.ts"
 import { createWorld } from "./world.ts"
 
@@ -113,3 +118,43 @@ test("a TLSA record of Prosody's that is stale stops us", { skip }, async () => 
   assert.deepEqual(proofs(ours), [])
   peerUsed("prosody")
 })
+
+for (const [mode, dnssec] of [
+  ["validate", (net: Internet) => ({ anchors: net.signed.zones.anchors })],
+  ["trust-ad", () => ({ trustAd: true }) as const],
+] as const) {
+  test(`DANE through Debian's unbound, mode ${mode}: proven, stale and bogus records refused`, { skip: peerMissing("unbound") }, async () => {
+    const net = await Internet.start(labPorts)
+    world.add({ close: () => net.close() })
+    const at = { address: await world.address(), port: 5353 }
+    const forwardTo = { address: net.dns.address, port: net.dns.port }
+    const unbound = world.add(await startUnbound({ at, forwardTo, anchors: net.signed.zones.anchorText }))
+    const resolver = createResolver({ dnssec: dnssec(net), upstreams: [unbound.address], transport: nodeDnsTransport(), clock: systemClock, random: systemRandom })
+    assert.deepEqual(await resolver.ability(AbortSignal.timeout(10_000)), { able: true })
+    const self = { certificate: { from: "self" }, validates: true } as const
+    const served = (name: string, tlsa: LabTlsa, bogusTlsa = false) => ({ targets: [{ name: `xmpp.${name}`, tlsa: [tlsa], bogusTlsa }] })
+    const good = await net.addServer({ ...self, domain: "good.example", zone: served("good.example", ee), alterResolver: () => resolver })
+    await net.addServer({ ...self, domain: "peer.example", zone: served("peer.example", ee) })
+    await net.addServer({ domain: "late.example", validates: true, zone: served("late.example", { ...ee, of: "stale" }) })
+    await net.addServer({ domain: "torn.example", validates: true, zone: served("torn.example", ee, true) })
+    const outcome = async (to: string) => {
+      const id = net.say(good, net.server(to), "through unbound")
+      return await net.until(`the message to ${to}`, () => net.outcome(net.server(to).domain, id) ?? net.outcome(good.domain, id), 15_000)
+    }
+    assert.equal((await outcome("peer.example")).kind, "received")
+    assert.deepEqual(proofs(good), ["out authenticated proved by dane"])
+    const association = good.events.flatMap((event) => (event.kind === "associated" ? [event.association] : []))[0]!
+    const attested = association.evidence().flatMap(({ material }) => (material as { tlsa?: { validatedBy: string }[] }).tlsa ?? [])
+    // security.md 16: who validated is said, and another's word is never taken for signatures.
+    assert.deepEqual([...new Set(attested.map(({ validatedBy }) => validatedBy))], [mode === "validate" ? "self" : `resolver ${at.address}:${at.port}`])
+    for (const [to, finding] of [
+      ["late.example", "dane.mismatch"],
+      ["torn.example", "dane.tlsa-bogus"],
+    ] as const) {
+      const bounced = await outcome(to)
+      assert.equal(bounced.kind, "bounced", to)
+      assert.match(bounced.kind === "bounced" ? bounced.text : "", new RegExp(`\\[${finding}\\]$`), to)
+    }
+    peerUsed("unbound")
+  })
+}
