@@ -56,11 +56,16 @@ export class TrustAd {
     return tested.find(({ able }) => !able) ?? { able: true }
   }
 
-  /** Whether this upstream validates at this time, as far as can be told. */
-  async tested(label: string, signal: AbortSignal): Promise<TrustAdAbility> {
+  /**
+   * Whether this upstream validates at this time, as far as can be told.
+   *
+   * @param anew an earlier test that ended well is not enough
+   */
+  async tested(label: string, signal: AbortSignal, anew = false): Promise<TrustAdAbility> {
     const { clock } = this.#options
     const known = this.#tests.get(label)
-    if (known !== undefined && clock.monotonic() < known.until) return known.ability
+    const underWay = known?.until === Number.POSITIVE_INFINITY
+    if (known !== undefined && (underWay || clock.monotonic() < known.until) && !(anew && !underWay && (await known.ability).able)) return known.ability
     const test = { ability: this.#test(label, signal), until: Number.POSITIVE_INFINITY }
     this.#tests.set(label, test)
     const ability = await test.ability
@@ -95,7 +100,7 @@ export class TrustAd {
     asked: Extract<Asked, { message: object }>,
     signal: AbortSignal,
   ): Promise<{ readonly status: DnsStatus; readonly why: readonly DnsReason[] }> {
-    const ability = await this.tested(asked.upstream, signal)
+    const ability = await this.tested(asked.upstream, signal, !asked.message.authenticData)
     // security.md 15: validation that ends while we run is an abort, never a switch to "unsigned".
     if (!ability.able) return { status: "indeterminate", why: ability.why }
     return { status: asked.message.authenticData ? "secure" : "insecure", why: [] }

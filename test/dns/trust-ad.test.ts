@@ -65,7 +65,7 @@ test("AD makes an answer secure, by that resolver's word; without it the answer 
   assert.equal(signed.wire, undefined, "there is nothing that a judge could validate again")
   const unsigned = await resolve(made, "unsigned.example")
   assert.deepEqual([unsigned.status, unsigned.validatedBy], ["insecure", "resolver 127.0.0.1:53"])
-  assert.deepEqual(made.asked, ["signed.example A ad", ". SOA ad", ". SOA cd", "unsigned.example A ad"])
+  assert.deepEqual(made.asked, ["signed.example A ad", ". SOA ad", ". SOA cd", "unsigned.example A ad", ". SOA ad", ". SOA cd"])
 })
 
 test("an alias asked for anew: the weakest link decides", async () => {
@@ -130,7 +130,6 @@ test("who never validated, or stops while we run, makes nothing insecure: the lo
   await made.clock.advance(3_000)
   assert.equal((await resolve(made, "two.example")).status, "secure")
   validates = false
-  await made.clock.advance(31_000)
   assert.equal((await resolve(made, "three.example")).status, "indeterminate")
 })
 

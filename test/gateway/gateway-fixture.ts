@@ -73,7 +73,8 @@ export interface FixtureOptions {
   readonly certificates?: Readonly<Record<string, IssuedCertificate | undefined>>
   readonly files?: Readonly<Record<string, string>>
   readonly options?: GatewayOptions
-  readonly resolver?: Resolver
+  /** Or what makes one, of `federation.resolver`. */
+  readonly resolver?: Resolver | GatewayWorld["resolver"]
   readonly clock?: GatewayWorld["clock"]
   readonly address?: string
   readonly yaml?: (text: string) => string
@@ -123,7 +124,7 @@ export async function startFixture(options: FixtureOptions): Promise<RunningFixt
       },
     },
     dial: (reach) => createDial({ reach, clock: systemClock, ownListeners: () => listen.ownListeners() }),
-    resolver: () => options.resolver ?? silentResolver,
+    resolver: (settings) => (typeof options.resolver === "function" ? options.resolver(settings) : (options.resolver ?? silentResolver)),
     anchors: () => anchorSet([authority.certificate.der]),
     environment: () => undefined,
   }
