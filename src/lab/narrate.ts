@@ -98,7 +98,7 @@ function either(peer: string, way: string, event: FederationEvent): Told | undef
     const by = verdict.by.toUpperCase()
     if (verdict.outcome === "proved") return ["association", `${by} proves ${peer} (${verdict.detail.split(" ", 1)[0] ?? ""})`]
     // PKIX is asked of everybody; what another prooftype does not say is told in its own name.
-    if (verdict.by === "pkix") return ["association", `no proof [${verdict.finding}]`]
+    if (verdict.by === "pkix") return ["association", `no PKIX proof [${verdict.finding}]`]
     return ["association", `${by} ${silence[verdict.outcome]} [${verdict.finding}]`]
   }
   if (event.kind === "associated") return ["association", `${way}, ${basis(event.association)}`]

@@ -61,7 +61,7 @@ test("DANE is told in its own name, and signed SRV as such", () => {
     ]),
     [
       "a.example -> b.example DNS resolution: 127.0.0.2 port 5269, by signed SRV",
-      "a.example -> b.example association: no proof [cert.self-signed]",
+      "a.example -> b.example association: no PKIX proof [cert.self-signed]",
       "a.example -> b.example association: DANE proves b.example (DANE-EE)",
       "a.example -> b.example association: DANE says nothing [dane.no-tlsa]",
       "a.example -> b.example association: DANE says no [dane.mismatch]",
@@ -85,7 +85,7 @@ test("the receiver tells only what the sender cannot", () => {
       { ...into, kind: "closed", reason: "the peer ended the stream with reset", unacknowledged: 0 },
     ]),
     [
-      "b.example -> a.example association: no proof [cert.none-shown]",
+      "b.example -> a.example association: no PKIX proof [cert.none-shown]",
       "b.example -> a.example authentication: dialback, has a key to check",
       "b.example -> a.example authentication: dialback, is this key yours?",
       "b.example -> a.example authentication: dialback, server says invalid",
