@@ -1,5 +1,6 @@
 // DNS queries over real sockets: one fresh UDP port a query (off loopback), TCP for what is too long (RFC 1035 4.2, RFC 5452 9.2, RFC 7766).
 import { createSocket, type Socket } from "node:dgram"
+import { readFileSync } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { createConnection } from "node:net"
 import type { DnsTransport } from "../dns/resolver.ts"
@@ -183,6 +184,20 @@ export async function systemUpstreams(path = "/etc/resolv.conf"): Promise<Networ
     return upstreamsIn(await readFile(path, "utf8"))
   } catch (error) {
     // Without the file the C library asks the local machine.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return upstreamsIn("")
+    throw error
+  }
+}
+
+/**
+ * The same at once, for whoever cannot wait.
+ *
+ * @throws when the file cannot be read, other than that it is not there
+ */
+export function systemUpstreamsNow(path = "/etc/resolv.conf"): NetworkAddress[] {
+  try {
+    return upstreamsIn(readFileSync(path, "utf8"))
+  } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return upstreamsIn("")
     throw error
   }
