@@ -10,7 +10,8 @@ import type { AnchorSet } from "./dnssec/anchors.ts"
 import { type Ability, createValidator, type Validated, type Validator, type ValidatorLimits } from "./dnssec/validator.ts"
 import { DnsFormatError, type DnsName, nameFromText, nameKey } from "./name.ts"
 import { shownName, typeNumbers } from "./records.ts"
-import { type DnsTransport, UpstreamPool } from "./upstream.ts"
+import { attested, attestingAbility } from "./trust-ad.ts"
+import { type DnsTransport, isLoopbackAddress, UpstreamPool } from "./upstream.ts"
 
 export type { DnsTransport } from "./upstream.ts"
 
@@ -43,9 +44,10 @@ export const defaultResolverLimits: ResolverLimits = {
 export interface ResolverOptions {
   /**
    * `off` is written by the operator and makes every status insecure (security.md 15). Otherwise every answer is
-   * validated, from the root's anchors unless others are given.
+   * validated here, from the root's anchors unless others are given; or, with `trust-ad`, the upstreams' AD bit is
+   * believed: they must be validating resolvers on loopback that the operator has named as such (security.md 16).
    */
-  readonly dnssec: "off" | { readonly anchors?: AnchorSet; readonly limits?: Partial<ValidatorLimits> }
+  readonly dnssec: "off" | "trust-ad" | { readonly anchors?: AnchorSet; readonly limits?: Partial<ValidatorLimits> }
   readonly upstreams: readonly NetworkAddress[]
   readonly transport: DnsTransport
   readonly clock: Clock
@@ -86,8 +88,13 @@ function base64(octets: Uint8Array): string {
   return text
 }
 
-/** @throws RangeError for limits out of range; the world's failures are answers, never thrown */
+/** @throws RangeError for limits out of range, and for `trust-ad` with upstreams off loopback; the world's failures are answers */
 export function createResolver(options: ResolverOptions): StubResolver {
+  if (options.dnssec === "trust-ad") {
+    const remote = options.upstreams.find(({ address }) => !isLoopbackAddress(address))
+    // DANE-29: an AD bit that crossed a network says nothing.
+    if (remote !== undefined) throw new RangeError(`trust-ad needs resolvers on loopback; ${remote.address} is none`)
+  }
   const limits = { ...defaultResolverLimits, ...options.limits }
   if (limits.failureTtl > 60) throw new RangeError("failures are kept for 60 seconds at most")
   return new CachingStub(options, limits)
@@ -99,6 +106,7 @@ class CachingStub implements StubResolver {
   readonly #pool: UpstreamPool
   readonly #cache: ExpiringCache<DnsAnswer<RecordOf<RecordType>>>
   readonly #validator: Validator | undefined
+  readonly #trustsAd: boolean
   readonly #flights = new Map<string, Flight>()
   /** Raised by flush(): a lookup begun before it is not kept. */
   #generation = 0
@@ -114,17 +122,21 @@ class CachingStub implements StubResolver {
       random: options.random,
       times: { attempt: limits.attempt, penalty: 10_000 },
     })
-    if (options.dnssec !== "off") {
+    this.#trustsAd = options.dnssec === "trust-ad"
+    if (typeof options.dnssec === "object") {
       this.#validator = createValidator({
         ...options.dnssec,
         clock: options.clock,
-        ask: async ({ name, type }, signal, attempt) => this.#pool.ask(name, type, signal, { dnssec: true, attempt }),
+        ask: async ({ name, type }, signal, attempt) => this.#pool.ask(name, type, signal, { wants: "signatures", attempt }),
       })
     }
   }
 
   async ability(signal: AbortSignal): ReturnType<StubResolver["ability"]> {
-    return this.#validator === undefined ? { able: false, because: "off", why: [off] } : this.#validator.ability(signal)
+    if (this.#validator !== undefined) return this.#validator.ability(signal)
+    if (!this.#trustsAd) return { able: false, because: "off", why: [off] }
+    const { able, because, why } = await attestingAbility(this.#pool, signal)
+    return able ? { able } : { able: false, because, why }
   }
 
   flush(): void {
@@ -203,6 +215,7 @@ class CachingStub implements StubResolver {
 
   async #lookup(name: DnsName, type: RecordType, signal: AbortSignal): Promise<Finished> {
     if (this.#validator !== undefined) return this.#validated(name, type, await this.#validator.validate(name, typeNumbers[type], signal))
+    if (this.#trustsAd) return this.#attested(name, type, signal)
     const asked = shownName(name)
     const visited = new Set<string>()
     const why: DnsReason[] = [off]
@@ -264,6 +277,30 @@ class CachingStub implements StubResolver {
     }
     // The messages about zone cuts are shared with other answers; the rest weighs more in Base64, and has its fields beside it.
     return { answer, octets: 512 + 3 * found.ownOctets, ttl }
+  }
+
+  async #attested(name: DnsName, type: RecordType, signal: AbortSignal): Promise<Finished> {
+    const asked = shownName(name)
+    const found = await attested(this.#pool, name, typeNumbers[type], signal)
+    if (found.reading === undefined) {
+      const { answer, ...kept } = this.#failed(asked, type, found.why, found.rcode)
+      return { ...kept, answer: { ...answer, status: found.status } }
+    }
+    const { reading, status, why, rcode } = found
+    const ttl = Math.min(reading.ttl, this.#limits.maxTtl)
+    const answer: DnsAnswer<RecordOf<RecordType>> = {
+      name: asked,
+      type,
+      records: reading.kind === "data" ? modelRecords(type, reading.records) : [],
+      status,
+      outcome: reading.kind,
+      rcode,
+      why,
+      canonical: shownName(reading.canonical),
+      validatedBy: `resolver ${found.upstream}`,
+      until: this.#clock.now() + ttl * 1000,
+    }
+    return { answer, octets: 256 + found.octets, ttl }
   }
 
   #failed(name: string, type: RecordType, why: readonly DnsReason[], rcode: number | undefined): Finished {

@@ -41,17 +41,28 @@ export interface Upstreams {
 
 export type Asked =
   | { readonly message: DnsMessage; readonly octets: Uint8Array; readonly upstream: string; readonly why: readonly DnsReason[] }
-  | { readonly message: undefined; readonly rcode: number | undefined; readonly why: readonly DnsReason[] }
+  | {
+      readonly message: undefined
+      readonly rcode: number | undefined
+      readonly why: readonly DnsReason[]
+      /** What an upstream said of its failure, the info code of RFC 8914. */
+      readonly extended?: number
+    }
 
-/** How a question is put. */
+/**
+ * How a question is put. `plain`: nothing about DNSSEC. `signatures`: DO and CD: signatures are wanted, and what another
+ * validator thinks of them is not (RFC 4035 3.2.2, RFC 6840 5.9). `opinion`: AD: what the upstream's validation says
+ * (RFC 6840 5.7). `unchecked`: CD: what the upstream would say without validation.
+ */
+export type Wanted = "plain" | "signatures" | "opinion" | "unchecked"
+
 export interface Manner {
-  /** With DO and CD: signatures are wanted, and what another validator thinks of them is not (RFC 4035 3.2.2, RFC 6840 5.9). */
-  readonly dnssec: boolean
+  readonly wants: Wanted
   /** 0; 1 takes another way: the next upstream first, or TCP where there is one upstream only. */
   readonly attempt: number
 }
 
-const plainManner: Manner = { dnssec: false, attempt: 0 }
+const plainManner: Manner = { wants: "plain", attempt: 0 }
 
 /** DNS flag day 2020: no fragments. */
 const udpPayload = 1232
@@ -105,12 +116,20 @@ class UpstreamFailure extends Error {
   /** Whether asking the same upstream again may help. */
   readonly again: boolean
   readonly rcode: number | undefined
-  constructor(reason: DnsReason, again: boolean, rcode?: number) {
+  readonly extended: number | undefined
+  constructor(reason: DnsReason, again: boolean, failed?: DnsMessage) {
     super(reason.detail)
     this.reason = reason
     this.again = again
-    this.rcode = rcode
+    this.rcode = failed?.rcode
+    this.extended = failed === undefined ? undefined : extendedError(failed)
   }
+}
+
+/** RFC 8914 2: option 15, the info code in its first two octets. */
+function extendedError({ edns }: DnsMessage): number | undefined {
+  const value = edns?.options.find(({ code }) => code === 15)?.value
+  return value === undefined || value.length < 2 ? undefined : (value[0]! << 8) | value[1]!
 }
 
 interface Session {
@@ -145,7 +164,13 @@ export class UpstreamPool {
    */
   async ask(name: DnsName, type: number, signal: AbortSignal, manner: Manner = plainManner): Promise<Asked> {
     const why: DnsReason[] = []
-    let rcode: number | undefined
+    let failed: { rcode?: number; extended?: number } = {}
+    const outcome = (...more: readonly DnsReason[]): Asked => ({
+      message: undefined,
+      rcode: failed.rcode,
+      why: [...why, ...more],
+      ...(failed.extended === undefined ? {} : { extended: failed.extended }),
+    })
     const now = this.#upstreams.clock.monotonic()
     const start = this.#sessions.length === 0 ? 0 : manner.attempt % this.#sessions.length
     const turned = [...this.#sessions.slice(start), ...this.#sessions.slice(0, start)]
@@ -154,8 +179,7 @@ export class UpstreamPool {
     for (let round = 1; round <= 2 && candidates.length > 0; round += 1) {
       const silent: Session[] = []
       for (const session of candidates) {
-        if (signal.aborted)
-          return { message: undefined, rcode, why: [...why, { code: "timeout", detail: "the time for the lookup is over" }] }
+        if (signal.aborted) return outcome({ code: "timeout", detail: "the time for the lookup is over" })
         try {
           return {
             ...(await this.#askOne(session, name, type, this.#upstreams.times.attempt * round, signal, manner)),
@@ -165,13 +189,14 @@ export class UpstreamPool {
         } catch (error) {
           if (!(error instanceof UpstreamFailure)) throw error
           why.push(error.reason)
-          rcode = error.rcode ?? rcode
+          const { rcode, extended } = error
+          failed = { ...failed, ...(rcode === undefined ? {} : { rcode }), ...(extended === undefined ? {} : { extended }) }
           if (error.again) silent.push(session)
         }
       }
       candidates = silent
     }
-    return { message: undefined, rcode, why }
+    return outcome()
   }
 
   async #askOne(
@@ -183,12 +208,12 @@ export class UpstreamPool {
     manner: Manner,
   ): Promise<{ message: DnsMessage; octets: Uint8Array }> {
     const { clock } = this.#upstreams
-    const plain = !manner.dnssec && clock.monotonic() < session.plainUntil
-    const edns = plain ? "none" : manner.dnssec ? "dnssec" : "plain"
+    const { wants } = manner
+    const edns = wants === "plain" && clock.monotonic() < session.plainUntil ? "none" : wants
     const overTcp = manner.attempt > 0 && this.#sessions.length === 1
     let reply = await this.#once(session, name, type, overTcp ? "tcp" : "udp", edns, ms, signal)
-    if (manner.dnssec && refusesEdns(reply.message)) {
-      throw this.#failure(session, "rcode", "the resolver refuses EDNS, without which nothing can be validated", false, reply.message.rcode)
+    if (wants !== "plain" && refusesEdns(reply.message)) {
+      throw this.#failure(session, "rcode", "the resolver refuses EDNS, without which nothing can be validated", false, reply.message)
     }
     if (edns === "plain" && refusesEdns(reply.message)) {
       // RFC 6891 6.2.2: a server that does not know EDNS is asked without it, for a while.
@@ -200,11 +225,11 @@ export class UpstreamPool {
     if (message.truncated) throw this.#failure(session, "malformed", "an answer over TCP is truncated", false)
     if (message.rcode === rcodes.noError || message.rcode === rcodes.nameError) return reply
     const code = message.rcode === rcodes.serverFailure ? "servfail" : message.rcode === rcodes.refused ? "refused" : "rcode"
-    throw this.#failure(session, code, `the resolver answered with response code ${message.rcode}`, false, message.rcode)
+    throw this.#failure(session, code, `the resolver answered with response code ${message.rcode}`, false, message)
   }
 
-  #failure(session: Session, code: DnsReason["code"], detail: string, again: boolean, rcode?: number): UpstreamFailure {
-    return new UpstreamFailure({ code, detail, upstream: session.label }, again, rcode)
+  #failure(session: Session, code: DnsReason["code"], detail: string, again: boolean, failed?: DnsMessage): UpstreamFailure {
+    return new UpstreamFailure({ code, detail, upstream: session.label }, again, failed)
   }
 
   async #once(
@@ -212,7 +237,7 @@ export class UpstreamPool {
     name: DnsName,
     type: number,
     protocol: "udp" | "tcp",
-    manner: "none" | "plain" | "dnssec",
+    wants: "none" | Wanted,
     ms: number,
     signal: AbortSignal,
   ): Promise<{ message: DnsMessage; octets: Uint8Array; caseChanged: boolean }> {
@@ -220,10 +245,11 @@ export class UpstreamPool {
     const [high, low] = random.bytes(2)
     // RFC 5452 9: unpredictable id; off loopback the letters of the name as well.
     const asked = session.loopback ? name : randomCase(name, random)
-    const dnssecOk = manner === "dnssec"
-    const edns: Edns | undefined = manner === "none" ? undefined : { udpPayload, version: 0, dnssecOk, flags: 0, options: [] }
+    const dnssecOk = wants === "signatures"
+    const edns: Edns | undefined = wants === "none" ? undefined : { udpPayload, version: 0, dnssecOk, flags: 0, options: [] }
     const question = { name: asked, type, class: classInternet }
-    const query = encodeMessage({ ...makeQuery((high! << 8) | low!, question, edns), checkingDisabled: dnssecOk })
+    const flags = { checkingDisabled: dnssecOk || wants === "unchecked", authenticData: wants === "opinion" }
+    const query = encodeMessage({ ...makeQuery((high! << 8) | low!, question, edns), ...flags })
     const deadline = new AbortController()
     const stop = () => deadline.abort()
     const cancel = clock.after(ms, stop)
