@@ -43,6 +43,30 @@ test("a tree behind a real server, validated, kept, written down and judged agai
   )
 })
 
+test("two upstreams, one of which strips: the other is asked before anything is called bogus", async (t) => {
+  const tree = buildTree(Math.floor(Date.now() / 1000))
+  const start = async (strips: boolean) => {
+    const server = await startDnsResponder({ answer: (name, type, dnssecOk) => tree.answer(name, type, dnssecOk && !strips) })
+    t.after(() => server.close())
+    return `127.0.0.1:${server.port}`
+  }
+  const [stripping, alsoStripping, honest] = [await start(true), await start(true), await start(false)]
+  const anchors = tree.anchorText()
+  const signal = AbortSignal.timeout(5_000)
+  const mixed = await createResolver({ upstreams: [stripping, honest], anchors })
+  assert.deepEqual(await mixed.ability(signal), { able: true })
+  const answer = await mixed.resolve("host.a13.example", "A", { signal })
+  assert.equal(answer.status, "secure")
+  assert.ok(
+    answer.why.some(({ code }) => code === "signature-missing"),
+    "what the first one did is told",
+  )
+  const none = await createResolver({ upstreams: [stripping, alsoStripping], anchors })
+  const ability = await none.ability(signal)
+  assert.equal(ability.able ? "able" : ability.because, "stripped")
+  assert.equal((await none.resolve("host.a13.example", "A", { signal })).status, "bogus")
+})
+
 test("options that make no sense are refused", async () => {
   await assert.rejects(createResolver({ mode: "trust-ad" }), RangeError)
   await assert.rejects(createResolver({ mode: "trust-ad", upstreams: ["192.0.2.1"] }), RangeError)
