@@ -45,10 +45,12 @@ export const defaultResolverLimits: ResolverLimits = {
 export interface ResolverOptions {
   /**
    * `off` is written by the operator and makes every status insecure (security.md 15). Otherwise every answer is
-   * validated, from the root's anchors unless others are given; or, with `trustAd`, a resolver on this machine is believed
-   * that validates (security.md 16). `knownBogus` is a name whose signatures are wrong, to test that resolver with.
+   * validated, from the root's anchors unless others are given; or, with `trust-ad`, a resolver on this machine is believed
+   * that validates (security.md 16).
    */
-  readonly dnssec: "off" | { readonly trustAd: true; readonly knownBogus?: string } | { readonly trustAd?: false; readonly anchors?: AnchorSet; readonly limits?: Partial<ValidatorLimits> }
+  readonly dnssec: "off" | "trust-ad" | { readonly anchors?: AnchorSet; readonly limits?: Partial<ValidatorLimits> }
+  /** For `trust-ad`: a name whose signatures are wrong, to test that resolver with. */
+  readonly knownBogus?: string
   readonly upstreams: readonly NetworkAddress[]
   readonly transport: DnsTransport
   readonly clock: Clock
@@ -89,11 +91,11 @@ function base64(octets: Uint8Array): string {
   return text
 }
 
-/** @throws RangeError for limits out of range; TrustAdError for `trustAd` with a resolver elsewhere; the world's failures are answers, never thrown */
+/** @throws RangeError for limits out of range; TrustAdError for `trust-ad` with a resolver elsewhere; the world's failures are answers, never thrown */
 export function createResolver(options: ResolverOptions): StubResolver {
   const limits = { ...defaultResolverLimits, ...options.limits }
   if (limits.failureTtl > 60) throw new RangeError("failures are kept for 60 seconds at most")
-  if (options.dnssec !== "off" && options.dnssec.trustAd === true) refuseRemote(options.upstreams)
+  if (options.dnssec === "trust-ad") refuseRemote(options.upstreams)
   return new CachingStub(options, limits)
 }
 
@@ -120,8 +122,8 @@ class CachingStub implements StubResolver {
       times: { attempt: limits.attempt, penalty: 10_000 },
     })
     if (options.dnssec === "off") return
-    if (options.dnssec.trustAd === true) {
-      const { knownBogus } = options.dnssec
+    if (options.dnssec === "trust-ad") {
+      const { knownBogus } = options
       this.#trustAd = new TrustAd({ pool: this.#pool, clock: options.clock, ...(knownBogus === undefined ? {} : { knownBogus }) })
     } else {
       const { anchors, limits: work } = options.dnssec

@@ -82,9 +82,10 @@ export function createResolver(options: SecureResolverOptions = {}): SecureResol
   const upstreams = options.upstreams?.map(upstreamOf) ?? (mode === "trust-ad" ? [] : systemUpstreamsNow())
   const set = typeof anchors === "string" ? parseAnchors(anchors) : (anchors ?? rootAnchors)
   const stub = createStub({
-    dnssec: mode === "validate" ? { anchors: set } : { trustAd: true, ...(knownBogus === undefined ? {} : { knownBogus }) },
+    dnssec: mode === "validate" ? { anchors: set } : mode,
+    ...(knownBogus === undefined ? {} : { knownBogus }),
     upstreams,
-    transport: nodeDnsTransport(),
+    transport: nodeDnsTransport({ sharedOnLoopback: true }),
     clock: systemClock,
     random: systemRandom,
     ...(limits === undefined ? {} : { limits }),

@@ -14,6 +14,8 @@ export interface Nsec3Options {
   readonly salt?: string
   /** Unsigned delegations get no record of their own. */
   readonly optOut?: boolean
+  /** Flags that nobody knows, instead. */
+  readonly flags?: number
 }
 
 export interface SignedZoneOptions {
@@ -190,7 +192,14 @@ export class SignedZone {
     const types = typesAt(entry.node)
     const signed = types.length > 0 && !(entry.node.delegation && !types.includes(typeNumbers.DS))
     const owner = { labels: [Buffer.from(labelFromHash(entry.hash)), ...this.apex.labels] }
-    const content = { kind: "NSEC3", algorithm: 1, flags: denial.optOut === true ? 1 : 0, iterations, salt, nextHash } as const
+    const content = {
+      kind: "NSEC3",
+      algorithm: 1,
+      flags: denial.flags ?? (denial.optOut === true ? 1 : 0),
+      iterations,
+      salt,
+      nextHash,
+    } as const
     return this.#withSignatures([
       this.#make(owner, "NSEC3", encodeContent({ ...content, types: signed ? [...types, typeNumbers.RRSIG] : types })),
     ])

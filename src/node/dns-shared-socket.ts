@@ -30,7 +30,8 @@ export class SharedSocket {
       this.#socket.once("connect", resolve)
       this.#socket.once("error", reject)
     })
-    this.#connected.catch(() => undefined) // every exchange hears of it on its own
+    // Every exchange hears of it on its own; a socket that fails between two of them is simply replaced.
+    this.#connected.catch(gone)
     this.#socket.on("error", (error) => this.#fail(error))
     this.#socket.on("message", (message) => this.#deliver(message))
     this.#socket.connect(port, address)

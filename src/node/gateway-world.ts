@@ -37,7 +37,7 @@ export function createGatewayWorld(options: Omit<NodeWorldOptions, "reach"> = {}
     resolver: async ({ upstreams, dnssec: mode, anchors }) => {
       const asked = upstreams.length > 0 ? upstreams : await systemUpstreams()
       if (asked.length === 0) throw new Error("no resolver is known: name one under federation.resolver.address")
-      const dnssec = mode === "off" ? mode : mode === "trust-ad" ? ({ trustAd: true } as const) : anchors === undefined ? {} : { anchors }
+      const dnssec = mode !== "validate" ? mode : anchors === undefined ? {} : { anchors }
       return createResolver({ dnssec, upstreams: asked, transport: world.dnsTransport, clock: world.clock, random: world.random })
     },
     anchors: (trust) => loadTrust(trust.kind === "file" ? { file: trust.path } : trust.kind),

@@ -44,8 +44,7 @@ function world(table: Table, options: { upstreams?: readonly string[]; knownBogu
   }
   const upstreams = (options.upstreams ?? ["127.0.0.1"]).map((one) => ({ address: one, port: 53 }))
   const { knownBogus } = options
-  const dnssec = { trustAd: true, ...(knownBogus === undefined ? {} : { knownBogus }) } as const
-  return { clock, asked, resolver: createResolver({ dnssec, upstreams, transport, clock, random: seededRandom(3) }) }
+  return { clock, asked, resolver: createResolver({ dnssec: "trust-ad", ...(knownBogus === undefined ? {} : { knownBogus }), upstreams, transport, clock, random: seededRandom(3) }) }
 }
 
 const never = new AbortController().signal

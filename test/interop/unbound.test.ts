@@ -92,5 +92,20 @@ test("same verdict as unbound on every case and behind every lie", { skip }, asy
     })
   }
   assert.ok(compared >= 180, String(compared))
+  // And believed by its AD bit, as the operator may choose, it says the same once more.
+  const believing = createResolver({
+    dnssec: "trust-ad",
+    upstreams: [unbound.address],
+    transport: nodeDnsTransport(),
+    clock: systemClock,
+    random: systemRandom,
+  })
+  assert.deepEqual(await believing.ability(AbortSignal.timeout(5_000)), { able: true })
+  for (const { name, type, status } of cases.filter(
+    (one, index) => index % 5 === 0 && differences[`${one.name} ${one.type}`] === undefined,
+  )) {
+    const found = await believing.resolve(name, type, {})
+    assert.equal(found.status, status, `${name} ${type}: ${JSON.stringify(found.why)}`)
+  }
   peerUsed("unbound")
 })

@@ -80,8 +80,8 @@ class Nsec3Set {
     const key = Buffer.from(wire).toString("latin1")
     let hashed = this.#hashes.get(key)
     if (hashed === undefined) {
-      this.#work.countHash()
       const { iterations, salt } = this.#records[0]!
+      this.#work.countHash(iterations + 1)
       hashed = Buffer.from(nsec3Hash(name, iterations, salt))
       this.#hashes.set(key, hashed)
     }

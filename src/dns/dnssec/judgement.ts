@@ -1,11 +1,12 @@
 // One question judged from end to end: data, aliases and absence, the weakest link deciding (RFC 4035 5, RFC 6672 5.3, DANE-01).
+import { Buffer } from "node:buffer"
 import type { DnsOutcome, DnsReason, DnsStatus } from "../../model/dns-answer.ts"
 import type { Instant } from "../../model/verdict.ts"
 import { maxAliases } from "../answer.ts"
 import { classInternet, type DnsMessage, type ResourceRecord, rcodes } from "../message.ts"
 import { DnsFormatError, type DnsName, isAtOrBelow, nameKey, sameName, substituteSuffix } from "../name.ts"
 import { encodeContent, shownName, typeNumbers } from "../records.ts"
-import { canonicalBody, compareOctets, type Rrset, rrsetAt, rrsetsIn } from "./canonical.ts"
+import { canonicalBody, type Rrset, rrsetAt, rrsetsIn } from "./canonical.ts"
 import { zoneContaining } from "./chain.ts"
 import { absenceTtl, allowsExpansion, denialOf, unsignedReason, verifiedDenials } from "./denial.ts"
 import { ask, bogus, type Lookup, type SecureZone, type Steps, type Trouble } from "./lookup.ts"
@@ -185,12 +186,7 @@ function linkAt(message: DnsMessage, name: DnsName, type: number): Link {
 }
 
 function withoutDuplicates(records: readonly ResourceRecord[]): ResourceRecord[] {
-  const kept: { record: ResourceRecord; body: Uint8Array }[] = []
-  for (const record of records) {
-    const body = canonicalBody(record)
-    if (!kept.some((other) => compareOctets(other.body, body) === 0)) kept.push({ record, body })
-  }
-  return kept.map(({ record }) => record)
+  return [...new Map(records.map((record) => [Buffer.from(canonicalBody(record)).toString("latin1"), record])).values()]
 }
 
 /** Neither serves the zone nor asks others: it says nothing about the records. */

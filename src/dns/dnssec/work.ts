@@ -13,8 +13,8 @@ export interface WorkLimits {
   readonly collidingKeys: number
   /** Keys of one zone, DS records of one delegation. */
   readonly keysPerZone: number
-  /** Names hashed for NSEC3 in one lookup. */
-  readonly hashes: number
+  /** Rounds of SHA-1 for NSEC3 in one lookup: a name costs one more than the zone's iterations. */
+  readonly hashRounds: number
   /** Above this a zone's NSEC3 records prove nothing and the answer counts as unsigned (RFC 9276 3.2). */
   readonly iterations: number
   /** Messages one lookup may ask for. */
@@ -27,7 +27,7 @@ export const defaultWorkLimits: WorkLimits = {
   signaturesPerSet: 8,
   collidingKeys: 4,
   keysPerZone: 64,
-  hashes: 96,
+  hashRounds: 6000,
   iterations: 150,
   questions: 100,
 }
@@ -47,7 +47,7 @@ export class Work {
   readonly limits: WorkLimits
   signatures = 0
   wrongSignatures = 0
-  hashes = 0
+  hashRounds = 0
   questions = 0
 
   constructor(limits: WorkLimits) {
@@ -66,9 +66,11 @@ export class Work {
     }
   }
 
-  countHash(): void {
-    this.hashes += 1
-    if (this.hashes > this.limits.hashes) throw new WorkExceeded(`more than ${this.limits.hashes} names to be hashed for one lookup`)
+  /** @param rounds what the next name will cost */
+  countHash(rounds: number): void {
+    this.hashRounds += rounds
+    if (this.hashRounds > this.limits.hashRounds)
+      throw new WorkExceeded(`more than ${this.limits.hashRounds} rounds of hashing for one lookup`)
   }
 
   countQuestion(): void {

@@ -141,6 +141,23 @@ export const dataAttacks: readonly Attack[] = [
     },
   },
   {
+    id: "attackers-key-signs-the-set",
+    ask: ["host", "A"],
+    ...refused,
+    // The key that the DS names is still there, but only the attacker's own vouches for the set.
+    lie: (scene) => {
+      const { reply, apex, name } = scene
+      const at = signatureTimes(reply)
+      if (isQuestion(scene, "", "DNSKEY")) {
+        const set = [...reply.answers.filter((one) => !isSignature(one)), record(name, typeNumbers.DNSKEY, attackersKey().octets, 300)]
+        return { ...reply, answers: [...set, ownSignature(set, nameFromText(apex), at)] }
+      }
+      if (!isQuestion(scene, "host", "A")) return reply
+      const forged = [address(name, 3)]
+      return { ...reply, answers: [...forged, ownSignature(forged, nameFromText(apex), at)] }
+    },
+  },
+  {
     id: "attackers-key-added",
     ask: ["host", "A"],
     ...refused,

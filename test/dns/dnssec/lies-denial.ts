@@ -77,12 +77,12 @@ export const denialAttacks: readonly Attack[] = [
   },
   {
     id: "wildcard-denial-record-moved",
-    ask: ["host", "A"],
+    ask: ["blocked.wild", "TXT"],
     ...refused,
     only: "nsec",
-    // The NSEC record of a wildcard, shown as if it had been expanded at the name.
-    lie: about("host", "A", ({ reply, tree, apex, name }) => {
-      const moved = tree.zone(apex).nsecFor(nameFromText(`*.cwild.${apex}`))
+    // The NSEC record of the wildcard above, shown as if it had been expanded at the name: its signature holds there.
+    lie: about("blocked.wild", "TXT", ({ reply, tree, apex, name }) => {
+      const moved = tree.zone(apex).nsecFor(nameFromText(`*.wild.${apex}`))
       return absent(
         reply,
         0,

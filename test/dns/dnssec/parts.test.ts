@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer"
 import { test } from "node:test"
 import { AnchorError, anchorFor, parseAnchors, rootAnchors } from "../../../src/dns/dnssec/anchors.ts"
 import { canonicalBodies, canonicalBody, signedOctets } from "../../../src/dns/dnssec/canonical.ts"
-import { denialByNsec, type VerifiedNsec } from "../../../src/dns/dnssec/denial-nsec.ts"
+import { denialByNsec, nsecAllowsExpansion, type VerifiedNsec } from "../../../src/dns/dnssec/denial-nsec.ts"
 import { denialByNsec3, hashFromLabel, labelFromHash, nsec3Hash, type VerifiedNsec3 } from "../../../src/dns/dnssec/denial-nsec3.ts"
 import { dsDigest, isUsableDs } from "../../../src/dns/dnssec/ds.ts"
 import { isSupportedAlgorithm, keyTag, ZoneKey } from "../../../src/dns/dnssec/keys.ts"
@@ -176,6 +176,40 @@ test("NSEC: what a record must not be taken to deny (RFC 6840 4)", () => {
   assert.equal(denied([nsec("example", "example", "SOA", "NS")], "example", "A").kind, "no-data")
 })
 
+test("NSEC: names below a wildcard make it exist, and what exists nearer forbids its expansion (RFC 4592)", () => {
+  const first = nsec("example", "a.example", "SOA")
+  assert.deepEqual(denied([nsec("example", "x.*.example", "SOA"), nsec("m.example", "example")], "z.example", "A"), {
+    kind: "no-data",
+    delegation: false,
+    wildcard: true,
+  })
+  const allows = (record: VerifiedNsec, name: string, encloser: string) =>
+    nsecAllowsExpansion([record, first], nameFromText(name), nameFromText(encloser), apex)
+  assert.equal(allows(nsec("a.example", "z.example"), "x.example", "example"), true)
+  assert.equal(allows(nsec("a.example", "y.x.example"), "x.example", "example"), false, "the name itself exists")
+  assert.equal(allows(nsec("a.x.example", "z.example"), "b.x.example", "example"), false, "x.example exists and is nearer")
+  assert.equal(allows(nsec("a.x.example", "z.example"), "b.x.example", "x.example"), true)
+  assert.equal(allows(nsec("x.example", "z.example", "NS"), "b.x.example", "x.example"), false, "a delegation lies in between")
+  assert.equal(allows(nsec("b.example", "c.example"), "x.example", "example"), false)
+})
+
+/** Two records around everything, with the types of one name between them. */
+function hashedAround(encloser: string, ...types: (keyof typeof typeNumbers)[]): VerifiedNsec3[] {
+  const ownerHash = nsec3Hash(nameFromText(encloser), 0, new Uint8Array(0))
+  const same = { optOut: false, iterations: 0, salt: new Uint8Array(0) }
+  return [{ ...same, ownerHash, nextHash: ownerHash, types: types.map((type) => typeNumbers[type]) }]
+}
+
+test("NSEC3: a delegation or a DNAME above the name denies nothing below it (RFC 6840 4.1)", () => {
+  const below = nameFromText("x.sub.example")
+  const kind = (...types: (keyof typeof typeNumbers)[]) => denialByNsec3(hashedAround("sub.example", ...types), below, 1, apex, work()).kind
+  assert.equal(kind("A"), "name-error")
+  assert.equal(kind("NS", "SOA"), "name-error", "the apex of this very zone")
+  assert.equal(kind("NS"), "nothing")
+  assert.equal(kind("NS", "DS"), "nothing")
+  assert.equal(kind("DNAME"), "nothing")
+})
+
 test("NSEC3: hashes are counted, and cost is bounded before it is paid", () => {
   const record: VerifiedNsec3 = {
     ownerHash: new Uint8Array(20),
@@ -188,8 +222,8 @@ test("NSEC3: hashes are counted, and cost is bounded before it is paid", () => {
   const deep = nameFromText(`${"a.".repeat(120)}example`)
   const counted = work()
   assert.throws(() => denialByNsec3([record], deep, 1, apex, counted), WorkExceeded)
-  assert.ok(counted.hashes <= defaultWorkLimits.hashes + 1)
+  assert.ok(counted.hashRounds <= defaultWorkLimits.hashRounds + 151)
   const costly = work()
   assert.deepEqual(denialByNsec3([{ ...record, iterations: 151 }], deep, 1, apex, costly), { kind: "unsigned", because: "iterations" })
-  assert.equal(costly.hashes, 0)
+  assert.equal(costly.hashRounds, 0)
 })

@@ -1,4 +1,5 @@
 // The signed test tree: a root, a top-level zone and a child zone for every dimension, each with the same names inside.
+import { keyTag } from "../../../src/dns/dnssec/keys.ts"
 import { nameFromText } from "../../../src/dns/name.ts"
 import { SignedTree, type TreeZone } from "../../../src/lab/dns-signed-tree.ts"
 import { decoyWithTag, dsOctets, keyInRole, makeSigningKey, type SigningKey } from "../../../src/lab/dns-signer.ts"
@@ -38,6 +39,12 @@ export function keysOf(algorithm: number): SigningKey[] {
     pool.set(algorithm, keys)
   }
   return keys
+}
+
+/** RFC 4034 2.1.2: the protocol field must be 3. */
+function foreignProtocol(key: SigningKey): SigningKey {
+  const octets = key.octets.map((octet, index) => (index === 2 ? 4 : octet))
+  return { ...key, octets, tag: keyTag(octets) }
 }
 
 const noise = (length: number): Uint8Array => Uint8Array.from({ length }, (_, index) => (index * 37 + 11) & 0xff)
@@ -110,6 +117,16 @@ export function buildTree(now: number, more: Readonly<Record<string, TreeZone>> 
     "ds-mismatch.example": { keys: [key()], ds: () => [dsOctets(nameFromText("ds-mismatch.example"), strange)] },
     "unsigned-under-ds.example": { ds: () => [dsOctets(nameFromText("unsigned-under-ds.example"), strange)] },
     "short-digest.example": { keys: [key()], ds: (honest) => honest.map((octets) => octets.slice(0, 24)) },
+    "ds-wrong-digest.example": {
+      keys: [key()],
+      ds: (honest) => honest.map((octets) => octets.map((octet, index) => (index === 20 ? octet ^ 1 : octet))),
+    },
+    "ds-wrong-tag.example": {
+      keys: [key()],
+      ds: (honest) => honest.map((octets) => octets.map((octet, index) => (index === 1 ? octet ^ 1 : octet))),
+    },
+    "protocol.example": { keys: [foreignProtocol(key())] },
+    "unknown-flags.example": { keys: [key()], denial: { flags: 2 } },
     "no-zone-flag.example": { keys: [makeSigningKey(13, { flags: 1 })], ds: undefined! },
     "revoked.example": { keys: [makeSigningKey(13, { flags: 257 | 0x80 })] },
     "partly.example": {

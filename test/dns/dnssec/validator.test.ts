@@ -62,6 +62,28 @@ test("nothing outlives the signatures, kept or not", async () => {
   )
 })
 
+test("an answer holds no longer than the weakest signature above it", async () => {
+  const soon = { inception: validity.inception, expiration: at / 1000 + 100 }
+  const short = new SignedTree({
+    validity,
+    ttl: 600,
+    zones: {
+      ".": { keys: [makeSigningKey(13)] },
+      example: { keys: [makeSigningKey(13)], validity: soon },
+      "a.example": { keys: [makeSigningKey(13)], records: standardRecords("a.example") },
+    },
+  })
+  for (const [type, name] of [
+    [A, host],
+    [A, nameFromText("gone.a.example")],
+    [A, nameFromText("any.wild.a.example")],
+  ] as const) {
+    const found = await validatorOver(short, at).validate(name, type, signal)
+    assert.equal(found.status, "secure")
+    assert.equal(found.expires, at + 100_000)
+  }
+})
+
 test("lookups at the same time share the questions about zones", async () => {
   const validator = validatorOver(tree, at)
   await Promise.all(Array.from({ length: 30 }, (_, index) => validator.validate(nameFromText(`n${index}.wild.a.example`), A, signal)))
