@@ -2,6 +2,7 @@
 // out before secure DNS had its say.
 import type { DomainPair } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
+import { DialError } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { Channel } from "../ports.ts"
@@ -55,7 +56,7 @@ export async function connectTo(
     })
   }
   const giveUp = new AbortController()
-  const dialling = federation.ports.dial.connect(endpoint, { signal: AbortSignal.any([signal, giveUp.signal]), ...(source === undefined ? {} : { source }) })
+  const dialling = dial(federation, endpoint, AbortSignal.any([signal, giveUp.signal]), source)
   try {
     const [channel, { tls }] = await Promise.all([dialling, secureDns.then(allowed)])
     return { channel, tlsPromised: tls, material: Promise.all([secureDns, others]).then((both) => inOrder(prooftypes, both.flat())) }
@@ -72,4 +73,35 @@ export async function connectTo(
 
 function inOrder(prooftypes: readonly AnyProoftype[], obtained: readonly Obtained[]): readonly Obtained[] {
   return prooftypes.flatMap((prooftype) => obtained.filter((each) => each.prooftype === prooftype))
+}
+
+async function dial(federation: Federation, endpoint: Endpoint, signal: AbortSignal, source: string | undefined): Promise<Channel> {
+  return source === undefined ? await federation.ports.dial.connect(endpoint, { signal }) : await connectForClaim(federation, endpoint, signal, source)
+}
+
+/** Between two looks for a place, ms. */
+const placeWait = { first: 100, longest: 1000 }
+
+/**
+ * A claim beyond the caps waits for a place while its time lasts: a peer of many domains claims them all at once, and
+ * refusing the seventeenth would bounce its stanzas.
+ */
+async function connectForClaim({ ports: { dial, clock } }: Federation, endpoint: Endpoint, signal: AbortSignal, source: string): Promise<Channel> {
+  for (let wait = placeWait.first; ; wait = Math.min(wait * 2, placeWait.longest)) {
+    try {
+      return await dial.connect(endpoint, { signal, source })
+    } catch (error) {
+      if (!(error instanceof DialError) || error.failure !== "capped" || signal.aborted) throw error
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          cancel()
+          signal.removeEventListener("abort", done)
+          resolve()
+        }
+        const cancel = clock.after(wait, done)
+        signal.addEventListener("abort", done, { once: true })
+      })
+      if (signal.aborted) throw error
+    }
+  }
 }

@@ -1,6 +1,7 @@
 // Seed section 5, RFC 7712 4.3: one side shows no certificate (or none that is good), so its domain is verified by dialback.
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { DialError } from "../../src/model/errors.ts"
 import { memoryScene, message, openHeader, own, realScene, type Scene } from "./support.ts"
 
 const places: readonly (readonly [name: string, make: () => Promise<Scene>])[] = [
@@ -96,6 +97,33 @@ test("DB-19: while one key is verified the pairs that are proven keep flowing, a
   await scene.settle()
   assert.deepEqual(b.bodies, ["still here", "and here"])
   await scene.close()
+})
+
+test("security.md 17: claims beyond the caps wait for a place while their time lasts, and are refused when none comes", async () => {
+  for (const [busy, level] of [[3, "encrypted"], [Number.POSITIVE_INFINITY, undefined]] as const) {
+    const scene = memoryScene()
+    const a = await scene.server({ domains: ["a.example"], mute: true, require: "encrypted", times: { dialbackAnswer: 20_000, negotiation: 30_000 } })
+    let asked = 0
+    const b = await scene.server({
+      domains: ["b.example"],
+      require: "encrypted",
+      ports: (ports) => ({
+        ...ports,
+        dial: {
+          connect: async (to, options) => {
+            if (options.source !== undefined && asked++ < busy) throw new DialError("capped", "too many")
+            return await ports.dial.connect(to, options)
+          },
+        },
+      }),
+    })
+    const outcome = await scene.until(a.open("b.example").then(() => "open", () => "refused"))
+    assert.equal(outcome, level === undefined ? "refused" : "open")
+    assert.equal(b.admitted[0]?.level, level)
+    if (level === undefined) assert.deepEqual(b.findings, ["reach.capped"])
+    await scene.close()
+    assert.equal(scene.clock.pending, 0)
+  }
 })
 
 test("the peer never answers our key (as Prosody does when it cannot verify): the wait ends by our own clock", async () => {
