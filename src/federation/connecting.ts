@@ -56,8 +56,7 @@ export async function connectTo(
     })
   }
   const giveUp = new AbortController()
-  const dialSignal = AbortSignal.any([signal, giveUp.signal])
-  const dialling = source === undefined ? federation.ports.dial.connect(endpoint, { signal: dialSignal }) : connectForClaim(federation, endpoint, dialSignal, source)
+  const dialling = dial(federation, endpoint, AbortSignal.any([signal, giveUp.signal]), source)
   try {
     const [channel, { tls }] = await Promise.all([dialling, secureDns.then(allowed)])
     return { channel, tlsPromised: tls, material: Promise.all([secureDns, others]).then((both) => inOrder(prooftypes, both.flat())) }
@@ -74,6 +73,10 @@ export async function connectTo(
 
 function inOrder(prooftypes: readonly AnyProoftype[], obtained: readonly Obtained[]): readonly Obtained[] {
   return prooftypes.flatMap((prooftype) => obtained.filter((each) => each.prooftype === prooftype))
+}
+
+async function dial(federation: Federation, endpoint: Endpoint, signal: AbortSignal, source: string | undefined): Promise<Channel> {
+  return source === undefined ? await federation.ports.dial.connect(endpoint, { signal }) : await connectForClaim(federation, endpoint, signal, source)
 }
 
 /** Between two looks for a place, ms. */

@@ -321,16 +321,14 @@ class Conversation {
     const protocol = error instanceof DeadlinePassed ? new ProtocolError("connection-timeout", error.message) : error
     if (protocol instanceof ProtocolError && stream !== undefined) {
       const { condition, tell } = toldTo(protocol)
-      if (!this.#headerSent) this.#answerBare(stream)
-      stream.close(condition, tell)
+      stream.close(condition, tell, this.#headerDue())
       endWithin(stream.channel, clock, closing)
       const finding = protocol instanceof InjectedBytes ? "tls.starttls-injection" : findingOf(protocol)
       this.#session.ended({ by: "us", detail: protocol.message, condition }, finding)
       return
     }
     if (error instanceof SessionClosed && stream !== undefined) {
-      if (!this.#headerSent && error.condition !== undefined) this.#answerBare(stream)
-      if (this.#headerSent) stream.close(error.condition, error.tell)
+      if (this.#headerSent || error.condition !== undefined) stream.close(error.condition, error.tell, this.#headerDue())
       endWithin(stream.channel, clock, closing)
       this.#session.ended({ by: "us", detail: error.message, ...(error.condition === undefined ? {} : { condition: error.condition }) })
       return
@@ -353,10 +351,11 @@ class Conversation {
     else this.#session.broken(error)
   }
 
-  #answerBare(stream: XmlStream): void {
-    const hosting = this.#federation.current()
+  /** An error on the peer's header stands behind one of ours (RFC 6120 4.9.1.2). */
+  #headerDue(): string {
+    if (this.#headerSent) return ""
     this.#headerSent = true
-    stream.send(headerXml({ content: ns.server, from: hosting.anyDomain, id: streamId(this.#federation.ports.random) }))
+    return headerXml({ content: ns.server, from: this.#federation.current().anyDomain, id: streamId(this.#federation.ports.random) })
   }
 }
 

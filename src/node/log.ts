@@ -1,8 +1,8 @@
 // The Log port on pino: JSON lines, or on a terminal the line form of interface 8.7. Secrets are blacked out, control characters never pass (security.md 27).
-import { EventEmitter } from "node:events"
 import pino from "pino"
 import { prettyFactory } from "pino-pretty"
 import type { Log, LogLevel } from "../ports.ts"
+import { DescriptorSink } from "./log-descriptor.ts"
 
 export interface LogOptions {
   readonly level?: LogLevel
@@ -87,10 +87,6 @@ export function createLog(options: LogOptions = {}): Log & { setLevel(level: Log
   const further = new Set((options.redact ?? []).map((name) => name.toLowerCase()))
   const secret = (name: string): boolean => secretNames.test(name) || further.has(name.toLowerCase())
 
-  const end: pino.DestinationStream = options.sink ?? pino.destination({ fd: descriptor, sync: true })
-  // A full disk, or a reader that is gone, costs lines and never the gateway.
-  if (end instanceof EventEmitter) end.on("error", () => undefined)
-  // Synchronous: the last lines before an exit are the ones that matter.
   const prettify = prettyFactory({
     colorize: false,
     hideObject: true,
@@ -98,6 +94,13 @@ export function createLog(options: LogOptions = {}): Log & { setLevel(level: Log
     ignore: "level,t,time,pid,hostname",
     messageFormat: (entry: Record<string, unknown>) => line(entry, colour),
   })
+  const lost = (count: number): string => {
+    const text = `${count} log lines were lost: nobody read them fast enough`
+    const entry = `${JSON.stringify({ level: "warn", t: new Date().toISOString(), ev: "log.lost", count, text })}\n`
+    return forPeople ? prettify(entry) : entry
+  }
+  // Synchronous while it can be: the last lines before an exit are the ones that matter.
+  const end: pino.DestinationStream = options.sink ?? new DescriptorSink(descriptor, lost)
   const out = forPeople ? { write: (text: string) => end.write(prettify(text)) } : end
   const logger = pino(
     {

@@ -228,7 +228,7 @@ function readAnchors(value: unknown, known: ReadonlyMap<string, AnchorSet>): Anc
   return known.get(digest) ?? wrong(`the trust anchors ${digest.slice(0, 16)}… are not known here; name their file with --anchors`)
 }
 
-/** Owner name of the record for a port of a host (RFC 6698 3). */
+/** Owner name of the record for a port of a host (RFC 6698 3; DANE-07). */
 export function serverTlsaName(base: string, port: number): string {
   return `_${port}._tcp.${base}`
 }

@@ -38,7 +38,7 @@ async function lookUp(resolver: Resolver, of: DaneLookup["of"], base: Domain, po
   }
   if (!lookupFailed(answer)) return { ...lookup, records: answer.records, problem: null }
   // Whatever records came with a failure are none.
-  return { ...lookup, outcome: "failure", records: [], problem: answer.why.at(-1)?.detail ?? answer.status }
+  return { ...lookup, outcome: "failure", records: [], problem: (answer.why.at(-1)?.detail ?? answer.status).slice(0, 500) }
 }
 
 function endpointOf({ delegation, port, addressStatus, grounds = [] }: Endpoint): DaneEndpoint {
@@ -139,7 +139,7 @@ function failedLookup(lookup: DnsGround & { readonly problem?: string | null }):
 function standingOutgoing({ source, endpoint, tlsa, policy }: DaneMaterial): Standing {
   if (endpoint === null) return none("dane.not-signed", `${source} leads elsewhere now`)
   const { via, delegation, target, addresses } = endpoint
-  // DANE-03, DANE-35; security.md 6: an absence of SRV that is not proven is no absence.
+  // DANE-03, DANE-35, DANE-36; security.md 6: an absence of SRV that is not proven is no absence.
   if (delegation !== "secure" && delegation !== "configured") {
     return none("dane.not-signed", via === "fallback" ? `it is not proven that ${source} has no SRV records` : `the SRV records of ${source} are ${delegation}`)
   }
@@ -241,8 +241,8 @@ function matchDane(proof: ServerProof, material: DaneMaterial, reference: Refere
 }
 
 /**
- * DANE-10, DANE-11; security.md 4. Outgoing, records bind, and so does a lookup that may hide them; incoming, only what the
- * domain promises for its own connections.
+ * DANE-10, DANE-11, DANC-6; security.md 4. Outgoing, records bind, and so does a lookup that may hide them; incoming, only
+ * what the domain promises for its own connections: what it promises for its servers says nothing about other keys.
  */
 function binds(material: DaneMaterial, role: Role): boolean {
   const found = standing(material)

@@ -107,7 +107,6 @@ function checkItem(value: unknown, index: number): void {
   const chain = proof["chain"]
   if (!Array.isArray(chain) || chain.some((der) => typeof der !== "string")) throw new EvidenceError(`${where}.proof.chain is not a list of texts`)
   if (chain.length > evidenceLimits.certificates) throw new EvidenceError(`${where}.proof.chain has more than ${evidenceLimits.certificates} certificates`)
-  if (proof["presentedAs"] !== "tls-server" && proof["presentedAs"] !== "tls-client") throw new EvidenceError(`${where}.proof.presentedAs is neither tls-server nor tls-client`)
   for (const name of ["protocol", "cipher"]) if (typeof proof[name] !== "string") throw new EvidenceError(`${where}.proof.${name} is not text`)
   if (typeof item["at"] !== "string" || Number.isNaN(Date.parse(item["at"]))) throw new EvidenceError(`${where}.at is not a time`)
   const verdict = object(item["verdict"], `${where}.verdict`)
@@ -151,10 +150,12 @@ function judgeWith(
 ): JudgedItem {
   const revived = prooftype.revive(evidence.material, known)
   if ("cannotJudge" in revived) return cannot(revived.cannotJudge)
+  const { presentedAs } = evidence.proof
+  if (presentedAs !== "tls-server" && presentedAs !== "tls-client") return cannot("the file does not say whether a server or a client showed the certificate")
   const proof: ServerProof = {
     chain: evidence.proof.chain.map((der) => Buffer.from(der, "base64")),
     ...(evidence.proof.presented === undefined ? {} : { presented: evidence.proof.presented }),
-    presentedAs: evidence.proof.presentedAs,
+    presentedAs,
     protocol: evidence.proof.protocol,
     cipher: evidence.proof.cipher,
     serverName: evidence.proof.serverName ?? undefined,

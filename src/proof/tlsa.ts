@@ -23,6 +23,7 @@ export interface TlsaPolicy {
 /** RFC 7671 4 recommends usages 3 and 2; 1 and 0 are for whoever switches them on (protocol.md 13-C2). */
 export const defaultTlsaPolicy: TlsaPolicy = Object.freeze({ usages: Object.freeze([3, 2]), digests: Object.freeze([2, 1]) })
 
+/** DANE-24. */
 const digestNames: Readonly<Record<number, { readonly algorithm: string; readonly octets: number }>> = {
   1: { algorithm: "sha256", octets: 32 },
   2: { algorithm: "sha512", octets: 64 },

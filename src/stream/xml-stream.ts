@@ -228,15 +228,18 @@ export class XmlStream {
   /**
    * Ends a stream that is still being negotiated: the error when there is one, the closing tag, then the connection.
    * The other side's closing tag is not waited for: nothing of ours depends on it here. Called again it does nothing.
+   *
+   * @param header of ours, where none went out: an error stands behind one. All is one write, for peers that stop reading
+   * at the end of the connection before they have acted on what came before it
    */
-  close(condition?: StreamErrorCondition, tell?: string): void {
+  close(condition?: StreamErrorCondition, tell?: string, header = ""): void {
     if (this.#closedByUs) return
     this.#closedByUs = true
     const peerSaid = this.#over instanceof StreamClosed && this.#over.condition !== undefined
     // RFC 6120 4.9.1.1: a stream error of the peer's is answered by our closing tag and nothing else.
     if (peerSaid) this.#channel.write(encoder.encode("</stream:stream>"))
     else if (this.#over === undefined || this.#over instanceof ProtocolError) {
-      this.#channel.write(encoder.encode(condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell)))
+      this.#channel.write(encoder.encode(header + (condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell))))
     }
     this.#over ??= new StreamClosed("we closed the stream")
     this.#channel.end()

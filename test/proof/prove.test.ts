@@ -12,9 +12,9 @@ import { anchors, domain, good, never, own, pairOf, start } from "../scenarios/s
 
 const subject: ProofSubject = { source: domain("a.example"), service: "xmpp-server", role: "incoming", endpoint: undefined }
 const proofOf = (certificate = good("a.example")) => ({ chain: certificate.chain, presentedAs: "tls-client" as const, protocol: "TLSv1.3", cipher: "", serverName: undefined, alpn: undefined })
-/** What may be asked, before the signal; nothing here asks DNS. */
-const asking = { anchors, at: start, resolver: { resolve: () => Promise.reject(new Error("nothing is looked up here")) } }
 const yes = { outcome: "proved", by: "mine", detail: "", until: Number.POSITIVE_INFINITY } as const
+
+const quiet = { anchors, resolver: { resolve: () => assert.fail("no lookup was expected") }, at: start }
 
 function mine(changes: Partial<AnyProoftype>): AnyProoftype {
   return { name: "mine", atHand: true, needsSecureDns: false, obtain: () => "material", match: () => yes, binding: () => false, record: (material) => material, revive: () => ({ cannotJudge: "no" }), facts: () => [], ...changes }
@@ -28,14 +28,14 @@ describe("obtaining", () => {
   ]
   for (const [name, changes, words] of failing)
     test(`${name} is unavailable`, async () => {
-      const { combined } = match(await obtainAll([mine(changes)], subject, { ...asking, signal: never }), subject, proofOf(), start)
+      const { combined } = match(await obtainAll([mine(changes)], subject, { ...quiet, signal: never }), subject, proofOf(), start)
       assert.equal(combined.outcome, "unavailable")
       assert.match(combined.verdict.detail, words)
     })
 
   test("one that never answers is unavailable when time is up", async () => {
     const controller = new AbortController()
-    const waiting = obtainAll([mine({ atHand: false, obtain: () => new Promise(() => {}) }), pkix], subject, { ...asking, signal: controller.signal })
+    const waiting = obtainAll([mine({ atHand: false, obtain: () => new Promise(() => {}) }), pkix], subject, { ...quiet, signal: controller.signal })
     controller.abort(new Error("time is up"))
     const { combined, verdicts } = match(await waiting, subject, proofOf(own("a.example")), start)
     assert.equal(combined.outcome, "unavailable")
@@ -47,7 +47,7 @@ describe("obtaining", () => {
     const throwing = mine({ name: "throws", obtain: () => { throw new Error("boom") } })
     const lying = mine({ name: "lies", obtain: () => Promise.reject(new Error("late")) })
     const slow = mine({ name: "slow", atHand: false, obtain: () => assert.fail("it was asked") })
-    const obtained = obtainAtHand([throwing, lying, slow], subject, { ...asking, signal: never })
+    const obtained = obtainAtHand([throwing, lying, slow], subject, { ...quiet, signal: never })
     const { verdicts } = match(obtained, subject, proofOf(), start)
     assert.deepEqual(verdicts.map(({ by, outcome }) => [by, outcome]), [["throws", "unavailable"], ["lies", "unavailable"]])
   })

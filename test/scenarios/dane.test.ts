@@ -5,7 +5,7 @@ import { test } from "node:test"
 import { dane } from "../../src/proof/dane.ts"
 import { pkix } from "../../src/proof/pkix.ts"
 import type { AnyProoftype } from "../../src/proof/prooftype.ts"
-import { authority, credentialsOf, good, memoryScene, message, own, refusedBy, type RawPeer, type ServerOptions } from "./support.ts"
+import { authority, credentialsOf, good, memoryScene, message, own, realScene, refusedBy, type RawPeer, type ServerOptions } from "./support.ts"
 import { SignedDns, tlsaRow } from "./signed-dns.ts"
 import { Recorder } from "../world/recorder.ts"
 
@@ -41,6 +41,21 @@ for (const [how, options] of [["in memory", {}], ["one octet at a time", { link:
     await close()
   })
 }
+
+test("the same on sockets with real TLS: the chain that was shown is the one that is compared", async () => {
+  const scene = await realScene()
+  const dns = new SignedDns()
+  const [ours, theirs] = [own("a.example", { names: {}, commonName: "A" }, scene), own("b.example", { names: {}, commonName: "B" }, scene)]
+  const a = await scene.server({ domains: ["a.example"], prooftypes: both, ports: dns.ports, certificate: ours })
+  const b = await scene.server({ domains: ["b.example"], prooftypes: both, ports: dns.ports, certificate: theirs })
+  scene.dns(`_${a.address.port}._tcp.host.a.example`, { TLSA: [tlsaRow(ours, "3 0 1")] })
+  scene.dns(`_${b.address.port}._tcp.host.b.example`, { TLSA: [tlsaRow(theirs, "3 1 2")] })
+  const stream = await a.open("b.example")
+  assert.deepEqual([stream.association.level, stream.association.verdict.by], ["authenticated", "dane"])
+  await scene.eventually("B lets A in", () => b.admitted.length === 1)
+  assert.equal(b.admitted[0]!.verdict.by, "dane")
+  await scene.close()
+})
 
 test("the same two without signatures are refused, or fall back to dialback where policy allows it", async () => {
   const { scene, dns, server, promise, close } = place()

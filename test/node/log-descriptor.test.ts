@@ -1,0 +1,111 @@
+// A log whose reader is slow, or stops reading: the process goes on, and what was lost is said (interface 8.7).
+import assert from "node:assert/strict"
+import { type ChildProcess, spawn } from "node:child_process"
+import { closeSync, openSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { describe, test } from "node:test"
+import { fileURLToPath } from "node:url"
+
+const log = JSON.stringify(fileURLToPath(new URL("../../src/node/log.ts", import.meta.url)))
+
+/** Logs that many lines, then says on standard error how long that took and how late a timer came. */
+const program = (lines: number): string => `
+  import { createLog } from ${log}
+  const log = createLog({ format: "json" })
+  const began = performance.now()
+  let late = 0
+  for (let index = 0; index < ${lines}; index += 1) {
+    log.write("info", "gateway.ready", { index, text: "x".repeat(80) })
+    if (index % 1000 === 0) {
+      const before = performance.now()
+      await new Promise((resolve) => setTimeout(resolve, 1))
+      late = Math.max(late, performance.now() - before)
+    }
+  }
+  process.stderr.write(JSON.stringify({ took: performance.now() - began, late }))
+  process.once("message", () => {
+    log.write("info", "gateway.ready", { text: "the last line" })
+    process.disconnect()
+  })`
+
+function start(lines: number): { child: ChildProcess; told: Promise<{ took: number; late: number }>; ended: Promise<number | null> } {
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program(lines)], { stdio: ["ignore", "pipe", "pipe", "ipc"] })
+  const told = new Promise<{ took: number; late: number }>((resolve) => {
+    child.stderr!.once("data", (text: Buffer) => resolve(JSON.parse(text.toString())))
+  })
+  const ended = new Promise<number | null>((resolve) => child.once("close", resolve))
+  return { child, told, ended }
+}
+
+describe("a log on a pipe", () => {
+  test("that nobody reads does not hold up the process; when somebody reads again, the loss is said", async () => {
+    const lines = 30_000
+    const { child, told, ended } = start(lines)
+    const { late } = await told
+    assert.ok(late < 90, `a timer came ${late.toFixed(0)} ms late`)
+    let text = ""
+    child.stdout!.setEncoding("utf8").on("data", (part: string) => {
+      text += part
+    })
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    child.send("go on")
+    assert.equal(await ended, 0)
+    const entries = text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { ev: string; index?: number; count?: number; text: string })
+    const lost = entries.find((entry) => entry.ev === "log.lost")?.count ?? 0
+    assert.ok(lost > 0)
+    assert.equal(entries.filter((entry) => entry.index !== undefined).length + lost, lines)
+    assert.equal(entries.at(-1)!.text, "the last line")
+  })
+
+  test("that is read in time loses nothing", async () => {
+    const lines = 4000
+    const { child, told, ended } = start(lines)
+    let count = 0
+    child.stdout!.on("data", (part: Buffer) => {
+      for (const byte of part) if (byte === 0x0a) count += 1
+    })
+    await told
+    child.send("go on")
+    assert.equal(await ended, 0)
+    assert.equal(count, lines + 1)
+  })
+})
+
+test("a file gets every line before write returns", () => {
+  const path = join(tmpdir(), `log-descriptor-${process.pid}.log`)
+  const descriptor = openSync(path, "w")
+  try {
+    const child = spawn(
+      process.execPath,
+      [
+        "--input-type=module",
+        "--eval",
+        `
+      import { createLog } from ${log}
+      const log = createLog({ format: "json" })
+      for (let index = 0; index < 1000; index += 1) log.write("info", "gateway.ready", { index })
+      process.abort()`,
+      ],
+      { stdio: ["ignore", descriptor, "ignore"] },
+    )
+    return new Promise<void>((resolve, reject) => {
+      child.once("error", reject)
+      child.once("close", () => {
+        try {
+          assert.equal(readFileSync(path, "utf8").split("\n").length, 1001)
+          resolve()
+        } catch (error) {
+          reject(error)
+        } finally {
+          rmSync(path, { force: true })
+        }
+      })
+    })
+  } finally {
+    closeSync(descriptor)
+  }
+})
