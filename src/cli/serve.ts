@@ -5,7 +5,7 @@ import { makeSnapshot } from "../gateway/snapshot.ts"
 import { type GatewayConfig, loadConfig } from "../gateway/config.ts"
 import { type Gateway, startGateway } from "../gateway/gateway.ts"
 import { createLog } from "../node/log.ts"
-import { holdYoungGeneration } from "../node/memory.ts"
+import { compileEarly, holdYoungGeneration } from "../node/engine.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
 import { exit, printable } from "./exit.ts"
 import { version } from "./version.ts"
@@ -17,6 +17,7 @@ export interface ServeOptions {
 }
 
 export async function serve(options: ServeOptions): Promise<number> {
+  compileEarly()
   // Configuration is read before there is a log: its problems go to standard error as sentences.
   const early = createGatewayWorld({ log: createLog({ descriptor: 2, level: "warn" }) })
   const allowInlineSecrets = options.allowInlineSecrets === true
@@ -46,7 +47,9 @@ async function check(config: GatewayConfig, world: ReturnType<typeof createGatew
   const made = await makeSnapshot(config, 1, noCertificates, { ...world, ownListeners: () => [] })
   for (const warning of made.warnings) process.stderr.write(`warning  ${printable(warning.sentence)}\n`)
   const count = config.domains.size
-  process.stdout.write(`${config.sources.join(", ")}: good; ${count} domain${count === 1 ? "" : "s"}, ${made.warnings.length} warning${made.warnings.length === 1 ? "" : "s"}\n`)
+  process.stdout.write(
+    `${config.sources.join(", ")}: good; ${count} domain${count === 1 ? "" : "s"}, ${made.warnings.length} warning${made.warnings.length === 1 ? "" : "s"}\n`,
+  )
   return exit.ok
 }
 
@@ -95,4 +98,3 @@ function untilStopped(gateway: Gateway): Promise<number> {
     return status as number
   })
 }
-

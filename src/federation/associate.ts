@@ -272,7 +272,7 @@ function requireLevel(proven: Proven, unproved: FederationLevel, required: Feder
   const verdict = combined.verdict
   if (verdict.outcome === "proved") return
   const sentence = findingSentence(verdict.finding, verdict.detail)
-  stream.close("not-authorized", tellPeer(verdict.finding), header)
+  stream.lastWords("not-authorized", tellPeer(verdict.finding), header)
   throw refusal(verdict.finding, verdict.detail === "" ? `${pair.target} needs ${required}` : verdict.detail, "refused", {
     verdicts: proven.verdicts,
     evidence: () => proven.evidence(pair),

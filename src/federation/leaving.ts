@@ -1,8 +1,8 @@
 // How we leave a stream whose negotiation ended badly (RFC 6120 4.4, 4.9.1, 5.4.3.2; TLS-04): the peer reads the condition
 // and words written for it, never our reasons.
-import { ProtocolError, type StreamErrorCondition, TlsError } from "../model/errors.ts"
+import { ProtocolError, StreamClosed, type StreamErrorCondition, TlsError } from "../model/errors.ts"
 import type { Channel, Clock } from "../ports.ts"
-import { endWithin } from "../stream/closing.ts"
+import { endWithin, partWithin } from "../stream/closing.ts"
 import { toldTo } from "../stream/stream-errors.ts"
 import type { XmlStream } from "../stream/xml-stream.ts"
 import { DeadlinePassed } from "./deadline.ts"
@@ -35,6 +35,7 @@ export function leave(stream: XmlStream | undefined, channel: Channel, error: un
     return
   }
   const { condition, tell } = partingOf(error)
-  stream.close(condition, tell)
-  endWithin(stream.channel, clock, closing)
+  stream.lastWords(condition, tell)
+  if (error instanceof StreamClosed) endWithin(stream.channel, clock, closing)
+  else partWithin(stream.channel, clock, closing)
 }

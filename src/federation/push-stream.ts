@@ -3,7 +3,7 @@
 import { ProtocolError, type StreamErrorCondition } from "../model/errors.ts"
 import type { ContentNamespace } from "../model/namespaces.ts"
 import type { Channel, Clock } from "../ports.ts"
-import { endWithin } from "../stream/closing.ts"
+import { endWithin, partWithin } from "../stream/closing.ts"
 import { Relay, type StanzaView } from "../stream/relay.ts"
 import { isStreamError, readStreamError, streamErrorXml, toldTo } from "../stream/stream-errors.ts"
 import type { Detached } from "../stream/xml-stream.ts"
@@ -153,7 +153,9 @@ export class PushStream {
     this.#over = end
     this.#cancelClosing()
     this.#relay.stop()
-    endWithin(this.channel, this.#options.clock, this.#options.closing)
+    // TLS-13: who closes first hears the other out.
+    const first = end.by === "us" && end.condition !== undefined && end.condition !== "resource-constraint"
+    ;(first ? partWithin : endWithin)(this.channel, this.#options.clock, this.#options.closing)
     this.#settle(end)
   }
 

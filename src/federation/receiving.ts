@@ -9,7 +9,7 @@ import { requirementFor } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { Channel, TlsFacts } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
-import { endWithin } from "../stream/closing.ts"
+import { endWithin, partWithin } from "../stream/closing.ts"
 import { featuresXml, type OfferedFeatures } from "../stream/features.ts"
 import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
 import { type AuthRequest, challengeXml, failureXml, isAuth, readAuth, readResponse, type SaslFailure, successXml } from "../stream/sasl-external.ts"
@@ -115,7 +115,7 @@ class Conversation {
         // TLS-04: with nothing to show a handshake could only fail.
         if (hosting.credentials(picked) === undefined) {
           stream.send(starttlsFailureXml)
-          endWithin(stream.channel, this.#federation.ports.clock, hosting.times.closing)
+          partWithin(stream.channel, this.#federation.ports.clock, hosting.times.closing)
           return this.#session.ended({ by: "us", detail: `no certificate for ${picked}` }, "tls.no-certificate")
         }
         // TLS-07: the certificate follows the header's `to`; Prosody sends no SNI.
@@ -321,20 +321,20 @@ class Conversation {
     const protocol = error instanceof DeadlinePassed ? new ProtocolError("connection-timeout", error.message) : error
     if (protocol instanceof ProtocolError && stream !== undefined) {
       const { condition, tell } = toldTo(protocol)
-      stream.close(condition, tell, this.#headerDue())
-      endWithin(stream.channel, clock, closing)
+      stream.lastWords(condition, tell, this.#headerDue())
+      partWithin(stream.channel, clock, closing)
       const finding = protocol instanceof InjectedBytes ? "tls.starttls-injection" : findingOf(protocol)
       this.#session.ended({ by: "us", detail: protocol.message, condition }, finding)
       return
     }
     if (error instanceof SessionClosed && stream !== undefined) {
-      if (this.#headerSent || error.condition !== undefined) stream.close(error.condition, error.tell, this.#headerDue())
-      endWithin(stream.channel, clock, closing)
+      if (this.#headerSent || error.condition !== undefined) stream.lastWords(error.condition, error.tell, this.#headerDue())
+      partWithin(stream.channel, clock, closing)
       this.#session.ended({ by: "us", detail: error.message, ...(error.condition === undefined ? {} : { condition: error.condition }) })
       return
     }
     if (error instanceof StreamClosed && stream !== undefined) {
-      if (this.#headerSent) stream.close()
+      if (this.#headerSent) stream.lastWords()
       endWithin(stream.channel, clock, closing)
       const { condition } = error
       if (condition === undefined) return this.#session.ended({ by: "peer", detail: error.message })

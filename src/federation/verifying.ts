@@ -8,7 +8,7 @@ import type { ServerProof } from "../model/verdict.ts"
 import { parseCertificate } from "../x509/certificate.ts"
 import { matchIdentity } from "../x509/identifiers.ts"
 import { referenceIdentity } from "../proof/reference.ts"
-import { endWithin } from "../stream/closing.ts"
+import { partWithin } from "../stream/closing.ts"
 import { associate, type AssociatedStream } from "./associate.ts"
 import { type Claimant, sourcePrefix } from "./claim-guard.ts"
 import { associationByCertificate, judgeIncoming } from "./claims.ts"
@@ -69,8 +69,8 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
     leave()
     if (leg !== undefined) {
       // DB-13: a connection for one verification is closed right after it.
-      leg.stream.close()
-      endWithin(leg.stream.channel, clock, federation.current().times.closing)
+      leg.stream.lastWords()
+      partWithin(leg.stream.channel, clock, federation.current().times.closing)
       federation.event({ kind: "closed", at: clock.now(), stream: leg.name, direction: "out", pair: leg.pair, reason: "verification done", unacknowledged: 0 })
     }
   }

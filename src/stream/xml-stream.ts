@@ -226,13 +226,13 @@ export class XmlStream {
   }
 
   /**
-   * Ends a stream that is still being negotiated: the error when there is one, the closing tag, then the connection.
-   * The other side's closing tag is not waited for: nothing of ours depends on it here. Called again it does nothing.
+   * Says the last words on a stream that is still being negotiated: the error when there is one, and the closing tag. The
+   * connection is the caller's to end (closing.ts). Called again it does nothing.
    *
    * @param header of ours, where none went out: an error stands behind one. All is one write, for peers that stop reading
    * at the end of the connection before they have acted on what came before it
    */
-  close(condition?: StreamErrorCondition, tell?: string, header = ""): void {
+  lastWords(condition?: StreamErrorCondition, tell?: string, header = ""): void {
     if (this.#closedByUs) return
     this.#closedByUs = true
     const peerSaid = this.#over instanceof StreamClosed && this.#over.condition !== undefined
@@ -242,6 +242,11 @@ export class XmlStream {
       this.#channel.write(encoder.encode(header + (condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell))))
     }
     this.#over ??= new StreamClosed("we closed the stream")
+  }
+
+  /** Last words, then the end of what we send; the peer's closing tag is not waited for. */
+  close(condition?: StreamErrorCondition, tell?: string): void {
+    this.lastWords(condition, tell)
     this.#channel.end()
     this.#channel.resume()
   }

@@ -423,7 +423,10 @@ export class RawPeer {
     await this.expect("features")
   }
 
+  /** The end of the connection; a closing tag is answered as a peer does it. */
   async closed(): Promise<string> {
+    await this.#soon(this.seen.until("a closing tag or the end", (seen) => seen.ended || seen.closed !== undefined || seen.text.endsWith("</stream:stream>")), "a closing tag")
+    this.channel.write(Buffer.from("</stream:stream>"))
     await this.#soon(this.seen.until("the end", (seen) => seen.ended || seen.closed !== undefined), "the end")
     return this.text
   }

@@ -173,7 +173,9 @@ class Player {
     await this.#scene.settle()
   }
 
+  /** A closing tag is answered as a peer does it, by the end of the connection; then the other side ends it, too. */
   async ended(place: string): Promise<void> {
+    if (this.#seen.text.endsWith("</stream:stream>")) this.channel.end()
     await this.#scene.settle()
     assert.ok(this.#seen.ended || this.#seen.closed !== undefined, `${place}: the connection goes on`)
   }

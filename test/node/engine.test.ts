@@ -1,16 +1,16 @@
-// The young generation does not grow once it is held: in a process of its own, beside one that is left alone.
+// Settings of the engine, each in a process of its own: the young generation does not grow once it is held, and no flag is unknown.
 import assert from "node:assert/strict"
-import { execFileSync } from "node:child_process"
+import { execFileSync, spawnSync } from "node:child_process"
 import { test } from "node:test"
 import { fileURLToPath } from "node:url"
 
-const memory = fileURLToPath(new URL("../../src/node/memory.ts", import.meta.url))
+const engine = fileURLToPath(new URL("../../src/node/engine.ts", import.meta.url))
 
 /** MiB of the young generation before and after a burst of objects that live for a while. */
 function burst(hold: boolean): { before: number; after: number; printed: string } {
   const program = `
     import { getHeapSpaceStatistics } from "node:v8"
-    import { holdYoungGeneration } from ${JSON.stringify(memory)}
+    import { holdYoungGeneration } from ${JSON.stringify(engine)}
     const young = () => getHeapSpaceStatistics().find((space) => space.space_name === "new_space").space_size / 2 ** 20
     ${hold ? "holdYoungGeneration()" : ""}
     const before = young()
@@ -32,4 +32,11 @@ test("held, the young generation stays as it is", () => {
 test("left alone, it grows: the burst is one that would make it", () => {
   const { before, after } = burst(false)
   assert.ok(after >= before + 8, `${before} MiB before, ${after} MiB after`)
+})
+
+test("this engine knows both settings", () => {
+  const program = `import { compileEarly, holdYoungGeneration } from ${JSON.stringify(engine)}; compileEarly(); holdYoungGeneration(); console.log("set")`
+  const { stdout, stderr, status } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], { encoding: "utf8" })
+  assert.deepEqual([stdout, status], ["set\n", 0])
+  assert.doesNotMatch(stderr, /flag/i)
 })
