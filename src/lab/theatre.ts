@@ -87,7 +87,7 @@ export class Theatre {
     const row = (what: string, at: string, words: string): void => this.#write(`  ${what.padEnd(name)}  ${at.padEnd(21)}  ${words}`)
     this.#write(bold("A small internet on loopback: no root, no network, nothing on disk."))
     this.#write("")
-    row("DNS", `${net.dns.address} port ${net.dns.port}`, "signed from a root of its own; knows every domain below")
+    row("DNS", `${net.dns.address} port ${net.dns.port}`, "signed, with a root of its own")
     row("CA", '"Lab CA"', "every server knows its root")
     for (const { domain, s2s, spec } of servers) row(domain, `${s2s.address} port ${s2s.port}`, spec.what ?? "")
     this.#write("")
