@@ -179,7 +179,8 @@ function judged(net: Internet, items: readonly Evidence[]): readonly string[] {
     sentence: "",
     items,
   }
-  const judgement = judge(readEvidenceFile(JSON.stringify(file)), { prooftypes: builtInProoftypes, anchors: [net.anchors] })
+  const roots = { prooftypes: builtInProoftypes, anchors: [net.anchors], dnsAnchors: [net.signed.zones.anchors] }
+  const judgement = judge(readEvidenceFile(JSON.stringify(file)), roots)
   return judgement.items.map(({ prooftype, source, now, result }) => {
     // A name that signed SRV added: the judge takes no recorded delegation on trust.
     if (now === undefined) return `${prooftype} for ${source}: cannot be judged by itself`
