@@ -1,6 +1,7 @@
 // `xmpp-dna judge`: reads evidence, asks the pure judge, prints (docs/evidence.md).
 import { createReadStream } from "node:fs"
 import { readFile } from "node:fs/promises"
+import { AnchorError as DnsAnchorError, type AnchorSet as DnsAnchorSet, parseAnchors, rootAnchors } from "../dns/dnssec/anchors.ts"
 import { EvidenceError, evidenceLimits, judge, type Judgement, readEvidenceFile } from "../proof/judge.ts"
 import { builtInProoftypes } from "../proof/registry.ts"
 import { AnchorError, type AnchorSet, anchorsFromPem } from "../x509/anchors.ts"
@@ -9,6 +10,7 @@ import { exit, printable, Stop } from "./exit.ts"
 
 export interface JudgeCommandOptions {
   readonly anchors: readonly string[]
+  readonly dnsAnchors: readonly string[]
   readonly at?: string
   readonly json?: boolean
 }
@@ -32,7 +34,8 @@ async function judged(file: string, options: JudgeCommandOptions): Promise<numbe
   const evidence = readEvidence(await readBounded(file), file)
   const anchors: AnchorSet[] = [systemAnchors(), loadTrust("bundled")]
   for (const path of options.anchors) anchors.push(await readAnchors(path))
-  const judgement = judge(evidence, { prooftypes: builtInProoftypes, anchors, ...(at === undefined ? {} : { at }) })
+  const dnsAnchors = [rootAnchors, ...(await Promise.all(options.dnsAnchors.map(readDnsAnchors)))]
+  const judgement = judge(evidence, { prooftypes: builtInProoftypes, anchors, dnsAnchors, ...(at === undefined ? {} : { at }) })
   process.stdout.write(options.json === true ? `${JSON.stringify({ ...judgement, file, recorded: { decision: evidence.decision, level: evidence.level } }, null, 2)}\n` : report(judgement))
   return judgement.exit
 }
@@ -75,6 +78,15 @@ async function readAnchors(path: string): Promise<AnchorSet> {
     return anchorsFromPem(await readFile(path, "utf8"))
   } catch (error) {
     if (error instanceof AnchorError || (error instanceof Error && "code" in error)) throw new Stop(exit.usage, `--anchors ${path}: ${error.message}`)
+    throw error
+  }
+}
+
+async function readDnsAnchors(path: string): Promise<DnsAnchorSet> {
+  try {
+    return parseAnchors(await readFile(path, "utf8"))
+  } catch (error) {
+    if (error instanceof DnsAnchorError || (error instanceof Error && "code" in error)) throw new Stop(exit.usage, `--dns-anchors ${path}: ${error.message}`)
     throw error
   }
 }

@@ -59,10 +59,11 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
     .description("Reads an evidence file (or - for standard input) and judges it without network, at its own\ntime or another. Trust anchors are this installation's and those named with --anchors.")
     .argument("<file>", "evidence file, or -")
     .option("--anchors <pem>", "further trust anchors, a PEM file; may be repeated", (file: string, all: string[]) => [...all, file], [] as string[])
+    .option("--dns-anchors <file>", "further anchors of DNSSEC, DS or DNSKEY records; may be repeated", (file: string, all: string[]) => [...all, file], [] as string[])
     .option("--at <date>", "judge at this moment (ISO 8601)")
     .option("--json", "print the result as one JSON document")
     .addHelpText("after", "\nExample\n  xmpp-dna judge --anchors roots.pem refusal.json\n\nExit status: 0 same verdict, 2 another verdict, 3 cannot judge, 64 not evidence")
-    .action(async (file: string, options: { anchors: string[]; at?: string; json?: boolean }) => {
+    .action(async (file: string, options: { anchors: string[]; dnsAnchors: string[]; at?: string; json?: boolean }) => {
       const { judgeCommand } = await import("./judge.ts")
       status = await judgeCommand(file, options)
     })

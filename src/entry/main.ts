@@ -263,6 +263,8 @@ function stanzaXml(xml: string, { sender, target }: DomainPair): string {
 export interface JudgeOptions {
   /** Anchor sets that evidence may name by digest. Only these count, never what the file says (security.md 25). */
   readonly anchors: readonly AnchorSet[]
+  /** Of DNSSEC, for recorded answers of DNS, made by `parseAnchors` of `xmpp-dna/dnssec`; those of the root unless given. */
+  readonly dnsAnchors?: readonly DnsAnchorSet[]
   /** Instead of the moment of recording, ms since 1970. */
   readonly at?: Instant
   /** Prooftypes besides PKIX. */
@@ -275,8 +277,8 @@ export interface JudgeOptions {
  * @param file as `readEvidenceFile` reads it
  * @returns each item with the verdict now; `exit` is 0 same, 2 another verdict, 3 cannot judge
  */
-export function judge(file: EvidenceFile, { anchors, at, prooftypes = [] }: JudgeOptions): Judgement {
-  return judgeFile(file, { prooftypes: [...builtInProoftypes, ...prooftypes], anchors, ...(at === undefined ? {} : { at }) })
+export function judge(file: EvidenceFile, { anchors, dnsAnchors, at, prooftypes = [] }: JudgeOptions): Judgement {
+  return judgeFile(file, { prooftypes: [...builtInProoftypes, ...prooftypes], anchors, ...(dnsAnchors === undefined ? {} : { dnsAnchors }), ...(at === undefined ? {} : { at }) })
 }
 
 /**

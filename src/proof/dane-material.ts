@@ -45,6 +45,8 @@ export interface DaneMaterial {
   readonly tlsa: readonly DaneLookup[]
   /** For usages 0 and 1 only. */
   readonly anchors: AnchorSet | undefined
+  /** Of recorded material: the answers whose signatures were checked again here, as `NAME TYPE` (security.md 25). */
+  readonly signed?: readonly string[]
 }
 
 /** Records of one TLSA answer that are looked at; an answer with more is a failed one. */
@@ -83,7 +85,7 @@ export function ageing(material: DaneMaterial): { readonly from: Instant; readon
 }
 
 /** The material as JSON; anchors by digest only. */
-export function recordDane({ anchors, ...material }: DaneMaterial): unknown {
+export function recordDane({ anchors, signed: _, ...material }: DaneMaterial): unknown {
   return { ...material, anchors: anchors === undefined ? null : { digest: anchors.digest, count: anchors.count } }
 }
 
@@ -184,7 +186,7 @@ function readGround(from: Fields, what: string): DnsGround {
     validatedBy: validatedBy as DnsGround["validatedBy"],
     until: number(from["until"], instant, `${what}.until`),
     ...(signaturesUntil === undefined ? {} : { signaturesUntil: number(signaturesUntil, instant, `${what}.signaturesUntil`) }),
-    ...(wire === undefined ? {} : { wire: list(wire, 64, `${what}.wire`).map((part) => (typeof part === "string" ? part : wrong(`${what}.wire holds no texts`))) }),
+    ...(wire === undefined ? {} : { wire: list(wire, 128, `${what}.wire`).map((part) => (typeof part === "string" ? part : wrong(`${what}.wire holds no texts`))) }),
   }
 }
 

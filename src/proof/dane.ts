@@ -20,6 +20,7 @@ import {
   serverTlsaName,
   srvNames,
 } from "./dane-material.ts"
+import { groundKey, validatedAgain } from "./dane-signed.ts"
 import type { ProofPorts, ProofSubject, Prooftype } from "./prooftype.ts"
 import { defaultTlsaPolicy, matchTlsa, selectTlsa, tlsaParameters, tlsaUsage, type TlsaMatch, type TlsaPolicy, type UsableTlsa } from "./tlsa.ts"
 
@@ -251,11 +252,11 @@ function binds(material: DaneMaterial, role: Role): boolean {
   return found.kind === "records" && found.sets.some(({ lookup }) => lookup.of === "client")
 }
 
-function factOf(ground: DnsGround, records?: readonly TlsaRecord[]): EvidenceFact {
-  const who = ground.validatedBy === "self" ? "" : ` (says ${ground.validatedBy})`
+function factOf(ground: DnsGround, signed: readonly string[] = [], records?: readonly TlsaRecord[]): EvidenceFact {
+  // security.md 16: by another's word nothing is called secure here.
+  const status = ground.validatedBy === "self" ? ground.status : `called ${ground.status} by ${ground.validatedBy}`
   const what = records === undefined || records.length === 0 ? ground.outcome : records.slice(0, 8).map(tlsaParameters).join(", ")
-  // `signed` comes with answers that keep their wire records, when whoever judges validates those again (security.md 25).
-  return { fact: `DNS: ${ground.name} ${ground.type} ${what}, ${ground.status}${who}`, mark: "attested" }
+  return { fact: `DNS: ${ground.name} ${ground.type} ${what}, ${status}`, mark: signed.includes(groundKey(ground)) ? "signed" : "attested" }
 }
 
 /**
@@ -273,7 +274,10 @@ export function createDane(policy: TlsaPolicy = defaultTlsaPolicy): Prooftype<"d
     binding: binds,
     ageing,
     record: recordDane,
-    revive: reviveDane,
+    revive(recorded, anchors, dnsAnchors = []) {
+      const revived = reviveDane(recorded, anchors)
+      return "cannotJudge" in revived ? revived : validatedAgain(revived.material, dnsAnchors)
+    },
 
     async obtain(subject, ports) {
       const { role, source, service } = subject
@@ -297,7 +301,7 @@ export function createDane(policy: TlsaPolicy = defaultTlsaPolicy): Prooftype<"d
       ...tlsa.map(({ name, status, records, problem }) => [`${name} TLSA`, `${status}${problem === null ? "" : `, ${problem}`}${records.slice(0, 16).map((record) => `; ${tlsaParameters(record)} ${record.association.slice(0, 128)}`).join("")}`] as const),
     ],
 
-    rests: ({ grounds, tlsa }) => [...grounds.map((ground) => factOf(ground)), ...tlsa.map((lookup) => factOf(lookup, lookup.records))],
+    rests: ({ grounds, tlsa, signed }) => [...grounds.map((ground) => factOf(ground, signed)), ...tlsa.map((lookup) => factOf(lookup, signed, lookup.records))],
   }
 }
 

@@ -1,5 +1,6 @@
 // Judging saved evidence again, without network (design 1; security.md 25-27): anchors are ours or the operator's, the
 // reference is recomputed, unknown prooftypes and anchors cannot be judged.
+import { type AnchorSet as DnsAnchorSet, rootAnchors } from "../dns/dnssec/anchors.ts"
 import { type Domain, parseDomain, tryDomain } from "../model/domain.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { Evidence, EvidenceFact, EvidenceFile } from "../model/evidence.ts"
@@ -40,6 +41,8 @@ export interface Judgement {
 export interface JudgeOptions {
   readonly prooftypes: readonly AnyProoftype[]
   readonly anchors: readonly AnchorSet[]
+  /** Of DNSSEC, for recorded answers of DNS; those of the root unless given. */
+  readonly dnsAnchors?: readonly DnsAnchorSet[]
   /** Judge at this moment instead of the recorded one. */
   readonly at?: Instant
 }
@@ -117,13 +120,18 @@ function checkItem(value: unknown, index: number): void {
 export function judge(file: EvidenceFile, options: JudgeOptions): Judgement {
   const known = new Map(options.anchors.map((anchors) => [anchors.digest, anchors]))
   const types = new Map(options.prooftypes.map((prooftype) => [prooftype.name, prooftype]))
-  const items = file.items.map((evidence) => judgeItem(evidence, types, known, options.at))
+  const items = file.items.map((evidence) => judgeItem(evidence, types, { known, dns: options.dnsAnchors ?? [rootAnchors] }, options.at))
   const results = items.map(({ result }) => result)
   const exit = results.includes("different") ? 2 : results.includes("cannot-judge") || items.length === 0 ? 3 : 0
   return { items, sealed: false, exit }
 }
 
-function judgeItem(evidence: Evidence, types: ReadonlyMap<string, AnyProoftype>, known: ReadonlyMap<string, AnchorSet>, moment: Instant | undefined): JudgedItem {
+interface Anchors {
+  readonly known: ReadonlyMap<string, AnchorSet>
+  readonly dns: readonly DnsAnchorSet[]
+}
+
+function judgeItem(evidence: Evidence, types: ReadonlyMap<string, AnyProoftype>, anchors: Anchors, moment: Instant | undefined): JudgedItem {
   const at = moment ?? Date.parse(evidence.at)
   // The peer's domain is what was to be proved; which end it is follows from the role, not from the file's reference.
   const source = parseDomain(evidence.role === "outgoing" ? evidence.pair.target : evidence.pair.sender)
@@ -133,7 +141,7 @@ function judgeItem(evidence: Evidence, types: ReadonlyMap<string, AnyProoftype>,
   if (prooftype === undefined) return cannot(`the prooftype ${JSON.stringify(evidence.prooftype)} is not known here`)
   // A user's prooftype, or a built-in one that a forged file brings down, costs this item and no more.
   try {
-    return judgeWith(prooftype, evidence, known, at, source, common, cannot)
+    return judgeWith(prooftype, evidence, anchors, at, source, common, cannot)
   } catch (error) {
     return cannot(`the prooftype ${JSON.stringify(evidence.prooftype)} cannot read it: ${error instanceof Error ? error.message : String(error)}`)
   }
@@ -142,13 +150,13 @@ function judgeItem(evidence: Evidence, types: ReadonlyMap<string, AnyProoftype>,
 function judgeWith(
   prooftype: AnyProoftype,
   evidence: Evidence,
-  known: ReadonlyMap<string, AnchorSet>,
+  anchors: Anchors,
   at: Instant,
   source: Domain,
   common: Pick<JudgedItem, "prooftype" | "source" | "at" | "recorded">,
   cannot: (why: string) => JudgedItem,
 ): JudgedItem {
-  const revived = prooftype.revive(evidence.material, known)
+  const revived = prooftype.revive(evidence.material, anchors.known, anchors.dns)
   if ("cannotJudge" in revived) return cannot(revived.cannotJudge)
   const { presentedAs } = evidence.proof
   if (presentedAs !== "tls-server" && presentedAs !== "tls-client") return cannot("the file does not say whether a server or a client showed the certificate")
@@ -192,7 +200,9 @@ const handshakeFacts: readonly EvidenceFact[] = [
 /** What may be said (security.md 25): conditional, with the facts it rests on. */
 function sentenceOf(verdict: Verdict, source: string, facts: readonly EvidenceFact[]): string {
   if (verdict.outcome === "proved") {
-    return `this material would have proved ${source} by ${verdict.by} until ${rfc3339(verdict.until)}, if these recorded facts are true: ${facts.filter(({ mark }) => mark === "attested").map(({ fact }) => fact).join("; ")}`
+    const marked = (wanted: EvidenceFact["mark"]): string => facts.flatMap(({ mark, fact }) => (mark === wanted ? [fact] : [])).join("; ")
+    const signed = marked("signed")
+    return `this material would have proved ${source} by ${verdict.by} until ${rfc3339(verdict.until)}, if these recorded facts are true: ${marked("attested")}${signed === "" ? "" : `. Signed, and checked again here: ${signed}`}`
   }
   return `this material does not prove ${source} by ${verdict.by}: ${findingSentence(verdict.finding as FindingId, verdict.detail)}`
 }

@@ -1,4 +1,5 @@
 // What a prooftype is (seed 9, RFC 7712 7): the four things in its own order, the same for built-in and user-made ones.
+import type { AnchorSet as DnsAnchorSet } from "../dns/dnssec/anchors.ts"
 import type { Domain } from "../model/domain.ts"
 import type { Resolver } from "../model/dns-answer.ts"
 import type { Endpoint } from "../model/endpoint.ts"
@@ -60,8 +61,9 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
    * The material from evidence, or why it cannot be judged here.
    *
    * @param anchors sets at hand, by digest (security.md 25: only ours or the operator's)
+   * @param dnsAnchors of DNSSEC, to validate recorded answers with again
    */
-  revive(recorded: unknown, anchors: ReadonlyMap<string, AnchorSet>): { material: Material } | { cannotJudge: string }
+  revive(recorded: unknown, anchors: ReadonlyMap<string, AnchorSet>, dnsAnchors?: readonly DnsAnchorSet[]): { material: Material } | { cannotJudge: string }
   /** For people: label and value. */
   facts(material: Material): readonly (readonly [label: string, value: string])[]
   /** The recorded facts a verdict rests on, beyond the handshake itself (security.md 25). */

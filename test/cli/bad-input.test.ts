@@ -114,6 +114,8 @@ const rows: readonly Row[] = [
   ["--at that only looks like a date", ["judge", "--at", "1", "-"], 64, /--at 1: not a date/, evidence()],
   ["an anchor file that is not there", ["judge", "--anchors", at("none.pem"), "-"], 64, /--anchors .*none\.pem/, evidence()],
   ["an anchor file without certificates", ["judge", "--anchors", at("secret"), "-"], 64, /--anchors .*secret/, evidence()],
+  ["anchors of DNSSEC for judge that are not there", ["judge", "--dns-anchors", at("none.ds"), "-"], 64, /--dns-anchors .*none\.ds/, evidence()],
+  ["anchors of DNSSEC for judge that are none", ["judge", "--dns-anchors", at("secret"), "-"], 64, /--dns-anchors .*neither a DS nor a DNSKEY record/, evidence()],
   ["a scene that does not exist", ["lab", "--once", "no-such-scene"], 64, /there is no scene "no-such-scene"/],
 ]
 
