@@ -18,6 +18,7 @@ import { XmlStream } from "../stream/xml-stream.ts"
 import { subjectOf } from "./claims.ts"
 import { connectTo, noProof } from "./connecting.ts"
 import type { Federation, Hosting } from "./contract.ts"
+import { deadline } from "./deadline.ts"
 import { leave } from "./leaving.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
 import { streamName } from "./stream-names.ts"
@@ -68,15 +69,20 @@ export async function associate(federation: Federation, pair: DomainPair, signal
     ...(found.endpoints[0]?.delegation.because === "secure" ? { signed: true } : {}),
   })
   let telling: OutgoingRefused | undefined
-  for (const endpoint of found.endpoints) {
+  for (const [index, endpoint] of found.endpoints.entries()) {
+    // An endpoint that answers and then says nothing must not use up the time of those behind it.
+    const others = index < found.endpoints.length - 1
+    const share = others ? deadline(ports.clock, hosting.times.negotiation / 3, `the negotiation with ${endpoint.address}`, signal) : undefined
     try {
-      return await attemptTwice(federation, hosting, pair, endpoint, name, signal, source)
+      return await attemptTwice(federation, hosting, pair, endpoint, name, share?.signal ?? signal, source)
     } catch (error) {
       const refused = refusalOf(error, signal)
       if (!(refused instanceof OutgoingRefused)) throw error
       // A refused proof says more than a dead address; among equals the first.
       if (telling === undefined || rank(refused) > rank(telling)) telling = refused
       if (signal.aborted) break
+    } finally {
+      share?.done()
     }
   }
   throw telling ?? refusal("dns.target-unresolvable", "", "not-found")

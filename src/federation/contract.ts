@@ -107,8 +107,8 @@ export interface OutgoingFailure {
   readonly verdicts: readonly Verdict[]
   /** Made when somebody keeps it. */
   readonly evidence?: () => readonly Evidence[]
-  /** `not-found`: bounce remote-server-not-found; `unreachable`: remote-server-timeout; `refused`: policy, not-authorized. */
-  readonly kind: "not-found" | "unreachable" | "refused"
+  /** `not-found`: bounce remote-server-not-found; `unreachable`: remote-server-timeout; `refused`: policy, the same with its reason; `rejected`: our own server disowned our key. */
+  readonly kind: "not-found" | "unreachable" | "refused" | "rejected"
   /** False: trying again without a change is useless. */
   readonly retryable: boolean
 }

@@ -124,7 +124,8 @@ async function dialback(federation: Federation, associated: AssociatedStream, id
       if (kind === "valid") return { by: "dialback", id }
       const words = answer.words ?? answer.condition ?? kind
       // DB-10 and DB-11: invalid is ours to bounce as an error of the system, error as a time-out.
-      throw refusal("auth.dialback-refused", told(without(words)), answer.condition === "item-not-found" ? "not-found" : "unreachable")
+      const failure = kind === "invalid" ? "rejected" : answer.condition === "item-not-found" ? "not-found" : "unreachable"
+      throw refusal("auth.dialback-refused", told(without(words)), failure)
     }
   } catch (error) {
     federation.keys.forget(pair, id)

@@ -31,7 +31,10 @@ export const bounceReasons = {
 /** CORE-07: no such server is remote-server-not-found (cancel); no stream to it is remote-server-timeout (wait). */
 export function bounceOfFailure(failure: Pick<OutgoingFailure, "kind" | "finding" | "detail">): BounceReason {
   const text = findingSentence(failure.finding, failure.detail)
-  return failure.kind === "not-found" ? { condition: "remote-server-not-found", type: "cancel", text } : { condition: "remote-server-timeout", type: "wait", text }
+  if (failure.kind === "not-found") return { condition: "remote-server-not-found", type: "cancel", text }
+  // DB-10: a key of ours that our own server disowned is a fault of ours.
+  if (failure.kind === "rejected") return { condition: "internal-server-error", type: "cancel", text }
+  return { condition: "remote-server-timeout", type: "wait", text }
 }
 
 /**

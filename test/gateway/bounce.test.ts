@@ -53,7 +53,7 @@ describe("the answer", () => {
     assert.ok(xml.length < 1000)
   })
   it("says of a failure what RFC 6120 wants", () => {
-    const said = (kind: "not-found" | "unreachable" | "refused") => {
+    const said = (kind: "not-found" | "unreachable" | "refused" | "rejected") => {
       const { condition, type, text: words } = bounceOfFailure({ kind, finding: "cert.expired", detail: "on 1 May" })
       return [condition, type, words]
     }
@@ -61,5 +61,6 @@ describe("the answer", () => {
     assert.deepEqual(said("not-found"), ["remote-server-not-found", "cancel", words])
     assert.deepEqual(said("unreachable"), ["remote-server-timeout", "wait", words])
     assert.deepEqual(said("refused"), ["remote-server-timeout", "wait", words])
+    assert.deepEqual(said("rejected"), ["internal-server-error", "cancel", words])
   })
 })

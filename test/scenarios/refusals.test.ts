@@ -174,6 +174,21 @@ test("the first endpoint is dead, the second one holds (CORE-02); DNS that leads
   await scene.close()
 })
 
+test("an endpoint that takes the connection and says nothing leaves time for the one behind it (CORE-02)", async () => {
+  const scene = memoryScene()
+  const a = await scene.server({ domains: ["a.example"] })
+  const b = await scene.server({ domains: ["b.example"] })
+  const host = scene.world.host("127.0.0.77")
+  const silent = await host.listen.listen({ address: host.address, port: 5269 }, () => {})
+  scene.dns("_xmpp-server._tcp.b.example", { SRV: [[0, 0, 5269, "silent.b.example"], [10, 0, b.address.port, "host.b.example"]] })
+  scene.dns("silent.b.example", { A: [host.address] })
+  const stream = await scene.until(a.open("b.example"))
+  assert.equal(stream.association.level, "authenticated")
+  assert.equal(stream.remote.address, b.address.address)
+  await silent.close()
+  await scene.close()
+})
+
 test("the anchors are those of this installation", () => {
   assert.equal(anchors.count, 1)
 })
