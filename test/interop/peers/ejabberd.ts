@@ -35,10 +35,12 @@ export async function startEjabberd(options: ForeignServerOptions): Promise<Fore
     `s2s_cafile: ${text(join(folder, "roots.pem"))}`,
     "s2s_use_starttls: required",
     "listen:",
-    `  - { port: 5269, ip: ${text(options.address)}, module: ejabberd_s2s_in, max_stanza_size: 524288 }`,
+    `  - { port: 5269, ip: ${text(options.address)}, module: ejabberd_s2s_in, max_stanza_size: 524288, backlog: 128 }`,
     `  - port: 5347`,
     `    ip: ${text(options.address)}`,
     "    module: ejabberd_service",
+    // Its own default of 5 loses connections on a busy machine.
+    "    backlog: 128",
     "    access: all",
     ...(components.length === 0
       ? []
