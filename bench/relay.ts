@@ -1,4 +1,4 @@
-// Measures the relay path alone, in one process: cutter, route cache and outlet between two channels that do nothing (design 6).
+// Measures the relay path alone, in one process: cutter, route cache and outlet between two channels that do nothing.
 import { Outlet, FlushList, InputPressure } from "../src/stream/outlet.ts"
 import { Relay, RouteCache } from "../src/stream/relay.ts"
 

@@ -1,4 +1,4 @@
-// Path validations per second on one thread (field-notes 3, 1.2): leaf, intermediate and root, the presented certificates
+// Path validations per second on one thread: leaf, intermediate and root, the presented certificates
 // parsed each time, among 145 anchors. Usage: node bench/x509.ts [seconds per row]
 
 import { CertificateAuthority, type IssueOptions, type KeyAlgorithm } from "../src/lab/certificate-authority.ts"

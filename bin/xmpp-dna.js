@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The `xmpp-dna` command (interface 5, 12.1): written so that an old Node can read it, checks the version, then loads the program.
+// The `xmpp-dna` command: written so that an old Node can read it, checks the version, then loads the program.
 const version = process.versions.node.split(".").map(Number)
 if (version[0] < 22 || (version[0] === 22 && version[1] < 18)) {
   process.stderr.write(`xmpp-dna needs Node 22.18 or newer; this is ${process.version}\n`)

@@ -69,7 +69,7 @@ export interface SecuredChannel {
 }
 
 export interface TlsClientOptions {
-  /** SNI: the service domain as A-label (protocol.md 13-C1). */
+  /** SNI: the service domain as A-label. */
   readonly serverName: string
   /** Direct TLS sends its ALPN name (XEP-0368); STARTTLS may. */
   readonly alpn?: string

@@ -11,7 +11,7 @@ export const exit = {
   config: 78,
 } as const
 
-/** Text from elsewhere must not draw on the terminal, nor begin a line of its own (interface 5.4). */
+/** Text from elsewhere must not draw on the terminal, nor begin a line of its own. */
 export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`)
 }

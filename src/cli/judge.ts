@@ -22,7 +22,7 @@ export async function judgeCommand(file: string, options: JudgeCommandOptions): 
   try {
     return await judged(file, options)
   } catch (error) {
-    // interface 5.4: one JSON document, on failure too.
+    // One JSON document, on failure too.
     if (error instanceof Stop && options.json === true) process.stdout.write(`${JSON.stringify({ file, error: error.message, exit: error.status }, null, 2)}\n`)
     throw error
   }

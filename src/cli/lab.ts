@@ -1,4 +1,4 @@
-// `xmpp-dna lab`: plays the association of domains on loopback, told step by step; `--once` judges and ends (interface 5, 7).
+// `xmpp-dna lab`: plays the association of domains on loopback, told step by step; `--once` judges and ends.
 import { styleText } from "node:util"
 import { nearestWord } from "../gateway/did-you-mean.ts"
 import type { Layout } from "../lab/narrate.ts"

@@ -39,7 +39,7 @@ export type Plan =
       readonly skipped: readonly Skipped[]
     }
 
-/** Bogus, SERVFAIL, silence and nonsense are failures; "no records" is not, signed or unsigned (protocol.md 3.2). */
+/** Bogus, SERVFAIL, silence and nonsense are failures; "no records" is not, signed or unsigned. */
 export function failed(answer: DnsAnswer<unknown>): boolean {
   return answer.outcome === "failure" || answer.status === "bogus" || answer.status === "indeterminate"
 }

@@ -1,4 +1,4 @@
-// The stub resolver: question in, answer with status and reasons out; it keeps, shares and bounds (design 4, protocol.md 3.2).
+// The stub resolver: question in, answer with status and reasons out; it keeps, shares and bounds.
 // With DNSSEC off whatever answers is `insecure`, whatever fails is `indeterminate` (RFC 4035 4.3 sense); else the validator
 // says, ours or (trust-ad) another one's.
 

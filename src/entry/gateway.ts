@@ -1,5 +1,5 @@
 // `xmpp-dna/gateway`: the gateway of `xmpp-dna serve` as an object, from a file or from the same words in the program
-// (interface 8.2, 10.5; docs/operating.md).
+// (docs/operating.md).
 import { resolve } from "node:path"
 import type { ConfigProblem } from "../model/errors.ts"
 import type { Files, Log } from "../ports.ts"

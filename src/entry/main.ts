@@ -1,5 +1,5 @@
-// The package's main export: a stream that is proven before it can be used, evidence judged again, domains and findings
-// (interface 10.2, 10.7). Safe by default: there is no way to write before the proof holds.
+// The package's main export: a stream that is proven before it can be used, evidence judged again, domains and findings.
+// Safe by default: there is no way to write before the proof holds.
 import type { Association, DomainPair } from "../model/association.ts"
 import { type Domain, domainOfJid, parseDomain } from "../model/domain.ts"
 import type { Resolver } from "../model/dns-answer.ts"

@@ -1,5 +1,5 @@
-// `xmpp-dna/testing`: an internet on loopback for other people's tests: DNS, a CA, servers of ours, real TLS sockets
-// (interface 10.6). No root, no hosts file, no system trust store, nothing on disk; two at once do not meet.
+// `xmpp-dna/testing`: an internet on loopback for other people's tests: DNS, a CA, servers of ours, real TLS sockets.
+// No root, no hosts file, no system trust store, nothing on disk; two at once do not meet.
 import type { Resolver } from "../model/dns-answer.ts"
 import { createResolver } from "../dns/resolver.ts"
 import type { NetworkAddress, TlsCredentials } from "../ports.ts"

@@ -1,4 +1,4 @@
-// The outgoing flow of the seed's chart up to the association (seed 3 and 4; protocol.md Appendix C, outbound 1-4):
+// The outgoing flow of the seed's chart up to the association (seed 3 and 4):
 // discover -> connect -> openStream -> negotiateTls -> establishAssociation.
 import { type Association, compareLevels, type DomainPair, type FederationLevel } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"

@@ -1,5 +1,5 @@
 // Judging what a stream may carry: the certificate in hand against a claimed pair, and again when time or policy moved on
-// (protocol.md Appendix C, inbound; DWD-1, DWD-3, DB-34; security.md 9, 10, 18).
+// (DWD-1, DWD-3, DB-34; security.md 9, 10, 18).
 import { type Association, compareLevels, type DomainPair, type FederationLevel, type ObtainedMaterial, weaker } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"

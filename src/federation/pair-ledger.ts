@@ -1,4 +1,4 @@
-// Which domain pairs may use one stream, in which direction: a pure reducer over events (security.md 9, 10; design 6).
+// Which domain pairs may use one stream, in which direction: a pure reducer over events (security.md 9, 10).
 // One ledger a stream. The key is (restart epoch, direction, sender, target); claims die at each restart.
 import type { Association, Direction, DomainPair } from "../model/association.ts"
 import { pairKey } from "../model/association.ts"

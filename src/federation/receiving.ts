@@ -1,5 +1,5 @@
-// The receiving role up to the moment a stream may carry claims and stanzas (seed 3-5, RFC 7712 4.3; protocol.md
-// Appendix C, inbound): accept -> openStream -> negotiateTls -> claims -> SASL EXTERNAL, else dialback. Then serve.
+// The receiving role up to the moment a stream may carry claims and stanzas (seed 3-5, RFC 7712 4.3):
+// accept -> openStream -> negotiateTls -> claims -> SASL EXTERNAL, else dialback. Then serve.
 import type { DomainPair } from "../model/association.ts"
 import { type Domain, tryDomain } from "../model/domain.ts"
 import { ProtocolError, StreamClosed, TlsError } from "../model/errors.ts"

@@ -77,7 +77,7 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
 }
 
 /**
- * The certificate on the asserting stream, with what has to be asked for (protocol.md Appendix C, inbound 2). Undefined: it
+ * The certificate on the asserting stream, with what has to be asked for. Undefined: it
  * neither proves the sender nor forbids asking its server.
  */
 async function judgeShown(federation: Federation, claim: ClaimToVerify, signal: AbortSignal): Promise<Verification | undefined> {

@@ -1,4 +1,4 @@
-// Bounced stanzas in the log: counted by pair and reason, so that a flood is a few lines (interface 8.7 component.bounce).
+// Bounced stanzas in the log: counted by pair and reason, so that a flood is a few lines (`component.bounce`).
 import type { Domain } from "../model/domain.ts"
 import type { Clock } from "../ports.ts"
 import type { BounceReason } from "./bounce.ts"

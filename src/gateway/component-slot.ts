@@ -1,4 +1,4 @@
-// One hosted domain's place for its component: attached or away, with the queue towards it (interface 8.1; design 6 "Loss").
+// One hosted domain's place for its component: attached or away, with the queue towards it.
 import type { Domain } from "../model/domain.ts"
 import { ns } from "../model/namespaces.ts"
 import { type FlushList, Outlet } from "../stream/outlet.ts"

@@ -1,4 +1,4 @@
-// What the schema complains of, as sentences with a place and a remedy (issue: Bad input; docs/operating.md).
+// What the schema complains of, as sentences with a place and a remedy (docs/operating.md).
 import { z } from "zod"
 import type { ConfigProblem } from "../model/errors.ts"
 import type { ConfigText, SettingPath } from "./config-text.ts"

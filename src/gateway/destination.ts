@@ -1,4 +1,4 @@
-// Where stanzas go next: an attached component or a remote domain. The router knows both only as this (design 5, 6).
+// Where stanzas go next: an attached component or a remote domain. The router knows both only as this.
 import type { Domain } from "../model/domain.ts"
 import type { ContentNamespace } from "../model/namespaces.ts"
 import { InputPressure, type Outlet } from "../stream/outlet.ts"

@@ -1,4 +1,4 @@
-// Refusals kept as evidence files in a bounded folder, to be judged again later (security.md 25-27; design 1).
+// Refusals kept as evidence files in a bounded folder, to be judged again later (security.md 25-27).
 import { createHash } from "node:crypto"
 import { basename, join } from "node:path"
 import { pairKey } from "../model/association.ts"

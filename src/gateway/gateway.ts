@@ -1,5 +1,5 @@
 // The gateway: many hosted domains, attached components, streams to remote domains, on one immutable snapshot
-// (design 5 "Gateway"; interface 8.4, 8.5; security.md 10, 17, 21).
+// (security.md 10, 17, 21).
 import { ConfigError, type ConfigProblem } from "../model/errors.ts"
 import type { Resolver } from "../model/dns-answer.ts"
 import type { EventSink, FederationEvent } from "../model/events.ts"

@@ -1,5 +1,5 @@
 // Accepting streams of other servers: caps before anything is proved, one input share each, idle ones closed
-// (XML-07; security.md 17; design 6 "Queues").
+// (XML-07; security.md 17).
 import type { DomainPair } from "../model/association.ts"
 import type { StreamErrorCondition } from "../model/errors.ts"
 import type { Channel, Clock } from "../ports.ts"

@@ -1,5 +1,5 @@
 // Federation events as log lines with the fixed event names of docs/operating.md; nothing is derived a second time
-// elsewhere (design 1; security.md 27: no stanzas, keys or tokens).
+// elsewhere (security.md 27: no stanzas, keys or tokens).
 import type { FederationEvent } from "../model/events.ts"
 import type { Instant } from "../model/verdict.ts"
 import type { Log, LogLevel } from "../ports.ts"

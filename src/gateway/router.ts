@@ -1,5 +1,5 @@
 // Routing: component to component here, component to remote domain by the pool, remote to component for pairs that were
-// proven; never from remote to remote (CORE-22, CORE-23, CORE-24, COMP-3; security.md 9, 21, 23; design 6).
+// proven; never from remote to remote (CORE-22, CORE-23, CORE-24, COMP-3; security.md 9, 21, 23).
 import type { DomainPair } from "../model/association.ts"
 import { type Domain, domainOfJid, domainTextOfJid, tryDomain } from "../model/domain.ts"
 import { ProtocolError } from "../model/errors.ts"

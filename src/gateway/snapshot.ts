@@ -1,5 +1,5 @@
 // Configuration, certificates, anchors and what the federation core reads of them: one immutable value, made whole and
-// swapped whole (security.md 10; design 5 "Gateway"; issue: reload all or nothing).
+// swapped whole (security.md 10).
 import { ConfigError } from "../model/errors.ts"
 import type { OwnListener } from "../model/reach.ts"
 import { selectProoftypes } from "../proof/registry.ts"
@@ -81,7 +81,7 @@ async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Pro
   }
 }
 
-/** What changed between two configurations, for the log of a reload (interface 8.4). */
+/** What changed between two configurations, for the log of a reload. */
 export function differences(before: GatewayConfig, after: GatewayConfig): { readonly changes: readonly string[]; readonly needRestart: readonly string[] } {
   const changes: string[] = []
   const needRestart: string[] = []

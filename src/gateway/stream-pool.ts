@@ -1,5 +1,5 @@
 // Streams to remote domains, one a domain pair: opened when a stanza wants to leave, closed when idle, left alone for a
-// while after a failure (CORE-05, CORE-07; design 5 "Gateway", 6 "Queues" and "Loss"; security.md 14: failures of
+// while after a failure (CORE-05, CORE-07; security.md 14: failures of
 // strangers never count here).
 import { type DomainPair, pairKey } from "../model/association.ts"
 import { ns } from "../model/namespaces.ts"
@@ -224,7 +224,7 @@ export class StreamPool {
   }
 
   /**
-   * Counts what was written and may not have arrived (design 6 "Loss").
+   * Counts what was written and may not have arrived.
    *
    * @param orderly we closed the stream: what the channel holds is still written, so it is looked at when that had its time
    */

@@ -1,4 +1,4 @@
-// The seed's chart told step by step, as it happens, from the events of both ends (seed 3 and 4; interface 7): DNS
+// The seed's chart told step by step, as it happens, from the events of both ends (seed 3 and 4): DNS
 // resolution, stream headers, TLS, association, authentication, stanzas. Renders; decides nothing.
 import type { Association } from "../model/association.ts"
 import type { FederationEvent } from "../model/events.ts"

@@ -1,4 +1,4 @@
-// What the lab asks of the machine: one gateway's world at a time. src/cli and src/entry pass the real one (design 3).
+// What the lab asks of the machine: one gateway's world at a time. src/cli and src/entry pass the real one.
 import type { GatewayWorld } from "../gateway/gateway.ts"
 import type { Clock, Log } from "../ports.ts"
 

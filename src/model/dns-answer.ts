@@ -1,4 +1,4 @@
-// What DNS said, whether to believe it, and the record types anybody reads (design 4; RFC 4035 4.3; protocol.md 3.2).
+// What DNS said, whether to believe it, and the record types anybody reads (RFC 4035 4.3).
 import type { Instant } from "./verdict.ts"
 
 /**

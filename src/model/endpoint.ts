@@ -1,4 +1,4 @@
-// Where a service can be reached and who said so (design 4; RFC 6120 3.2, RFC 7673 3, XEP-0368 3).
+// Where a service can be reached and who said so (RFC 6120 3.2, RFC 7673 3, XEP-0368 3).
 import type { DnsAnswer, DnsOutcome, DnsStatus, RecordType } from "./dns-answer.ts"
 import type { Domain } from "./domain.ts"
 import type { FindingId } from "./findings.ts"

@@ -1,4 +1,4 @@
-// Evidence: plain JSON between obtaining and matching, which anyone can judge again later (design 1; security.md 25-27).
+// Evidence: plain JSON between obtaining and matching, which anyone can judge again later (security.md 25-27).
 import type { DomainPair } from "./association.ts"
 import type { ReferenceIdentity, Role, Verdict } from "./verdict.ts"
 

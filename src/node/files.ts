@@ -1,4 +1,4 @@
-// The Files port: whole files, atomic writes, and a watch by directory that sees renames and symbolic links (interface 8.4).
+// The Files port: whole files, atomic writes, and a watch by directory that sees renames and symbolic links.
 import { randomBytes } from "node:crypto"
 import { type FSWatcher, watch } from "node:fs"
 import { lstat, mkdir, open, readdir, readFile, realpath, rename, stat, unlink } from "node:fs/promises"

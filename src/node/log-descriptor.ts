@@ -1,4 +1,4 @@
-// Where log lines leave the process: at once while the reader keeps up, from a bounded queue while it does not (design 9; interface 8.7).
+// Where log lines leave the process: at once while the reader keeps up, from a bounded queue while it does not.
 import { writeSync } from "node:fs"
 
 /** Octets that wait for a slow reader; lines beyond are dropped and counted. */

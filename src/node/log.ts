@@ -1,4 +1,4 @@
-// The Log port on pino: JSON lines, or on a terminal the line form of interface 8.7. Secrets are blacked out, control characters never pass (security.md 27).
+// The Log port on pino: JSON lines, or on a terminal the line form of docs/operating.md. Secrets are blacked out, control characters never pass (security.md 27).
 import pino from "pino"
 import { prettyFactory } from "pino-pretty"
 import type { Log, LogLevel } from "../ports.ts"

@@ -1,4 +1,4 @@
-// Read pacing: when many small chunks come fast, reading rests for a moment so that the kernel gathers them (design 6 "Pace reads").
+// Read pacing: when many small chunks come fast, reading rests for a moment so that the kernel gathers them.
 // A wake-up and a write cost more than all the work on one stanza; a millisecond of rest turns twenty of each into one.
 import type { Clock } from "../ports.ts"
 

@@ -1,4 +1,4 @@
-// Channel over a net.Socket or TLSSocket: chunks by callback, reading paused until attached (design 6; ports.ts Channel; TLS-13).
+// Channel over a net.Socket or TLSSocket: chunks by callback, reading paused until attached (ports.ts Channel; TLS-13).
 import type { Socket } from "node:net"
 import type { Channel, ChannelClosed, ChannelHandler, NetworkAddress } from "../ports.ts"
 
@@ -11,7 +11,7 @@ export const readAhead = 1
 /** Backlog in octets at which `write` answers false. */
 export const writeHighWater = 128 * 1024
 
-/** Read pacing (design 6): told the size of each chunk, answers how long to stop reading, in ms; 0 reads on. */
+/** Read pacing: told the size of each chunk, answers how long to stop reading, in ms; 0 reads on. */
 export interface ReadPace {
   onChunk(bytes: number): number
 }

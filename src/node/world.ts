@@ -1,4 +1,4 @@
-// The machine as one gateway or one command sees it: every port of src/ports.ts, wired together (design 2, 3).
+// The machine as one gateway or one command sees it: every port of src/ports.ts, wired together.
 import type { DnsTransport } from "../dns/resolver.ts"
 import type { OwnListener, ReachPolicy } from "../model/reach.ts"
 import type { Clock, Dial, Files, Log, Random, Tls } from "../ports.ts"

@@ -1,5 +1,5 @@
 // What DNS said for DANE, as data: how long it may be judged with, and its form in evidence (RFC 7673 3, RFC 6698 8.2;
-// protocol.md 3.2 and 3.4; security.md 10, 11, 25). Pure.
+// security.md 10, 11, 25). Pure.
 import type { DnsOutcome, DnsStatus, RecordType, TlsaRecord } from "../model/dns-answer.ts"
 import { type Domain, tryDomain } from "../model/domain.ts"
 import type { Delegation, DnsGround } from "../model/endpoint.ts"

@@ -1,5 +1,5 @@
-// The prooftype DANE (RFC 7673, RFC 7671, RFC 6698; protocol.md 3): a certificate or key that signed DNS promises. Outgoing by
-// the status table of protocol.md 3.2, incoming by DANC-4 to DANC-8. Everything DNS said is material; matching is pure.
+// The prooftype DANE (RFC 7673, RFC 7671, RFC 6698): a certificate or key that signed DNS promises. Outgoing by
+// the status table of RFC 7673 3, incoming by DANC-4 to DANC-8. Everything DNS said is material; matching is pure.
 import type { DnsAnswer, Resolver, SrvRecord, TlsaRecord } from "../model/dns-answer.ts"
 import { type Domain, tryDomain } from "../model/domain.ts"
 import { type DnsGround, type Endpoint, groundOf } from "../model/endpoint.ts"
@@ -136,7 +136,7 @@ function failedLookup(lookup: DnsGround & { readonly problem?: string | null }):
   return { kind: "failed", finding: lookup.status === "bogus" ? "dane.tlsa-bogus" : "dane.tlsa-failed", detail }
 }
 
-/** The status table of protocol.md 3.2, from SRV over addresses to TLSA. */
+/** The status table of RFC 7673 3, from SRV over addresses to TLSA. */
 function standingOutgoing({ source, endpoint, tlsa, policy }: DaneMaterial): Standing {
   if (endpoint === null) return none("dane.not-signed", `${source} leads elsewhere now`)
   const { via, delegation, target, addresses } = endpoint

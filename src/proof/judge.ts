@@ -1,4 +1,4 @@
-// Judging saved evidence again, without network (design 1; security.md 25-27): anchors are ours or the operator's, the
+// Judging saved evidence again, without network (security.md 25-27): anchors are ours or the operator's, the
 // reference is recomputed, unknown prooftypes and anchors cannot be judged.
 import { type AnchorSet as DnsAnchorSet, rootAnchors } from "../dns/dnssec/anchors.ts"
 import { type Domain, parseDomain, tryDomain } from "../model/domain.ts"

@@ -1,4 +1,4 @@
-// The built-in prooftypes by name; one word here makes a prooftype known everywhere (design 7).
+// The built-in prooftypes by name; one word here makes a prooftype known everywhere.
 import type { AnyProoftype } from "./prooftype.ts"
 import { createDane, dane } from "./dane.ts"
 import { pkix } from "./pkix.ts"

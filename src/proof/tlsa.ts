@@ -20,7 +20,7 @@ export interface TlsaPolicy {
   readonly digests: readonly number[]
 }
 
-/** RFC 7671 4 recommends usages 3 and 2; 1 and 0 are for whoever switches them on (protocol.md 13-C2). */
+/** RFC 7671 4 recommends usages 3 and 2; 1 and 0 are for whoever switches them on. */
 export const defaultTlsaPolicy: TlsaPolicy = Object.freeze({ usages: Object.freeze([3, 2]), digests: Object.freeze([2, 1]) })
 
 /** DANE-24. */

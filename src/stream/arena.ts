@@ -1,4 +1,4 @@
-// The bytes of one destination, copied once: blocks that are filled front to back, and where each stanza in them ends (design 6 "Output").
+// The bytes of one destination, copied once: blocks that are filled front to back, and where each stanza in them ends.
 import { Buffer } from "node:buffer"
 
 const noBytes = Buffer.alloc(0)

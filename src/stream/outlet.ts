@@ -1,4 +1,4 @@
-// Where stanzas for one destination leave: a bounded queue before, during and between its streams (design 6 "Output", "Queues", "Loss").
+// Where stanzas for one destination leave: a bounded queue before, during and between its streams.
 import { Buffer } from "node:buffer"
 
 import type { Channel } from "../ports.ts"

@@ -1,4 +1,4 @@
-// The push relay: what an established stream receives, stanza by stanza, without waiting for anybody (design 6; RFC 6120 4.7.4, 8.1.5, CORE-24).
+// The push relay: what an established stream receives, stanza by stanza, without waiting for anybody (RFC 6120 4.7.4, 8.1.5, CORE-24).
 import { Buffer } from "node:buffer"
 
 import { Cutter, type CutterHandler, type StanzaView } from "../xml/cutter.ts"

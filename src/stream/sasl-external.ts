@@ -17,7 +17,7 @@ export type SaslFailure =
 
 export type ExternalResult = { readonly accepted: true } | { readonly accepted: false; readonly condition: string; readonly words: string | undefined }
 
-/** Initiating side. The identity is sent for the benefit of old servers (EXT-03, protocol.md 13-C8). */
+/** Initiating side. The identity is sent for the benefit of old servers (EXT-03). */
 export function authXml(identity: string): string {
   return `<auth xmlns='${ns.sasl}' mechanism='EXTERNAL'>${Buffer.from(identity, "utf8").toString("base64")}</auth>`
 }

@@ -1,4 +1,4 @@
-// Stream errors (RFC 6120 4.9; protocol.md 4.5): the one place that decides what a peer may be told.
+// Stream errors (RFC 6120 4.9): the one place that decides what a peer may be told.
 import { type ProtocolError, StreamClosed, type StreamErrorCondition } from "../model/errors.ts"
 import { ns } from "../model/namespaces.ts"
 import type { XmlElement } from "../xml/element.ts"

@@ -1,5 +1,5 @@
 // Signature algorithms and public keys, known by their exact AlgorithmIdentifier bytes (RFC 5280 4.1.1.2; RFC 4055,
-// 5480, 5758, 8410; field-notes 3, note 4): whatever is not in a table here is unsupported. No SHA-1, no RSA below 2048.
+// 5480, 5758, 8410): whatever is not in a table here is unsupported. No SHA-1, no RSA below 2048.
 
 import type { Buffer } from "node:buffer"
 import { constants, createPublicKey, type KeyObject, verify } from "node:crypto"

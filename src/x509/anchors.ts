@@ -1,4 +1,4 @@
-// Trust anchors (RFC 5280 6.1.1 d; field-notes 3, 1.5; security.md 25): a set of certificates, named by digest and count.
+// Trust anchors (RFC 5280 6.1.1 d; security.md 25): a set of certificates, named by digest and count.
 
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"

@@ -1,4 +1,4 @@
-// Parses a certificate into a frozen object (RFC 5280 4.1; field-notes 3, note 1). What it says is judged in path.ts;
+// Parses a certificate into a frozen object (RFC 5280 4.1). What it says is judged in path.ts;
 // here only what is no certificate at all is refused.
 
 import { Buffer } from "node:buffer"

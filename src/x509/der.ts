@@ -1,4 +1,4 @@
-// Strict DER reader (X.690 sections 8-11; field-notes 3, note 1): definite minimal lengths only, nothing left over,
+// Strict DER reader (X.690 sections 8-11): definite minimal lengths only, nothing left over,
 // every read bounded by its parent. It never recurses by itself: depth is the depth of the code that calls it.
 
 import { Buffer } from "node:buffer"

@@ -117,7 +117,7 @@ export function intermediateProblems(certificate: Certificate, rules: StepRules)
   return [...commonProblems(certificate, rules), ...caProblems(certificate)]
 }
 
-/** Problems of an anchor as an issuer: lenient about the profile of its certificate unless told otherwise (field-notes 3, 1.5). */
+/** Problems of an anchor as an issuer: lenient about the profile of its certificate unless told otherwise. */
 export function anchorProblems(anchor: Anchor, rules: StepRules): ProblemReport[] {
   const { certificate } = anchor
   if (certificate === undefined) return []

@@ -1,4 +1,4 @@
-// The search for a path (RFC 5280 section 6; field-notes 3, 2.8): depth-first with backtracking, within budgets, over what a
+// The search for a path (RFC 5280 section 6): depth-first with backtracking, within budgets, over what a
 // stranger sent. First pass: only steps without a fault. Second pass, if that finds nothing: names and signatures alone, to
 // say what is wrong.
 

@@ -1,4 +1,4 @@
-// Path validation (RFC 5280 section 6; EKU-01 to EKU-05, ID-13, ID-14; field-notes 3): reads what was presented, searches a
+// Path validation (RFC 5280 section 6; EKU-01 to EKU-05, ID-13, ID-14): reads what was presented, searches a
 // path to an anchor, and turns the outcome into a proof or into problems, the most telling first.
 
 import type { Anchor, AnchorSet } from "./anchors.ts"
@@ -27,7 +27,7 @@ export interface PathRequest {
   readonly at: number
   readonly purpose: Purpose
   readonly budget?: Partial<Budget>
-  /** Asks the CA profile of RFC 5280 of anchors too. Default: no (field-notes 3, 1.5). */
+  /** Asks the CA profile of RFC 5280 of anchors too. Default: no. */
   readonly strictAnchors?: boolean
   /** Asks the CA profile of RFC 5280 of presented certificates. Default: yes. */
   readonly strictPresented?: boolean

@@ -1,4 +1,4 @@
-// The byte machine under the cutter: proves one stanza well-formed in place and finds its addresses (XML-01, XML-02, XML-06, design 6).
+// The byte machine under the cutter: proves one stanza well-formed in place and finds its addresses (XML-01, XML-02, XML-06).
 // It knows three answers: a stanza, more bytes needed, or "unusual". It never refuses anything itself: whatever it is
 // not sure of is left to the tree parser, which looks at the same bytes again and decides.
 

@@ -1,5 +1,5 @@
 // Cuts the bytes of an open stream into stanzas without building trees; the unusual goes to the tree parser
-// (RFC 6120 11, XML-01..06, CORE-24; design 6 "Cutter").
+// (RFC 6120 11, XML-01..06, CORE-24).
 import { Buffer } from "node:buffer"
 
 import { isSpaceByte, scanned, type StanzaKind, StanzaScanner } from "./cutter-scan.ts"

@@ -130,7 +130,7 @@ const tlsGetters =
   /\b(?:getPeerCertificate|getPeerX509Certificate|getProtocol|getCipher|getEphemeralKeyInfo|getSession|getTLSTicket|getFinished|getPeerFinished|getSharedSigalgs|getX509Certificate|isSessionReused|exportKeyingMaterial)\s*\(/
 
 /**
- * No decision rests on what node:tls thinks of a certificate (field notes 2). The TLS adapter alone may switch the name check
+ * No decision rests on what node:tls thinks of a certificate. The TLS adapter alone may switch the name check
  * off, once, and ask a socket for its facts (a getter after the handshake can crash the process).
  */
 export const tlsOpinions: Rule = (file) => {

@@ -1,5 +1,5 @@
 // Attacks on what the gateway keeps: a component's place, its name, its certificates and configuration, its log. Each against a
-// weakened copy first, where it succeeds (security.md 10, 21, 22, 27; design 6 "Loss"; interface 8.4).
+// weakened copy first, where it succeeds (security.md 10, 21, 22, 27).
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { afterEach, describe, it } from "node:test"
@@ -160,7 +160,7 @@ describe("a component that speaks for somebody else (security.md 21, COMP-3, COR
   })
 })
 
-describe("a component that keeps its connection and reads nothing (design 6 Loss)", () => {
+describe("a component that keeps its connection and reads nothing", () => {
   const stuck = async (one: RunningFixture): Promise<void> => {
     const slow = await attach(one, "b.example")
     slow.socket.pause()
@@ -192,7 +192,7 @@ describe("a component that keeps its connection and reads nothing (design 6 Loss
   })
 })
 
-describe("reload races (security.md 10; interface 8.4)", () => {
+describe("reload races (security.md 10)", () => {
   const narrower = (one: RunningFixture): void => one.rewrite((yaml) => yaml.replace("certificates:", "limits: { depth: 32 }\ncertificates:"))
   it("certificates that change during a reload bring no old configuration back", async () => {
     const weak = await start({ domains: ["a.example"] })
@@ -256,7 +256,7 @@ describe("reload races (security.md 10; interface 8.4)", () => {
   })
 })
 
-describe("log injection (security.md 27; interface 5.4)", () => {
+describe("log injection (security.md 27)", () => {
   const forged = "closed\n{\"level\":\"info\",\"ev\":\"s2s.associated\"}\r\n13:00:00.000 info  s2sin-1  bank.example → a.example  associated\u001b[2J\u009b31m\u2028\u202e"
   const closed = { kind: "closed", at: 0, stream: "s2sin-1", direction: "in", pair: undefined, reason: forged, unacknowledged: 0 } as const
   it("a peer's words begin a line of their own where they are written as they are, and never here", () => {

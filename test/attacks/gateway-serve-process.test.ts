@@ -1,5 +1,5 @@
 // A real `xmpp-dna serve` with secrets written in its configuration: nothing it says anywhere holds one, bad files and closed pipes
-// do not take it down, signals end it in order (security.md 27; interface 5.3, 8.4, 8.5; issue "Bad input").
+// do not take it down, signals end it in order (security.md 27; issue "Bad input").
 import assert from "node:assert/strict"
 import { type ChildProcess, spawn } from "node:child_process"
 import { createHash, randomBytes } from "node:crypto"

@@ -1,4 +1,4 @@
-// Deliberately weakened copies: what a rule keeps out must get in where the rule is missing, or the test shows nothing (design 8).
+// Deliberately weakened copies: what a rule keeps out must get in where the rule is missing, or the test shows nothing.
 import { X509Certificate } from "node:crypto"
 import type { DomainPair } from "../../src/model/association.ts"
 import type { ReferenceIdentity, Verdict } from "../../src/model/verdict.ts"

@@ -1,5 +1,5 @@
-// Bad input to the real command: a sentence that names what, where and the remedy, the exit status of interface 5.3, and
-// nothing on standard output (issue "Bad input"; security.md 21, 25-27).
+// Bad input to the real command: a sentence that names what, where and the remedy, the exit status of docs/operating.md, and
+// nothing on standard output (security.md 21, 25-27).
 import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"

@@ -1,4 +1,4 @@
-// What every prooftype keeps (design 4 and 7; RFC 7712 7): called with a prooftype and a few situations, one for each outcome.
+// What every prooftype keeps (RFC 7712 7): called with a prooftype and a few situations, one for each outcome.
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"

@@ -1,4 +1,4 @@
-// The codec: round trips without loss, hostile messages refused, nothing hangs (RFC 1035 4.1, RFC 6891, field-notes 5).
+// The codec: round trips without loss, hostile messages refused, nothing hangs (RFC 1035 4.1, RFC 6891).
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import fc from "fast-check"

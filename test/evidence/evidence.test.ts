@@ -1,5 +1,5 @@
 // Golden evidence: `judge` reproduces every file, and no change of a single field lets anything be proved that was not
-// (security.md 25, 26; design 8).
+// (security.md 25, 26).
 import assert from "node:assert/strict"
 import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"

@@ -1,4 +1,4 @@
-// Dialback keys and elements: the vectors of protocol.md Appendix A (XEP-0185, XEP-0220), KEY-1..3, DB-24, DB-25.
+// Dialback keys and elements: the published vectors (XEP-0185, XEP-0220), KEY-1..3, DB-24, DB-25.
 import assert from "node:assert/strict"
 import { createHmac, createHash } from "node:crypto"
 import { test } from "node:test"

@@ -1,4 +1,4 @@
-// The configuration file: what is read, and each mistake with its line, column and sentence (docs/operating.md; issue: Bad input).
+// The configuration file: what is read, and each mistake with its line, column and sentence (docs/operating.md).
 import assert from "node:assert/strict"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"

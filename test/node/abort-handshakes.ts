@@ -1,4 +1,4 @@
-// Run as a process of its own: breaks off TLS handshakes at every octet, in both roles, and prints what became of them (field notes 2.5).
+// Run as a process of its own: breaks off TLS handshakes at every octet, in both roles, and prints what became of them.
 // Argument "weak": a copy of the adapter that asks the socket for its protocol when it closes, as a careless log line would.
 import { once } from "node:events"
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"

@@ -1,4 +1,4 @@
-// Handshakes broken off at every octet must not end the process, and thousands of half-open connections must leave nothing behind (field notes 2.5, 2.6).
+// Handshakes broken off at every octet must not end the process, and thousands of half-open connections must leave nothing behind.
 import assert from "node:assert/strict"
 import { spawn } from "node:child_process"
 import { once } from "node:events"

@@ -1,4 +1,4 @@
-// The files port: atomic writes with their mode, and a watch that sees renames, links and new folders (interface 8.4).
+// The files port: atomic writes with their mode, and a watch that sees renames, links and new folders.
 import assert from "node:assert/strict"
 import {
   mkdirSync,

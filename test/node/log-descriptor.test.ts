@@ -1,4 +1,4 @@
-// A log whose reader is slow, or stops reading: the process goes on, and what was lost is said (interface 8.7).
+// A log whose reader is slow, or stops reading: the process goes on, and what was lost is said.
 import assert from "node:assert/strict"
 import { type ChildProcess, spawn } from "node:child_process"
 import { closeSync, openSync, readFileSync, rmSync } from "node:fs"

@@ -1,4 +1,4 @@
-// The log port: JSON lines, lines for people, secrets blacked out, nothing a peer says can draw or begin a line (interface 8.7; security.md 27).
+// The log port: JSON lines, lines for people, secrets blacked out, nothing a peer says can draw or begin a line (security.md 27).
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { createLog, type LogOptions } from "../../src/node/log.ts"

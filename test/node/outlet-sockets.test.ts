@@ -1,4 +1,4 @@
-// An outlet on real sockets whose reader stops now and then: every byte arrives, in order, although memory is used again (design 6 "Output").
+// An outlet on real sockets whose reader stops now and then: every byte arrives, in order, although memory is used again.
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { once } from "node:events"

@@ -1,4 +1,4 @@
-// The read-pacing controller on a clock of its own (design 6 "Pace reads").
+// The read-pacing controller on a clock of its own.
 import assert from "node:assert/strict"
 import { test } from "node:test"
 

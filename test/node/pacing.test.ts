@@ -1,4 +1,4 @@
-// Read pacing on real sockets: what arrives in many small TLS records is delivered without a rest for each (design 6 "Pace reads").
+// Read pacing on real sockets: what arrives in many small TLS records is delivered without a rest for each.
 import assert from "node:assert/strict"
 import { once } from "node:events"
 import { type AddressInfo, connect, createServer } from "node:net"

@@ -1,4 +1,4 @@
-// Socket channels beyond the contract: reads that rest, errors by their cause, the hand-over to TLS (design 6 "Pace reads"; TLS-03).
+// Socket channels beyond the contract: reads that rest, errors by their cause, the hand-over to TLS (TLS-03).
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { TlsError } from "../../src/model/errors.ts"

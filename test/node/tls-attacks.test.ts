@@ -1,4 +1,4 @@
-// Attacks on the TLS adapter over real sockets: resumption, renegotiation, old protocols, rubbish, silence (field notes 2; TLS-04, TLS-09, TLS-10).
+// Attacks on the TLS adapter over real sockets: resumption, renegotiation, old protocols, rubbish, silence (TLS-04, TLS-09, TLS-10).
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { writeSync } from "node:fs"

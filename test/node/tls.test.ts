@@ -1,4 +1,4 @@
-// The TLS adapter: facts, refusals and attacks over real sockets (field notes 2; TLS-04, TLS-07, TLS-09, TLS-10, DTLS-3, DTLS-4; RFC 9266).
+// The TLS adapter: facts, refusals and attacks over real sockets (TLS-04, TLS-07, TLS-09, TLS-10, DTLS-3, DTLS-4; RFC 9266).
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { describe, test } from "node:test"

@@ -1,4 +1,4 @@
-// DANE for servers that connect to us (protocol.md 3.4: DANC-3 to DANC-6, DANC-8; security.md 4, 6, 7).
+// DANE for servers that connect to us (DANC-3 to DANC-6, DANC-8; security.md 4, 6, 7).
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { clientTlsa, directSrv, hostTlsa, incoming, plainSrv, said, signedZone } from "./dane-support.ts"

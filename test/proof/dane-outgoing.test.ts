@@ -1,4 +1,4 @@
-// DANE for servers we connect to: the status table of protocol.md 3.2 and DANE-01 to DANE-14, DANE-25, DANE-33 to DANE-36.
+// DANE for servers we connect to: the status table of RFC 7673 3 and DANE-01 to DANE-14, DANE-25, DANE-33 to DANE-36.
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { discover } from "../../src/discovery/discover.ts"

@@ -1,5 +1,5 @@
 // Servers with a small fake gateway behind the federation core, in the world in memory or on real sockets with real TLS;
-// and a raw peer that says what a test wants (design 8).
+// and a raw peer that says what a test wants.
 import assert from "node:assert/strict"
 import type { Association, DomainPair } from "../../src/model/association.ts"
 import { type Domain, parseDomain } from "../../src/model/domain.ts"

@@ -1,4 +1,4 @@
-// Outlets: one write a chunk, bounded queues, loss that is counted, and pressure on the right input (design 6 "Output", "Queues", "Loss").
+// Outlets: one write a chunk, bounded queues, loss that is counted, and pressure on the right input.
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"

@@ -1,4 +1,4 @@
-// The push relay: order, what the handler is told, xml:lang of the stream, and the cache of routes (design 6; RFC 6120 8.1.5).
+// The push relay: order, what the handler is told, xml:lang of the stream, and the cache of routes (RFC 6120 8.1.5).
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 

@@ -1,5 +1,5 @@
 // Transcripts: text files of what I (the initiating) and R (the receiving server) say, each played three ways: our initiator
-// against the script, our receiver against it, and ours against ours (design 8; RFC 6120 4 to 6; protocol.md 4.5).
+// against the script, our receiver against it, and ours against ours (RFC 6120 4 to 6).
 import assert from "node:assert/strict"
 import { globSync, readFileSync } from "node:fs"
 import { basename, join } from "node:path"

@@ -1,4 +1,4 @@
-// An internet in memory: hosts by address with every port of src/ports.ts, one clock, one table of DNS names (design 8).
+// An internet in memory: hosts by address with every port of src/ports.ts, one clock, one table of DNS names.
 import { type DnsMessage, decodeMessage, encodeMessage, rcodes } from "../../src/dns/message.ts"
 import { createResolver, type DnsTransport } from "../../src/dns/resolver.ts"
 import { answerFrom, type ZoneRecords, type ZoneText, ZoneTable } from "../../src/lab/dns-zones.ts"

@@ -1,4 +1,4 @@
-// Anchor sets (field-notes 3, 1.5; security.md 25): what they are called, what they hold, and what is said of a bad file.
+// Anchor sets (security.md 25): what they are called, what they hold, and what is said of a bad file.
 
 import assert from "node:assert/strict"
 import { createHash } from "node:crypto"

@@ -1,5 +1,5 @@
 // Makes random certificate chains from a seed, good and broken, each with the names of what is odd about it
-// (RFC 5280 section 6; field-notes 3). Keys come from a small pool, so that thousands of chains are quick to make.
+// (RFC 5280 section 6). Keys come from a small pool, so that thousands of chains are quick to make.
 
 import type { Buffer } from "node:buffer"
 import {

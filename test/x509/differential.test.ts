@@ -1,4 +1,4 @@
-// Our path validation against OpenSSL's strict mode on generated chains (field-notes 3, note 8; issue: PKIX paragraph). Whatever
+// Our path validation against OpenSSL's strict mode on generated chains. Whatever
 // the two judge differently must be in exceptions.json with a reason; an exception that no longer happens fails too.
 
 import assert from "node:assert/strict"

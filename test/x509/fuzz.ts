@@ -1,4 +1,4 @@
-// The longer run behind `npm run fuzz` for certificates (field-notes 3, note 1): hostile bytes give a certificate or a
+// The longer run behind `npm run fuzz` for certificates: hostile bytes give a certificate or a
 // CertificateError, and a changed chain is never proved unless its first certificate is the genuine one.
 
 import assert from "node:assert/strict"

@@ -1,4 +1,4 @@
-// What a stranger may try on path validation (security.md 9; field-notes 3, 1.1, 2.8): cycles, branching, borrowed
+// What a stranger may try on path validation (security.md 9): cycles, branching, borrowed
 // certificates, forgeries. Each ends fast, and never with a proof.
 
 import assert from "node:assert/strict"

@@ -1,4 +1,4 @@
-// Path validation, rule by rule (RFC 5280 section 6; EKU-01 to EKU-05, ID-13, ID-14; every row of field-notes 2.1).
+// Path validation, rule by rule (RFC 5280 section 6; EKU-01 to EKU-05, ID-13, ID-14; every row that was measured of the platform).
 
 import assert from "node:assert/strict"
 import { test } from "node:test"
@@ -28,7 +28,7 @@ const leaf = (options: IssueOptions = {}, issuer = middle): IssuedCertificate =>
 const server = ["serverAuth"]
 const client = ["clientAuth"]
 
-test("field-notes 2.1: every certificate node:tls confuses has its own finding, judged as a server in both directions", () => {
+test("every certificate node:tls confuses has its own finding, judged as a server in both directions", => {
   const rows: [string, readonly Uint8Array[], PathProblem | "ok"][] = [
     ["both EKUs", leaf().chain, "ok"],
     ["no EKU", leaf({ eku: null }).chain, "ok"],

@@ -1,4 +1,4 @@
-// Hostile and legal documents for the stream parser, as a table (RFC 6120 11; XML-01..06, CORE-12; field notes 4).
+// Hostile and legal documents for the stream parser, as a table (RFC 6120 11; XML-01..06, CORE-12).
 // Classes: restricted (XML-01), characters (XML-03), well-formedness and namespaces (XML-02), the declaration (XML-04), limits (XML-06).
 import { Buffer } from "node:buffer"
 import type { XmlCondition } from "../../src/xml/errors.ts"

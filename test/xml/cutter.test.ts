@@ -1,4 +1,4 @@
-// The cutter against the tree parser: never more is accepted, nothing is read differently (XML-01..06, CORE-12, security.md 23; design 6).
+// The cutter against the tree parser: never more is accepted, nothing is read differently (XML-01..06, CORE-12, security.md 23).
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"

@@ -1,4 +1,4 @@
-// The reasons of the validator, made in one place so that they read alike (design 4: reasons are values).
+// The reasons of the validator, made in one place so that they read alike (reasons are values).
 import type { DnsReason, DnsReasonCode } from "../../model/dns-answer.ts"
 import type { DnsName } from "../name.ts"
 import { shownName, typeName } from "../records.ts"

@@ -1,4 +1,4 @@
-// Scenes in which signed DNS promises a certificate or key, by TLSA (RFC 7673, RFC 7671, RFC 6698; protocol.md 3).
+// Scenes in which signed DNS promises a certificate or key, by TLSA (RFC 7673, RFC 7671, RFC 6698).
 import type { Scene } from "../scene.ts"
 import {
   byDialback,
