@@ -28,7 +28,7 @@ const leaf = (options: IssueOptions = {}, issuer = middle): IssuedCertificate =>
 const server = ["serverAuth"]
 const client = ["clientAuth"]
 
-test("every certificate node:tls confuses has its own finding, judged as a server in both directions", => {
+test("every certificate node:tls confuses has its own finding, judged as a server in both directions", () => {
   const rows: [string, readonly Uint8Array[], PathProblem | "ok"][] = [
     ["both EKUs", leaf().chain, "ok"],
     ["no EKU", leaf({ eku: null }).chain, "ok"],
