@@ -8,6 +8,6 @@ import { tlsaScenes } from "./scenes/tlsa.ts"
 
 export const scenes: readonly Scene[] = [...associationScenes, ...dialbackScenes, ...refusalScenes, ...tlsaScenes, ...secureDnsScenes]
 
-/** What is told when nothing else is asked for: a proof, its absence, and two that fail. */
-const main = ["mutual-external", "no-client-certificate", "self-signed-refused", "wrong-name"]
+/** What is told when nothing else is asked for: proofs by certificate and by signed DNS, the want of one, and two that fail. */
+const main = ["mutual-external", "no-client-certificate", "self-signed-refused", "wrong-name", "dane-ee", "delegated-host"]
 export const mainScenes: readonly Scene[] = scenes.filter(({ id }) => main.includes(id))

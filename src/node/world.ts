@@ -64,6 +64,7 @@ export function createNodeWorld(options: NodeWorldOptions): NodeWorld {
       ...(options.dialLimits === undefined ? {} : { limits: options.dialLimits }),
     }),
     tls: createTls({ newPace }),
-    dnsTransport: nodeDnsTransport(),
+    // Loopback needs no port to guess: one socket serves all queries there.
+    dnsTransport: nodeDnsTransport({ sharedOnLoopback: true }),
   }
 }
