@@ -246,15 +246,21 @@ export function srvNames(source: Domain, service: Service): readonly [starttls: 
 
 const weakness: readonly DnsStatus[] = ["secure", "insecure", "indeterminate", "bogus"]
 
+/** Where servers of a domain without SRV listen (CORE-03). */
+export const defaultPort = (service: Service): number => (service === "xmpp-server" ? 5269 : 5222)
+
 /** A server of the domain that connects to us is one that signed SRV names, or the domain itself where that proves empty. */
-function ledTo({ base }: DaneLookup, source: Domain, answered: readonly DnsGround[]): boolean {
+function ledTo({ base, port }: DaneLookup, source: Domain, service: Service, answered: readonly DnsGround[]): boolean {
   if (answered.some(({ status, outcome }) => status === "secure" && outcome === "data")) return true
-  return base === source && answered.every(({ status, outcome }) => status === "secure" && outcome !== "data")
+  return base === source && port === defaultPort(service) && answered.every(({ status, outcome }) => status === "secure" && outcome !== "data")
 }
 
 /** An answer about one name must not stand for another: names follow from source and endpoint. */
 function checkNames({ role, source, service, endpoint, grounds, tlsa }: DaneMaterial): void {
   const services: readonly string[] = srvNames(source, service)
+  // Of two answers to one question the signed one would vouch for the other (security.md 25).
+  const questions = [...grounds, ...tlsa].map(({ name, type }) => `${name} ${type}`)
+  if (new Set(questions).size !== questions.length) wrong("it answers one question twice")
   for (const { name, type, canonical } of grounds) {
     if (type === "SRV" ? !services.includes(name) : endpoint === null || name !== endpoint.target) wrong(`${name} ${type} is not about ${source}`)
     if (canonical === "") wrong(`${name} ${type} leads nowhere`)
@@ -269,7 +275,7 @@ function checkNames({ role, source, service, endpoint, grounds, tlsa }: DaneMate
     if (endpoint.via === "operator" ? endpoint.delegation !== "configured" : endpoint.delegation !== weakest) wrong("endpoint.delegation is not what the SRV answers say")
     const secure = grounds.some(({ type, status, outcome }) => type !== "SRV" && status === "secure" && outcome === "data")
     if ((endpoint.addresses === "secure") !== secure) wrong("endpoint.addresses is not what the address answers say")
-    if (endpoint.via === "fallback" && endpoint.target !== source) wrong("without SRV the target is the domain itself")
+    if (endpoint.via === "fallback" && (endpoint.target !== source || endpoint.port !== defaultPort(service))) wrong("without SRV the target is the domain itself at its usual port")
   }
   const bases = endpoint === null ? [] : [endpoint.target, ...grounds.filter(({ type, status }) => type !== "SRV" && status === "secure").map(({ canonical }) => canonical)]
   for (const lookup of tlsa) {
@@ -278,7 +284,7 @@ function checkNames({ role, source, service, endpoint, grounds, tlsa }: DaneMate
     if ((lookup.outcome === "data") !== lookup.records.length > 0 || failed !== (lookup.problem !== null) || (failed && lookup.records.length > 0)) {
       wrong(`${lookup.name} has records and an outcome that do not fit`)
     }
-    if (role === "incoming" && !client && !ledTo(lookup, source, answered)) wrong(`no secure SRV answer leads to ${lookup.name}`)
+    if (role === "incoming" && !client && !ledTo(lookup, source, service, answered)) wrong(`no secure SRV answer leads to ${lookup.name}`)
     const wanted = client ? clientTlsaName(source, service) : serverTlsaName(lookup.base, lookup.port ?? wrong("a lookup for a server has no port"))
     if (lookup.type !== "TLSA" || lookup.name !== wanted) wrong(`${lookup.name} is not where the records for ${lookup.base} are`)
     if (client && (role !== "incoming" || lookup.base !== source || lookup.port !== null)) wrong("records for clients belong to incoming streams of the domain")

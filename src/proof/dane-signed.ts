@@ -54,7 +54,7 @@ export function validatedAgain(material: DaneMaterial, anchors: readonly DnsAnch
   try {
     const grounds = material.grounds.map((ground) =>
       check(ground, (found) => {
-        if (ground.type === "SRV") servers.push(...modelRecords("SRV", found.records))
+        if (ground.type === "SRV" && found.status === "secure") servers.push(...modelRecords("SRV", found.records))
       }),
     )
     const tlsa = material.tlsa.map(
@@ -71,9 +71,9 @@ export function validatedAgain(material: DaneMaterial, anchors: readonly DnsAnch
   }
 }
 
-/** Where every SRV answer was checked, the servers must be among the records in it. */
+/** Where every secure SRV answer was checked, the servers must be among the records in it: an unsigned one leads nowhere here. */
 function checkServers({ endpoint, grounds, tlsa }: DaneMaterial, signed: readonly string[], servers: readonly SrvRecord[]): void {
-  const answers = grounds.filter(({ type, outcome }) => type === "SRV" && outcome === "data")
+  const answers = grounds.filter(({ type, status, outcome }) => type === "SRV" && status === "secure" && outcome === "data")
   if (answers.length === 0 || answers.some((ground) => !signed.includes(groundKey(ground)))) return
   const named = (target: string, port: number | null): void => {
     if (!servers.some((record) => record.target === target && record.port === port)) throw new Contradiction(`the signed SRV records do not lead to ${target} port ${port}`)

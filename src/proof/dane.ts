@@ -12,6 +12,7 @@ import {
   type DaneEndpoint,
   type DaneLookup,
   type DaneMaterial,
+  defaultPort,
   lookupFailed,
   mostServers,
   mostTlsaRecords,
@@ -89,7 +90,7 @@ async function askForSender({ source, service }: ProofSubject, { resolver, signa
     resolver.resolve(directName, "SRV", { signal }),
   ])
   const grounds = [groundOf(plain), groundOf(direct)]
-  const servers = lookupFailed(client) ? [] : serversOf(source, service === "xmpp-server" ? 5269 : 5222, plain, direct)
+  const servers = lookupFailed(client) ? [] : serversOf(source, defaultPort(service), plain, direct)
   const tlsa = await Promise.all(servers.map(({ base, port }) => lookUp(resolver, "server", base, port, serverTlsaName(base, port), signal)))
   return { grounds, tlsa: [client, ...tlsa] }
 }
@@ -301,7 +302,12 @@ export function createDane(policy: TlsaPolicy = defaultTlsaPolicy): Prooftype<"d
       ...tlsa.map(({ name, status, records, problem }) => [`${name} TLSA`, `${status}${problem === null ? "" : `, ${problem}`}${records.slice(0, 16).map((record) => `; ${tlsaParameters(record)} ${record.association.slice(0, 128)}`).join("")}`] as const),
     ],
 
-    rests: ({ grounds, tlsa, signed }) => [...grounds.map((ground) => factOf(ground, signed)), ...tlsa.map((lookup) => factOf(lookup, signed, lookup.records))],
+    rests: ({ source, endpoint, grounds, tlsa, signed }) => [
+      // No DNS answer stands behind it: whoever judges has to believe the configuration.
+      ...(endpoint?.via === "operator" ? [{ fact: `the operator's configuration sends ${source} to ${endpoint.target} port ${endpoint.port}`, mark: "attested" as const }] : []),
+      ...grounds.map((ground) => factOf(ground, signed)),
+      ...tlsa.map((lookup) => factOf(lookup, signed, lookup.records)),
+    ],
   }
 }
 

@@ -147,3 +147,65 @@ test("a server that the signed SRV records do not name", async () => {
   assert.equal(item.result, "cannot-judge")
   assert.match(item.sentence, /signed SRV records do not lead to host\.example port 5270/)
 })
+
+test("a second answer to the same question does not borrow the signatures of the first", async () => {
+  const other = tlsa(own().der, "3 1 1")
+  for (const list of ["tlsa", "grounds"] as const) {
+    const item = judged(
+      forged(await evidenceOf("outgoing"), (material) => {
+        const { wire: _, ...unsigned } = material[list][0]
+        material[list].unshift(list === "tlsa" ? { ...unsigned, records: [other] } : unsigned)
+      }),
+    )
+    assert.deepEqual([item.result, item.facts], ["cannot-judge", []], list)
+    assert.match(item.sentence, /answers one question twice/)
+  }
+})
+
+test("an unsigned SRV answer leads to no server, nor does it keep the signed one from being read", async () => {
+  const other = new SignedTree({ validity, zones: { ".": { keys: [makeSigningKey(13)] }, example: { keys: [makeSigningKey(13)], records: { ...records, "_5270._tcp.host.example": records["_5269._tcp.host.example"] } } } })
+  const incoming = await evidenceOf("incoming", "validate", other)
+  const answer = await resolverFor(other, "validate").resolve("_5270._tcp.host.example", "TLSA", {})
+  const item = judged(
+    forged(incoming, (material) => {
+      const direct = material.grounds[1]
+      Object.assign(direct, { status: "insecure", outcome: "data" })
+      delete direct.wire
+      const lookup = material.tlsa.find(({ of }: { of: string }) => of === "server")
+      Object.assign(lookup, { name: "_5270._tcp.host.example", canonical: "_5270._tcp.host.example", port: 5270, wire: answer.wire })
+    }),
+    [other.anchors()],
+  )
+  assert.equal(item.result, "cannot-judge", item.sentence)
+  assert.match(item.sentence, /signed SRV records do not lead to host\.example port 5270/)
+})
+
+test("a server that only the operator's configuration names: the sentence says so", async () => {
+  const item = judged(
+    forged(await evidenceOf("outgoing"), (material) => {
+      material.grounds = material.grounds.filter(({ type }: { type: string }) => type !== "SRV")
+      Object.assign(material.endpoint, { via: "operator", delegation: "configured" })
+    }),
+  )
+  assert.equal(item.now?.outcome, "proved", item.sentence)
+  assert.match(item.sentence.split(". Signed, and checked again here: ")[0]!, /the operator's configuration sends a\.example to host\.example port 5269/)
+})
+
+test("without SRV only the usual port speaks for the domain", async () => {
+  const bare = { "a.example": { A: ["127.0.0.1"] }, "_5269._tcp.a.example": records["_5269._tcp.host.example"], "_443._tcp.a.example": records["_5269._tcp.host.example"] }
+  const other = new SignedTree({ validity, zones: { ".": { keys: [makeSigningKey(13)] }, example: { keys: [makeSigningKey(13)], records: bare } } })
+  const answer = await resolverFor(other, "validate").resolve("_443._tcp.a.example", "TLSA", {})
+  for (const role of ["outgoing", "incoming"] as const) {
+    const evidence = await evidenceOf(role, "validate", other)
+    assert.equal(judged(evidence, [other.anchors()]).now?.outcome, "proved")
+    const item = judged(
+      forged(evidence, (material) => {
+        if (role === "outgoing") material.endpoint.port = 443
+        const lookup = material.tlsa.find(({ of }: { of: string }) => of === "server")
+        Object.assign(lookup, { name: "_443._tcp.a.example", canonical: "_443._tcp.a.example", port: 443, wire: answer.wire })
+      }),
+      [other.anchors()],
+    )
+    assert.equal(item.result, "cannot-judge", item.sentence)
+  }
+})
