@@ -1,11 +1,13 @@
 // Asking again for what an association rests on before it grows too old (DANE-30; security.md 10, 11): hourly at most, with
 // grace for pairs that exist where the world is silent, and never past the end of what was proved.
 import type { Association } from "../model/association.ts"
+import type { SrvRecord } from "../model/dns-answer.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import { peerOf } from "../model/policy.ts"
 import type { Instant } from "../model/verdict.ts"
 import { match, obtainAll } from "../proof/prove.ts"
 import type { AnyProoftype } from "../proof/prooftype.ts"
+import type { Discovery } from "../discovery/discover.ts"
 import { discoverPeer } from "./associate.ts"
 import { type FreshMaterial, proofPorts, subjectOf } from "./claims.ts"
 import { noProof } from "./connecting.ts"
@@ -52,6 +54,7 @@ async function askAgain(federation: Federation, association: Association, signal
     const found = await discoverPeer(federation, hosting, peer, signal)
     if (found.outcome === "unavailable") return undefined
     now = found.outcome === "endpoints" && endpoint !== undefined ? sameServer(found.endpoints, endpoint) : undefined
+    if (now === undefined && endpoint !== undefined && stillNamed(found, endpoint)) return undefined
   }
   const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", now)
   const obtained = await obtainAll(asked(hosting), subject, proofPorts(federation, hosting, signal))
@@ -65,6 +68,20 @@ function sameServer(endpoints: readonly Endpoint[], before: Endpoint): Endpoint 
     ({ delegation, port, transport }) => delegation.derived === before.delegation.derived && port === before.port && transport === before.transport,
   )
   return same.find(({ address }) => address === before.address) ?? same[0]
+}
+
+/**
+ * SRV names the server as before, and only its addresses could not be asked for, or it stood behind the eight that are
+ * tried: that delegates the domain to nobody else (security.md 4, 11).
+ */
+function stillNamed({ report: { answers, skipped } }: Discovery, { delegation: { derived }, port, transport }: Endpoint): boolean {
+  const settled = skipped.some(({ target, reason }) => target === `${derived} port ${port}` && (reason === "guarded" || reason === "no-address"))
+  if (settled) return false
+  const direct = transport === "direct-tls"
+  return answers.some(
+    ({ type, name, records }) =>
+      type === "SRV" && name.startsWith("_xmpps-") === direct && (records as readonly SrvRecord[]).some((record) => record.target === derived && record.port === port),
+  )
 }
 
 export interface Watched {

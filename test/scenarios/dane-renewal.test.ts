@@ -122,6 +122,30 @@ test("SRV leads elsewhere now: the delegation no longer holds the stream", async
   await scene.close()
 })
 
+test("SRV names the server as before and its addresses cannot be asked for: nobody else is named, so the proof goes on to its end", async () => {
+  const { scene, dns, stream, ended, a } = await pair()
+  const { until } = stream.association
+  scene.dns("_xmpp-server._tcp.b.example", { SRV: [[0, 0, 5269, "host.b.example"], [10, 0, 5269, "new.example"]] })
+  scene.dns("new.example", { A: ["127.0.0.77"] })
+  for (const type of ["A", "AAAA"]) dns.rules.set(`host.b.example ${type}`, "fails")
+  await scene.clock.advance(74 * minute)
+  assert.deepEqual([ended(), stream.association.until, stream.association.verdict.by], [undefined, until, "dane"])
+  await scene.clock.advance(2 * minute)
+  assert.match(ended() ?? "", /\[dane\.too-old\]/)
+  assert.deepEqual(a.findings, ["dane.too-old"])
+  await scene.close()
+})
+
+test("a server behind more of its rank than are tried at once is still the domain's", async () => {
+  const { scene, ended } = await pair()
+  const others = Array.from({ length: 8 }, (_, index) => `more${index}.example`)
+  for (const [index, name] of others.entries()) scene.dns(name, { A: [`127.0.1.${index + 1}`] })
+  scene.dns("_xmpp-server._tcp.b.example", { SRV: [...others.map((name) => [0, 0, 5269, name] as const), [1, 0, 5269, "host.b.example"]] })
+  await scene.clock.advance(74 * minute)
+  assert.equal(ended(), undefined)
+  await scene.close()
+})
+
 test("a stream that PKIX proved meets TLSA published later: a match keeps it, a mismatch ends it", async () => {
   for (const [fits, over] of [[true, false], [false, true]] as const) {
     const scene = memoryScene()
