@@ -6,6 +6,7 @@ import { maxAliases } from "../answer.ts"
 import { classInternet, type DnsMessage, type ResourceRecord, rcodes } from "../message.ts"
 import { DnsFormatError, type DnsName, isAtOrBelow, nameKey, sameName, substituteSuffix } from "../name.ts"
 import { encodeContent, shownName, typeNumbers } from "../records.ts"
+import { anchorFor } from "./anchors.ts"
 import { canonicalBody, type Rrset, rrsetAt, rrsetsIn } from "./canonical.ts"
 import { zoneContaining } from "./chain.ts"
 import { absenceTtl, allowsExpansion, denialOf, unsignedReason, verifiedDenials } from "./denial.ts"
@@ -59,6 +60,8 @@ function* believeBy(set: Rrset, message: DnsMessage, zone: SecureZone, lookup: L
   let { ttl } = verified
   let expires = Math.min(zone.expires, verified.expires)
   if (verified.expandedFrom !== undefined) {
+    // RFC 4592 4.4, RFC 6672 3.3: expanded, it would redirect names that the wildcard itself answers for.
+    if (set.type === typeNumbers.DNAME) return bogus(reason("signature-invalid", "a DNAME is expanded from a wildcard"))
     // RFC 4035 5.3.4, RFC 5155 8.8
     const denials = yield* verifiedDenials(message, zone, lookup)
     const allowed = allowsExpansion(denials, set.name, verified.expandedFrom, zone.apex, work)
@@ -90,7 +93,8 @@ function* believe(
   for (const signer of signersAbove(name, claimed)) {
     const state = yield* zoneContaining(signer, lookup)
     if (state.kind === "trouble") return state
-    if (state.kind === "insecure") return { ...state, kind: "believed", status: "insecure", ttl: Math.min(ttl, state.ttl) }
+    // A signer is only claimed: it may lie above the anchor of the name, which alone decides what may be unsigned.
+    if (state.kind === "insecure") continue
     if (!sameName(state.zone.apex, signer)) {
       why.push(reason("signature-invalid", `${shownName(signer)} signs and is no zone`))
       continue
@@ -141,9 +145,10 @@ type Link =
   | { readonly kind: "malformed"; readonly detail: string }
 
 /** RFC 6672 5.3.1: a CNAME made from a DNAME is not signed; the DNAME is believed and the CNAME made again. */
-function dnameAbove(message: DnsMessage, name: DnsName): Extract<Link, { kind: "alias" | "malformed" }> | undefined {
+function dnameAbove(message: DnsMessage, name: DnsName, anchored: number): Extract<Link, { kind: "alias" | "malformed" }> | undefined {
   for (const dname of rrsetsIn(message.answers, [typeNumbers.DNAME])) {
-    if (sameName(dname.name, name) || !isAtOrBelow(name, dname.name)) continue
+    // What stands above the anchor is unsigned to us and must not lead away a name that the anchor vouches for.
+    if (sameName(dname.name, name) || !isAtOrBelow(name, dname.name) || dname.name.labels.length < anchored) continue
     const content = dname.records[0]!.content
     if (content.kind !== "DNAME" || dname.records.length > 1) return { kind: "malformed", detail: "a name has two DNAME records" }
     try {
@@ -156,8 +161,12 @@ function dnameAbove(message: DnsMessage, name: DnsName): Extract<Link, { kind: "
   return undefined
 }
 
-/** What the response says at the very name that was asked; the rest of a chain is asked for anew, link by link. */
-function linkAt(message: DnsMessage, name: DnsName, type: number): Link {
+/**
+ * What the response says at the very name that was asked; the rest of a chain is asked for anew, link by link.
+ *
+ * @param anchored labels of the nearest anchor above the name
+ */
+function linkAt(message: DnsMessage, name: DnsName, type: number, anchored: number): Link {
   const set = rrsetAt(message.answers, name, type)
   if (set !== undefined && message.rcode !== rcodes.noError) {
     return { kind: "malformed", detail: "records came with a response code that denies them" }
@@ -165,7 +174,7 @@ function linkAt(message: DnsMessage, name: DnsName, type: number): Link {
   const cname = type === typeNumbers.CNAME ? set : rrsetAt(message.answers, name, typeNumbers.CNAME)
   if (set !== undefined && (set !== cname || set.signatures.length > 0)) return { kind: "data", set }
   if (cname === undefined || cname.signatures.length === 0) {
-    const dname = dnameAbove(message, name)
+    const dname = dnameAbove(message, name, anchored)
     if (dname?.kind === "alias" && type === typeNumbers.CNAME) {
       const content = { kind: "CNAME", target: dname.target } as const
       const { ttl } = dname.set.records[0]!
@@ -225,7 +234,7 @@ function* followed(asked: DnsName, type: number, lookup: Lookup): Steps<Judgemen
     const { message, upstream } = reply
     why.push(...(reply.why ?? []))
     rcode = message.rcode
-    const link = linkAt(message, name, type)
+    const link = linkAt(message, name, type, anchorFor(lookup.anchors, name)?.name.labels.length ?? 0)
     if (link.kind === "malformed") return failed("bogus", reason("malformed", link.detail, upstream))
     if (link.kind === "absence" && isReferral(message))
       return failed("indeterminate", reason("lame", "the server only refers to others", upstream))

@@ -18,7 +18,7 @@ export type { Question, Reply } from "./lookup.ts"
 /** A judgement and the messages it rests on; with them `revalidate` comes to the same one. */
 export interface Validated extends Judgement {
   readonly wire: readonly Uint8Array[]
-  /** Octets of those messages that belong to this lookup alone; the others, about zone cuts, are shared. */
+  /** Octets of the messages this lookup asked for itself; the others, about zone cuts found earlier, are shared. */
   readonly ownOctets: number
 }
 
@@ -178,7 +178,7 @@ class DrivingValidator implements Validator {
         continue
       }
       const reply = await this.#reply(need, signal, attempt)
-      if (reply.message !== undefined && !isAboutCuts(need)) ownOctets += reply.octets.length
+      if (reply.message !== undefined) ownOctets += reply.octets.length
       step = steps.next(reply)
     }
     return { ...step.value, wire: [...lookup.wire], ownOctets }
