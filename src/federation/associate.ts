@@ -307,7 +307,8 @@ function finish(
   const { combined } = proven
   const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : proof === undefined ? "verified" : "encrypted"
   const requirement = requirementFor(hosting.policy, pair.target, at)
-  if (compareLevels(level, requirement.require) < 0) requireLevel(proven, level, requirement.require, stream, pair, "")
+  // security.md 4: without TLS, too, a stop is one.
+  if (combined.outcome === "stop" || compareLevels(level, requirement.require) < 0) requireLevel(proven, level, requirement.require, stream, pair, "")
   const association: Association = {
     id: `${name}/1`,
     pair,

@@ -209,6 +209,25 @@ test("DANE-33: whoever publishes TLSA has promised TLS: taking STARTTLS away gai
   }
 })
 
+test("a prooftype that binds stops an endpoint without TLS as it stops one with it, whatever the level", async () => {
+  for (const [binding, expected] of [[false, "verified"], [true, "cert.none-shown"]] as const) {
+    const { scene, server, close } = place()
+    const refuting: AnyProoftype = {
+      ...pkix,
+      name: "mine",
+      match: () => ({ outcome: "refuted", by: "mine", finding: "cert.none-shown", detail: "nothing was shown" }),
+      binding: () => binding,
+    }
+    const a = await server("a.example", { require: "verified", prooftypes: [pkix, refuting] })
+    await plaintextServer(scene, "127.0.0.98")
+    scene.dns("_xmpp-server._tcp.b.example", { SRV: [[0, 0, 5269, "host.b.example"]] })
+    scene.dns("host.b.example", { A: ["127.0.0.98"] })
+    const result = await scene.until(a.open("b.example").then(({ association }) => association.level, (error: { failure: { finding: string } }) => error.failure.finding))
+    assert.equal(result, expected)
+    await close()
+  }
+})
+
 test("DANC-4, DANC-6: a domain that connects is proved by its records for clients, whose mismatch stops it", async () => {
   for (const [row, admitted, finding] of [[tlsaRow(aCertificate), 1, []], [tlsaRow(bCertificate), 0, ["dane.client-mismatch"]]] as const) {
     const { scene, server, close } = place()
