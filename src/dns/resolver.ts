@@ -160,7 +160,8 @@ class CachingStub implements StubResolver {
     }
     const key = `${type} ${nameKey(name)}`
     const kept = this.#cache.get(key, this.#clock.monotonic())
-    if (kept !== undefined) return kept as DnsAnswer<RecordOf<T>>
+    // RFC 4035 5.3.3: the wall clock may have been set forward past the signatures meanwhile.
+    if (kept !== undefined && (kept.signaturesUntil === undefined || this.#clock.now() <= kept.signaturesUntil)) return kept as DnsAnswer<RecordOf<T>>
     if (signal?.aborted === true) return this.#failure(shownName(name), type, [{ code: "aborted", detail: "the asker gave up" }])
     let flight = this.#flights.get(key)
     if (flight === undefined) {
@@ -291,7 +292,8 @@ class CachingStub implements StubResolver {
       until: now + ttl * 1000,
       ...(found.status === "secure" && Number.isFinite(found.expires) ? { signaturesUntil: found.expires } : {}),
     }
-    // The messages about zone cuts are shared with other answers; the rest weighs more in Base64, and has its fields beside it.
+    // Messages about zone cuts found earlier are shared with the answer that weighs them; a message weighs more in Base64,
+    // and has its fields beside it.
     return { answer, octets: 512 + 3 * found.ownOctets, ttl }
   }
 

@@ -2,11 +2,14 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { createValidator } from "../../../src/dns/dnssec/validator.ts"
+import { decodeMessage, encodeMessage } from "../../../src/dns/message.ts"
 import { nameFromText } from "../../../src/dns/name.ts"
 import { encodeContent, typeNumbers } from "../../../src/dns/records.ts"
+import { createResolver } from "../../../src/dns/resolver.ts"
 import { SignedTree } from "../../../src/lab/dns-signed-tree.ts"
 import { makeSigningKey, signSet } from "../../../src/lab/dns-signer.ts"
 import { record } from "../../../src/lab/dns-zones.ts"
+import { manualClock, seededRandom } from "../support.ts"
 import { standardRecords } from "./tree.ts"
 import { type Lie, replyOf, validatorOver } from "./world.ts"
 
@@ -107,4 +110,33 @@ test("what a lookup asked for itself about zone cuts is weighed with its answer"
   )
   const warm = await validator.validate(host, A, signal)
   assert.ok(warm.ownOctets > 0 && warm.ownOctets < cold.ownOctets)
+})
+
+test("a kept answer ends with its signatures also when the wall clock is set forward", async () => {
+  const tree = new SignedTree({
+    validity,
+    zones: { ".": { keys: [makeSigningKey(13)], records: { "host.a.example": { A: ["127.0.0.1"] } } } },
+  })
+  let asked = 0
+  let wall = at
+  const resolver = createResolver({
+    dnssec: { anchors: tree.anchors() },
+    upstreams: [{ address: "127.0.0.1", port: 53 }],
+    transport: {
+      exchange: async (octets) => {
+        asked += 1
+        const query = decodeMessage(octets)
+        const { name, type } = query.questions[0]!
+        return encodeMessage({ ...query, response: true, recursionAvailable: true, ...tree.answer(name, type, true) })
+      },
+    },
+    clock: { ...manualClock(), now: () => wall },
+    random: seededRandom(1),
+  })
+  assert.equal((await resolver.resolve("host.a.example", "A", {})).status, "secure")
+  const cold = asked
+  assert.equal((await resolver.resolve("host.a.example", "A", {})).status, "secure")
+  assert.equal(asked, cold, "kept")
+  wall = at + 7_201_000
+  assert.equal((await resolver.resolve("host.a.example", "A", {})).status, "bogus")
 })
