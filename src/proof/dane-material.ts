@@ -79,7 +79,9 @@ export function ageing(material: DaneMaterial): { readonly from: Instant; readon
   const { at } = material
   // Addresses led to the peer and have done their work; what was delegated and what was promised must go on holding.
   const grounds = [...material.grounds.filter(({ type }) => type === "SRV"), ...material.tlsa]
-  const until = Math.min(at + 7 * 24 * 3_600_000, ...grounds.map((ground) => endOf(ground, at)))
+  // Where nothing was asked there is no TTL to go by; it is looked for again all the same: what led elsewhere may lead back.
+  const longest = grounds.length === 0 ? shortestRest + renewalTime : 7 * 24 * 3_600_000
+  const until = Math.min(at + longest, ...grounds.map((ground) => endOf(ground, at)))
   const from = Math.max(at + shortestRest, until - renewalTime)
   return { from: from < until ? from : at + Math.max(Math.floor(((until - at) * 3) / 4), 1000), until }
 }

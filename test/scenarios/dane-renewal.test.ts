@@ -168,6 +168,28 @@ test("a stream that PKIX proved meets TLSA published later: a match keeps it, a 
   }
 })
 
+test("SRV that led elsewhere and leads back is noticed within the hour, with what is promised there by then", async () => {
+  const scene = memoryScene()
+  const dns = new SignedDns()
+  const a = await scene.server({ domains: ["a.example"], prooftypes: both, ports: dns.ports })
+  await scene.server({ domains: ["b.example"] })
+  const stream = await scene.until(a.open("b.example"))
+  let end: string | undefined
+  void stream.closed.then(({ detail }) => {
+    end = detail
+  })
+  const lead = (to: string) => scene.dns("_xmpp-server._tcp.b.example", { SRV: [[0, 0, 5269, to]] })
+  scene.dns("new.example", { A: ["127.0.0.77"] })
+  lead("new.example")
+  await scene.clock.advance(62 * minute)
+  assert.equal(end, undefined, "PKIX proves it by its own name")
+  lead("host.b.example")
+  scene.dns(bTlsa, { TLSA: [tlsaRow(other)] })
+  await scene.clock.advance(62 * minute)
+  assert.match(end ?? "", /\[dane\.mismatch\]/)
+  await scene.close()
+})
+
 test("a domain that connected: its records for clients change, and its stream ends", async () => {
   const { scene, b } = await pair()
   scene.dns("_xmpp-server.a.example", { TLSA: [tlsaRow(other)] })
