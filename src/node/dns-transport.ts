@@ -18,7 +18,8 @@ export interface DnsTransportLimits {
   readonly sharedOnLoopback: boolean
 }
 
-const defaultLimits: DnsTransportLimits = { sockets: 256, strays: 64, sharedOnLoopback: false }
+/** Some 270 small datagrams fill a resolver's receive buffer, and what does not fit is asked again a second later: fewer at once are faster. */
+const defaultLimits: DnsTransportLimits = { sockets: 64, strays: 64, sharedOnLoopback: false }
 
 /** Lets so many through at once; the rest wait in order. */
 class Gate {
