@@ -4,6 +4,7 @@ import { type Association, compareLevels, type DomainPair, type FederationLevel,
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { peerOf, requirementFor } from "../model/policy.ts"
+import { guardName } from "../model/reach.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { ProofPorts, ProofSubject } from "../proof/prooftype.ts"
 import { match, obtainAll, obtainAtHand, obtainKept, type Proven } from "../proof/prove.ts"
@@ -40,6 +41,8 @@ export async function judgeIncoming(federation: Federation, pair: DomainPair, pr
   const atHand = judgeAtHand(federation, pair, proof)
   const hosting = federation.current()
   if (atHand.combined.outcome === "proved" || proof.chain.length === 0 || hosting.prooftypes.every((prooftype) => prooftype.atHand)) return atHand
+  // security.md 17: about single labels and special names nothing is asked of anybody.
+  if (!guardName(pair.sender, hosting.reach).ok) return atHand
   const subject = subjectOf(pair.sender, "incoming")
   const patience = deadline(federation.ports.clock, materialPatience, "obtaining proofs", signal)
   try {

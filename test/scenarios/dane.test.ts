@@ -228,6 +228,17 @@ test("a prooftype that binds stops an endpoint without TLS as it stops one with 
   }
 })
 
+test("claims for single labels and special names buy no lookup; those for others do", async () => {
+  for (const [name, lookups] of [["a.example", true], ["intranet", false], ["a.internal", false], ["a.localhost", false]] as const) {
+    const { scene, dns, server, close } = place()
+    const b = await server("b.example", { require: "encrypted" })
+    const peer = await scene.raw(b)
+    await peer.upToFeatures(name, "b.example", credentialsOf(own("x.example")))
+    assert.equal(dns.asked.length > 0, lookups, `${name}: ${dns.asked.join(", ")}`)
+    await close()
+  }
+})
+
 test("DANC-4, DANC-6: a domain that connects is proved by its records for clients, whose mismatch stops it", async () => {
   for (const [row, admitted, finding] of [[tlsaRow(aCertificate), 1, []], [tlsaRow(bCertificate), 0, ["dane.client-mismatch"]]] as const) {
     const { scene, server, close } = place()
