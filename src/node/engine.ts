@@ -1,4 +1,4 @@
-// Two settings of the JavaScript engine for a process that serves for months (RFC 6120 13.12: many idle streams; decision 0010).
+// Two settings of the JavaScript engine for a process that serves for months (RFC 6120 13.12: many idle streams; decision 0014).
 import { setFlagsFromString } from "node:v8"
 
 /**
