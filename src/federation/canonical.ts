@@ -1,16 +1,16 @@
 // Stanzas whose domains are not written in canonical form: rewritten, so that components see A-labels only (security.md 23).
-import { tryDomain } from "../model/domain.ts"
+import { domainTextOfJid, tryDomain } from "../model/domain.ts"
 import type { StanzaView } from "../stream/relay.ts"
 import type { XmlElement } from "../xml/element.ts"
 import { XmlParser } from "../xml/parser.ts"
 
 function canonicalAddress(address: string): string {
+  const written = domainTextOfJid(address)
+  const domain = tryDomain(written)
+  if (domain === undefined) return address
   const slash = address.indexOf("/")
-  const bare = slash < 0 ? address : address.slice(0, slash)
-  const resource = slash < 0 ? "" : address.slice(slash)
-  const at = bare.indexOf("@")
-  const domain = tryDomain(at < 0 ? bare : bare.slice(at + 1))
-  return domain === undefined ? address : `${at < 0 ? "" : bare.slice(0, at + 1)}${domain}${resource}`
+  const end = slash < 0 ? address.length : slash
+  return `${address.slice(0, end - written.length)}${domain}${address.slice(end)}`
 }
 
 /**
@@ -30,14 +30,23 @@ export function withCanonicalDomains(stanza: StanzaView | XmlElement, content: s
 
 /** The tree of a stanza that was read as bytes. */
 export function parseView(view: StanzaView, content: string): XmlElement {
-  const parser = XmlParser.continueFrom([["", content]], "stream", {})
-  if (view.insert === undefined) parser.push(view.bytes.subarray(view.start, view.end))
-  else {
-    parser.push(view.bytes.subarray(view.start, view.insertAt))
-    parser.push(view.insert)
-    parser.push(view.bytes.subarray(view.insertAt, view.end))
-  }
+  const { bytes, start, end, insert, insertAt } = view
+  if (insert === undefined) return parseAccepted([bytes.subarray(start, end)], [["", content]])
+  return parseAccepted([bytes.subarray(start, insertAt), insert, bytes.subarray(insertAt, end)], [["", content]])
+}
+
+/**
+ * The tree of a stanza that was accepted before, under whatever limits its stream had: it is not measured a second time,
+ * by others.
+ *
+ * @param pieces one first-level element, in order
+ * @param scope the namespaces around it
+ */
+export function parseAccepted(pieces: readonly Uint8Array[], scope: ReadonlyArray<readonly [prefix: string, ns: string]>): XmlElement {
+  const size = pieces.reduce((sum, piece) => sum + piece.length, 0)
+  const parser = XmlParser.continueFrom(scope, "stream:stream", { stanzaBytes: 2 * size + 1024, depth: 1000 })
+  for (const piece of pieces) parser.push(piece)
   const event = parser.next()
-  if (event?.kind !== "element") throw new Error("the cutter let something pass that the parser does not read as a stanza")
+  if (event?.kind !== "element") throw new Error("what was accepted as a stanza does not read as one")
   return event.element
 }

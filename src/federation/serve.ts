@@ -1,7 +1,7 @@
 // Serving an accepted stream: claims are verified beside the traffic, stanzas flow for pairs the ledger knows, nothing
 // else passes (XEP-0220 2.2.1; CORE-22, CORE-23; security.md 2, 9). No proof is awaited inline: one slow domain stalls nobody.
 import type { Association, DomainPair } from "../model/association.ts"
-import { tryDomain } from "../model/domain.ts"
+import { domainTextOfJid, tryDomain } from "../model/domain.ts"
 import { ProtocolError } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
@@ -108,8 +108,8 @@ class Server {
     if (element.name !== "message" && element.name !== "presence" && element.name !== "iq") {
       throw new ProtocolError("unsupported-stanza-type", `<${element.name}/>`)
     }
-    const from = domainText(attr(element, "from") ?? "")
-    const to = domainText(attr(element, "to") ?? "")
+    const from = domainTextOfJid(attr(element, "from") ?? "")
+    const to = domainTextOfJid(attr(element, "to") ?? "")
     const route = this.#route(from, to, from, to)
     route.delivery.tree(route.canonical ? element : withCanonicalDomains(element, ns.server))
   }
@@ -247,12 +247,3 @@ class Server {
     this.#session.refuse(pair, claim, finding, detail)
   }
 }
-
-/** The domain part of an address as written: first `/`, then first `@` (security.md 23). */
-function domainText(address: string): string {
-  const slash = address.indexOf("/")
-  const bare = slash < 0 ? address : address.slice(0, slash)
-  const at = bare.indexOf("@")
-  return at < 0 ? bare : bare.slice(at + 1)
-}
-

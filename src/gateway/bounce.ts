@@ -2,7 +2,7 @@
 import type { StanzaErrorCondition } from "../model/errors.ts"
 import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import { attr, element, type XmlElement } from "../xml/element.ts"
-import { XmlParser } from "../xml/parser.ts"
+import { parseAccepted } from "../federation/canonical.ts"
 import { serialise } from "../xml/serialise.ts"
 import type { OutgoingFailure } from "../federation/contract.ts"
 import { findingSentence } from "../model/findings.ts"
@@ -78,9 +78,5 @@ const prefixes: readonly (readonly [string, string])[] = [
  * @param content the content namespace of the stream it was to leave on
  */
 export function parseQueued(bytes: Uint8Array, content: ContentNamespace): XmlElement {
-  const parser = XmlParser.continueFrom([["", content], ...prefixes], "stream:stream", { stanzaBytes: 2 * bytes.length + 1024, depth: 1000 })
-  parser.push(bytes)
-  const event = parser.next()
-  if (event?.kind !== "element") throw new Error("a queue holds something that is not a stanza")
-  return event.element
+  return parseAccepted([bytes], [["", content], ...prefixes])
 }
