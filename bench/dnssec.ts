@@ -35,7 +35,7 @@ const tree = new SignedTree({
 })
 const responder = await startDnsResponder({ answer: (name, type, dnssecOk) => tree.answer(name, type, dnssecOk) })
 const source = { address: responder.address, port: responder.port }
-const plain = await startUnbound({ at: { address: "127.0.0.1", port: 55361 }, forwardTo: source })
+const plain = await startUnbound({ at: { address: "127.0.0.1", port: 15361 }, forwardTo: source })
 const transport = nodeDnsTransport()
 
 /** Runs the task for every name, so many at once. */
@@ -84,7 +84,7 @@ let failures = 0
 try {
   await each(async (name) => void (await asked("127.0.0.1", 55361, name, true)))
   for (let round = 1; round <= rounds; round += 1) {
-    const unbound = await startUnbound({ at: { address: "127.0.0.1", port: 55362 }, forwardTo: plain.address, anchors: tree.anchorText() })
+    const unbound = await startUnbound({ at: { address: "127.0.0.1", port: 15362 }, forwardTo: plain.address, anchors: tree.anchorText() })
     const ask = async (name: string): Promise<void> => {
       if (!(await asked("127.0.0.1", 55362, name, false))) failures += 1
     }

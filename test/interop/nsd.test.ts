@@ -55,10 +55,11 @@ const special: readonly (readonly [name: string, type: "A" | "TXT" | "TLSA", sta
 ]
 
 test("zones signed by ldns, served by nsd: the expected verdict, and unbound's", { skip: peerMissing("nsd", "unbound") }, async (t) => {
-  const nsd = await startNsd({ address: "127.0.0.1", port: 55354 }, zones)
+  // Below the ports that the kernel gives to connections: one of those may be in use.
+  const nsd = await startNsd({ address: "127.0.0.1", port: 15354 }, zones)
   after(() => nsd.stop())
   const unbound = await startUnbound({
-    at: { address: "127.0.0.1", port: 55355 },
+    at: { address: "127.0.0.1", port: 15355 },
     forwardTo: nsd.at,
 
     anchors: nsd.anchors,

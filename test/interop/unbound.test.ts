@@ -54,7 +54,7 @@ test("same verdict as unbound on every case and behind every lie", { skip }, asy
   })
   after(() => responder.close())
   const upstream = { address: responder.address, port: responder.port }
-  const unbound = await startUnbound({ at: { address: "127.0.0.1", port: 55353 }, forwardTo: upstream, anchors: tree.anchorText() })
+  const unbound = await startUnbound({ at: { address: "127.0.0.1", port: 15353 }, forwardTo: upstream, anchors: tree.anchorText() })
   after(() => unbound.stop())
   const ours = createResolver({
     dnssec: { anchors: tree.anchors() },
