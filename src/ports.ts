@@ -136,6 +136,57 @@ export interface Log {
   write(level: LogLevel, event: string, fields: Readonly<Record<string, unknown>>): void
 }
 
+/** One HTTPS request to one address. Nothing is followed, kept, proxied or sent along: no cookies, no credentials. */
+export interface HttpsRequest {
+  /** A-label; it is the SNI and the Host header. */
+  readonly host: string
+  /** Path and query, beginning with a slash. */
+  readonly path: string
+  /** Resolved before and dialled as it is, through the dial guard (security.md 17). */
+  readonly to: NetworkAddress
+  /** Address of the peer whose claim caused this; attempts are capped by it as well. */
+  readonly source?: string
+  /** Octets of the body; one more rejects. */
+  readonly maxOctets: number
+  readonly signal: AbortSignal
+  /** Asked once, after the handshake and before a byte of the request is written. False: nothing is asked of this server. */
+  accept(facts: TlsFacts): boolean
+}
+
+export interface HttpsAnswer {
+  readonly status: number
+  readonly location: string | undefined
+  readonly contentType: string | undefined
+  readonly body: Uint8Array
+  readonly facts: TlsFacts
+}
+
+/** HTTPS as a transport only: certificates are judged by whoever asks. Rejects with HttpsError or DialError. */
+export interface Https {
+  get(request: HttpsRequest): Promise<HttpsAnswer>
+}
+
+export interface HttpRequest {
+  readonly method: string
+  /** Without the query. */
+  readonly path: string
+  /** The Host header without its port, lower case; empty when there was none. */
+  readonly host: string
+  readonly remote: NetworkAddress
+}
+
+export interface HttpAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | Uint8Array
+}
+
+/** A small HTTP server: answers at once, from memory. Bounded in connections, header size and time. */
+export interface HttpServe {
+  /** @param tls picks the certificate by SNI; undefined refuses the handshake. Without it: plain HTTP. */
+  serve(at: NetworkAddress | { readonly path: string }, handle: (request: HttpRequest) => HttpAnswer, tls?: { pick(serverName: string | undefined): TlsCredentials | undefined }): Promise<Listener>
+}
+
 export interface DirectoryEntry {
   readonly path: string
   readonly kind: "file" | "directory" | "other"

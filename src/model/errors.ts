@@ -92,6 +92,19 @@ export class TlsError extends Error {
   }
 }
 
+/** An HTTPS exchange that came to nothing. `refused`: the asker did not accept the server's certificate, whose chain is kept. */
+export class HttpsError extends Error {
+  override readonly name = "HttpsError"
+  readonly failure: "tls" | "refused" | "protocol" | "encoded" | "too-large" | "timeout" | "closed"
+  /** What was presented, leaf first, DER; empty before the handshake. */
+  readonly chain: readonly Uint8Array[]
+  constructor(failure: HttpsError["failure"], detail: string, options: { cause?: unknown; chain?: readonly Uint8Array[] } = {}) {
+    super(detail, options)
+    this.failure = failure
+    this.chain = options.chain ?? []
+  }
+}
+
 /** A mistake in what the operator wrote: says what, where and what to do. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError"
