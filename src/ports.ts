@@ -205,3 +205,41 @@ export interface Files {
   write(path: string, bytes: Uint8Array, options: { readonly mode: number }): Promise<void>
   remove(path: string): Promise<void>
 }
+
+/** What is remembered across restarts; each kind has its own bound. */
+export type StoreKind = "abilities" | "ratchet"
+
+export interface StoreRecord {
+  readonly kind: StoreKind
+  readonly key: string
+  /** JSON of whoever keeps it. */
+  readonly value: string
+}
+
+export interface StoreChange {
+  readonly kind: StoreKind
+  readonly key: string
+  /** Undefined: forgotten. */
+  readonly value: string | undefined
+  readonly changed: Instant
+}
+
+/** How a store was found when it was opened. `lost` and `damaged` are said loudly: what the ratchet knew is gone (security.md 13). */
+export type StoreFound =
+  | { readonly kind: "kept" | "new" }
+  | { readonly kind: "upgraded"; readonly from: number; readonly to: number }
+  | { readonly kind: "lost" }
+  /** The file could not be read and was set aside, not deleted. */
+  | { readonly kind: "damaged"; readonly detail: string; readonly aside: string }
+
+/** A small memory on disk, held by one process at a time. Reads happen once, at the start; what changes is written in batches. */
+export interface Store {
+  readonly found: StoreFound
+  /** For messages: the path of the file. */
+  readonly place: string
+  /** Everything that is kept, the most recently changed first. */
+  records(): readonly StoreRecord[]
+  /** All of it or nothing. Rejects with StoreError; the changes are then to be given again. */
+  write(changes: readonly StoreChange[]): Promise<void>
+  close(): Promise<void>
+}

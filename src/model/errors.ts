@@ -105,6 +105,16 @@ export class HttpsError extends Error {
   }
 }
 
+/** The memory on disk cannot be used. `newer`: written by a later version; `busy`: another process holds it; `failed`: reading or writing. */
+export class StoreError extends Error {
+  override readonly name = "StoreError"
+  readonly failure: "newer" | "busy" | "failed"
+  constructor(failure: StoreError["failure"], detail: string, options: { cause?: unknown } = {}) {
+    super(detail, options)
+    this.failure = failure
+  }
+}
+
 /** A mistake in what the operator wrote: says what, where and what to do. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError"
