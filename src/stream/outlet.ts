@@ -1,15 +1,17 @@
-// Where stanzas for one destination leave: a bounded queue before, during and between its streams.
+// Where stanzas for one destination leave: a bounded queue before, during and between its streams. Where the peer
+// acknowledges (XEP-0198 4), what was written stays until it has.
 import { Buffer } from "node:buffer"
 
 import type { Channel } from "../ports.ts"
 import type { StanzaView } from "../xml/cutter.ts"
-import { Arena } from "./arena.ts"
+import { Arena, type Cut } from "./arena.ts"
+import { oneAfterOther, type Retention, stanzasOf, type Taken, writtenTo } from "./retention.ts"
 
 /**
  * `queued`: it will be written, or given back by `take`. `full`: over the limit, bounce it (resource-constraint).
- * `closed`: nothing leaves here any more.
+ * `too-large`: the peer takes nothing of that size, bounce it (policy-violation). `closed`: nothing leaves here any more.
  */
-export type Appended = "queued" | "full" | "closed"
+export type Appended = "queued" | "full" | "too-large" | "closed"
 
 export type OutletChannel = Pick<Channel, "write" | "backlog">
 
@@ -100,6 +102,11 @@ export class Outlet {
   #saturated = false
   #listed = false
   #written = 0
+  #retention: Retention | undefined
+  /** Something waits for acknowledgements only. */
+  #heldBack = false
+  /** Octets of one element that the peer takes (LIM-2). */
+  #largest = Number.POSITIVE_INFINITY
   /** Who queued what, in order; neighbours of one input are one share. */
   #shares: Share[] = []
   /** Writes that the channel may still hold: bytes and stanzas, oldest first. */
@@ -129,8 +136,20 @@ export class Outlet {
     return this.#arena.bytes
   }
 
-  /** Elements handed to the channel at hand of which it still holds a part. */
+  /**
+   * Elements that were written and may not have arrived: where they are retained those that nobody acknowledged, exactly;
+   * elsewhere those of which the channel at hand still holds a part.
+   */
   get unacknowledged(): number {
+    return this.#retention === undefined && this.#arena.kept === 0 ? this.#held : this.#arena.kept
+  }
+
+  /** Octets retained. */
+  get unacknowledgedBytes(): number {
+    return this.#arena.keptBytes
+  }
+
+  get #held(): number {
     const held = this.#channel?.backlog ?? 0
     let bytes = 0
     let elements = 0
@@ -168,13 +187,28 @@ export class Outlet {
     return "queued"
   }
 
+  /**
+   * Queues what another outlet, or this one, gave back: in its order, beyond the limit (both queues are bounded), and marked
+   * when it was written before.
+   */
+  appendTaken(taken: Taken): Appended {
+    const { stanza, writes } = taken
+    const refused = this.#admit(stanza.length, undefined, true)
+    if (refused !== undefined) return refused
+    if (writes === 0) this.#arena.append(stanza, 0, stanza.length)
+    else this.#arena.appendAgain(stanza)
+    return "queued"
+  }
+
   /** Hands everything to the channel, unless that is busy: then when it has drained. */
   flush(): void {
     this.#listed = false
     const channel = this.#channel
     if (channel === undefined) return
-    while (!this.#saturated) {
-      const stretch = this.#arena.shift()
+    const arena = this.#arena
+    const retention = this.#retention
+    while (!this.#saturated && this.#room) {
+      const stretch = arena.shift(retention !== undefined)
       if (stretch === undefined) break
       const bytes = stretch.to - stretch.from
       this.#written += stretch.elements
@@ -182,10 +216,50 @@ export class Outlet {
       if (this.#recent.length >= keptWrites) this.#forgetWrites(channel.backlog)
       if (this.#recent.length === 0) this.#recent = [write]
       else this.#recent.push(write)
-      this.#saturated = !channel.write(stretch.block.subarray(stretch.from, stretch.to))
+      if (retention === undefined) this.#saturated = !channel.write(stretch.block.subarray(stretch.from, stretch.to))
+      else {
+        retention.load?.change(bytes)
+        const request = retention.request(arena.bytes === 0 || !this.#room)
+        const together = request !== undefined && arena.suffix(stretch, request)
+        this.#saturated = !channel.write(stretch.block.subarray(stretch.from, together ? stretch.to + request.length : stretch.to))
+        if (request !== undefined && !together) this.#saturated = !channel.write(request)
+      }
       this.#unload(bytes)
     }
-    this.#arena.rest()
+    this.#heldBack = arena.bytes > 0 && !this.#saturated
+    arena.rest()
+  }
+
+  /** Whether what is written now can be kept. */
+  get #room(): boolean {
+    const retention = this.#retention
+    const kept = this.#arena.keptBytes
+    return retention === undefined || kept === 0 || (kept < retention.limit && retention.load?.full !== true)
+  }
+
+  /**
+   * From the next write on everything is kept until `acknowledge`; or, with undefined, nothing is any more, and what was
+   * kept counts as written.
+   */
+  retain(retention: Retention | undefined): void {
+    if (this.#closed || this.#channel === undefined) return
+    this.#forgetKept()
+    this.#retention = retention
+    if (retention === undefined) this.flush()
+  }
+
+  /** @param count elements the peer answers for, the oldest; no more than `unacknowledged` */
+  acknowledge(count: number): void {
+    if (this.#channel === undefined || this.#retention === undefined || count > this.#arena.kept) throw new RangeError("acknowledged what was not written")
+    const before = this.#arena.keptBytes
+    this.#arena.acknowledge(count)
+    this.#retention.load?.change(this.#arena.keptBytes - before)
+    if (this.#heldBack) this.flush()
+  }
+
+  #forgetKept(): void {
+    this.#retention?.load?.change(-this.#arena.keptBytes)
+    this.#arena.acknowledge(this.#arena.kept)
   }
 
   /** The channel took what it was given. To be called at its `drain`. */
@@ -195,9 +269,14 @@ export class Outlet {
     this.flush()
   }
 
-  /** @param channel an established stream of this destination; its owner calls `drained` */
-  attach(channel: OutletChannel): void {
+  /**
+   * @param channel an established stream of this destination; its owner calls `drained`
+   * @param retention as for `retain`, from the first write on. What an earlier stream left unacknowledged must have been taken
+   */
+  attach(channel: OutletChannel, retention?: Retention): void {
     if (this.#closed) return
+    if (this.#arena.kept > 0) throw new Error("what the last stream left unacknowledged was not taken")
+    this.#retention = retention
     this.#channel = channel
     this.#saturated = false
     this.#recent = []
@@ -205,12 +284,16 @@ export class Outlet {
   }
 
   /**
-   * The stream is over. What was not handed over stays, for the next stream or for `take`.
+   * The stream is over. What was not handed over stays, for the next stream or for `take`; what is retained, for
+   * `takeUnacknowledged` or `takeEverything`.
    *
-   * @returns elements that were written but still held when it broke: they may have arrived or not, so they are counted, not bounced
+   * @returns elements that were written, still held when it broke, and are not retained: they may have arrived or not, so
+   * they are counted, not bounced
    */
   detach(): number {
-    const lost = this.unacknowledged
+    const lost = Math.max(0, this.#held - this.#arena.kept)
+    this.#retention?.load?.change(-this.#arena.keptBytes)
+    this.#retention = undefined
     this.#channel = undefined
     this.#saturated = false
     this.#recent = []
@@ -227,10 +310,51 @@ export class Outlet {
 
   /** Everything unsent, to be bounced or routed again; the queue is empty when this returns. */
   take(): Iterable<Buffer> {
+    return stanzasOf(this.#takeUnsent())
+  }
+
+  /**
+   * What was retained and not acknowledged, in order, after `detach`.
+   *
+   * @param handled of the oldest, so many arrived after all: the peer said so when the stream was resumed. Then the others
+   * certainly did not, and count as never written
+   */
+  takeUnacknowledged(handled?: number): Iterable<Taken> {
+    if (this.#channel !== undefined) throw new Error("a stream still carries what is unacknowledged")
+    if (handled !== undefined) {
+      if (handled > this.#arena.kept) throw new RangeError("acknowledged what was not written")
+      this.#arena.acknowledge(handled)
+    }
+    return writtenTo(this.#arena.takeKept(), handled === undefined ? 1 : 0)
+  }
+
+  /** `takeUnacknowledged`, then everything unsent. */
+  takeEverything(handled?: number): Iterable<Taken> {
+    const unacknowledged = this.takeUnacknowledged(handled)
+    return oneAfterOther(unacknowledged, writtenTo(this.#takeUnsent(), 0))
+  }
+
+  #takeUnsent(): Iterable<Cut> {
     const bytes = this.#arena.bytes
     const taken = this.#arena.takeAll()
     this.#unload(bytes)
     return taken
+  }
+
+  /**
+   * Octets of one element that the peer takes (LIM-2): larger ones are refused from now on.
+   *
+   * @param largest undefined: it does not say
+   * @returns those that wait here already and are larger; to be bounced
+   */
+  limitStanzas(largest: number | undefined): readonly Buffer[] {
+    this.#largest = largest ?? Number.POSITIVE_INFINITY
+    if (this.#arena.elements === 0 || this.#arena.longest <= this.#largest) return []
+    const refused: Buffer[] = []
+    for (const taken of writtenTo(this.#takeUnsent(), 0)) {
+      if (this.appendTaken(taken) === "too-large") refused.push(taken.stanza)
+    }
+    return refused
   }
 
   /** Lets go of memory of an idle destination. */
@@ -239,11 +363,12 @@ export class Outlet {
     if (this.#arena.bytes === 0) this.#arena.trim()
   }
 
-  #admit(length: number, input: InputPressure | undefined): Appended | undefined {
+  #admit(length: number, input: InputPressure | undefined, beyond = false): Appended | undefined {
     if (this.#closed) return "closed"
+    if (length > this.#largest) return "too-large"
     const waiting = this.#arena.bytes
     if (waiting === 0) this.#settle()
-    else if (waiting + length > this.#limit) return "full"
+    else if (waiting + length > this.#limit && !beyond) return "full"
     if (!this.#listed && this.#flushes !== undefined) {
       this.#listed = true
       this.#flushes.add(this)

@@ -1,0 +1,69 @@
+// What an outlet keeps of what it has written, until the peer has acknowledged it, and how it gives that back
+// (XEP-0198 4; SM-3, SM-7).
+import type { Buffer } from "node:buffer"
+
+import type { Cut } from "./arena.ts"
+
+/** Octets that all outlets together keep until they are acknowledged. */
+export class RetainedLoad {
+  readonly #limit: number
+  #bytes = 0
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get full(): boolean {
+    return this.#bytes >= this.#limit
+  }
+
+  change(bytes: number): void {
+    this.#bytes += bytes
+  }
+}
+
+/** How what is written is kept on a stream whose peer acknowledges it. */
+export interface Retention {
+  /** Octets kept: from here on nothing more is written until some are acknowledged. One write is always let through. */
+  readonly limit: number
+  /** While it is full, an outlet that keeps something writes nothing more. */
+  readonly load?: RetainedLoad
+  /**
+   * Asked at each write.
+   *
+   * @param pausing nothing more can be written for now
+   * @returns a request for an acknowledgement, which goes with the write and is no stanza
+   */
+  request(pausing: boolean): Uint8Array | undefined
+}
+
+/** A stanza that comes back from an outlet whose stream is over. */
+export interface Taken {
+  readonly stanza: Buffer
+  /** How often it was written to a stream, with no acknowledgement. It is sent again once (2 is bounced). */
+  readonly writes: 0 | 1 | 2
+}
+
+/** The stanzas alone. */
+export function* stanzasOf(cuts: Iterable<Cut>): Iterable<Buffer> {
+  for (const { bytes } of cuts) yield bytes
+}
+
+/**
+ * Stanzas with their history.
+ *
+ * @param once how often those were written that are not marked
+ */
+export function* writtenTo(cuts: Iterable<Cut>, once: 0 | 1): Iterable<Taken> {
+  for (const { bytes, again } of cuts) yield { stanza: bytes, writes: again ? (once === 0 ? 1 : 2) : once }
+}
+
+/** All of one, then all of the other. */
+export function* oneAfterOther(first: Iterable<Taken>, second: Iterable<Taken>): Iterable<Taken> {
+  yield* first
+  yield* second
+}
