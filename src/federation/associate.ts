@@ -48,13 +48,14 @@ const encoder = new TextEncoder()
  * @param pair our domain and the remote one
  * @param signal the deadline of the whole
  * @param source whose claim causes this, for the caps of security.md 17; undefined for our own stanzas
+ * @param known where the target's service is, when that was looked up already
  * @throws OutgoingRefused with the most telling failure
  */
-export async function associate(federation: Federation, pair: DomainPair, signal: AbortSignal, source?: string): Promise<AssociatedStream> {
+export async function associate(federation: Federation, pair: DomainPair, signal: AbortSignal, source?: string, known?: Discovery): Promise<AssociatedStream> {
   const { ports } = federation
   const hosting = federation.current()
   const name = streamName("s2sout", ports.random)
-  const found = await discoverPeer(federation, hosting, pair.target, signal)
+  const found = known ?? (await discoverPeer(federation, hosting, pair.target, signal))
   if (found.outcome !== "endpoints") {
     throw refusal(found.finding as FindingId, found.detail, found.outcome === "unavailable" ? "unreachable" : "not-found")
   }

@@ -1,7 +1,8 @@
-// What the federation core asks of its surroundings and what it gives them (types only).
+// What the federation core asks of its surroundings and what it gives them (types, and the reading of switches).
 import type { Association, DomainPair } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import type { Resolver } from "../model/dns-answer.ts"
+import type { Endpoint } from "../model/endpoint.ts"
 import type { StreamErrorCondition } from "../model/errors.ts"
 import type { EventSink } from "../model/events.ts"
 import type { Evidence } from "../model/evidence.ts"
@@ -12,6 +13,7 @@ import type { Verdict } from "../model/verdict.ts"
 import type { Channel, Clock, Dial, NetworkAddress, Random, Tls, TlsCredentials } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { XmlElement } from "../xml/element.ts"
+import type { Discovery } from "../discovery/discover.ts"
 import type { StanzaView } from "../stream/relay.ts"
 import type { AnyProoftype } from "../proof/prooftype.ts"
 import type { ClaimGuard } from "./claim-guard.ts"
@@ -69,6 +71,26 @@ export interface Hosting {
   override(domain: Domain): EndpointOverride | undefined
   /** Dialback offered and used at all (federation.dialback.offer). */
   readonly dialback: boolean
+  /** What streams with a peer may do beyond carrying one pair one way; without it nothing. */
+  uses?(peer: Domain): StreamUses
+}
+
+/** Per-peer switches for what RFC 6120 alone does not have. */
+export interface StreamUses {
+  /** Both directions on one connection (XEP-0288). */
+  readonly bidi: boolean
+  /** Further pairs of ours on a stream that exists (RFC 7712 4.4). */
+  readonly piggyback: boolean
+  /** Acknowledged stanzas and resumption (XEP-0198). */
+  readonly streamManagement: boolean
+  /** Bytes across a restart of the parser (security.md 24). */
+  readonly pipelining: boolean
+}
+
+const plainStreams: StreamUses = { bidi: false, piggyback: false, streamManagement: false, pipelining: false }
+
+export function usesOf(hosting: Hosting, peer: Domain): StreamUses {
+  return hosting.uses?.(peer) ?? plainStreams
 }
 
 /** Everything both roles share for the life of a gateway. */
@@ -83,21 +105,45 @@ export interface Federation {
 
 export type StreamEnd = { readonly by: "us" | "peer" | "lost"; readonly detail: string; readonly condition?: string }
 
-/** A stream we opened and on which the pair may carry our stanzas. */
+/** A stream on which our stanzas of one pair or of many may leave: one we opened, or with bidi one we accepted. */
 export interface OutgoingStream {
   readonly id: string
+  /** The pair it was opened for; of an accepted stream, the first one. */
   readonly pair: DomainPair
+  /** Of `pair`, as it was judged last. */
   readonly association: Association
   readonly remote: NetworkAddress
+  /** Where it was connected to; undefined for an accepted stream. */
+  readonly endpoint: Endpoint | undefined
+  /** The peer can say that a further pair failed without ending the stream (DB-32). */
+  readonly errors: boolean
   /** For writing only; its handler stays with the stream, which passes `drain` on. */
   readonly channel: Channel
   /** Set by the pool: the channel took what was written. */
   onDrain: (() => void) | undefined
+  /** Set by the pool: this pair may carry nothing any more; the stream's others may. */
+  onWithdrawn: ((pair: DomainPair) => void) | undefined
   readonly closed: Promise<StreamEnd>
+  /** Those that carry stanzas of ours. */
+  associations(): readonly Association[]
+  associationOf(pair: DomainPair): Association | undefined
+  /**
+   * A further pair on this stream, by assertion or supposition (RFC 7712 4.4); the others go on whatever becomes of it.
+   *
+   * @param found where the target's service is, when that was looked up already
+   * @throws NotCarried when the peer was not asked; OutgoingRefused when it refused
+   */
+  add(pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<Association>
+  /** Takes a pair off the stream; the peer is not told, since there is no way to. */
+  drop(pair: DomainPair): void
   /** Closing handshake (RFC 6120 4.4), with a stream error first when a condition is given. */
   close(condition?: StreamErrorCondition, tell?: string): void
-  /** Judges the association again against the current snapshot and clock; closes the stream when it no longer holds (security.md 10). */
+  /** Judges every pair again against the current snapshot and clock; closes the stream when none holds any longer (security.md 10). */
   recheck(): void
+  /** Monotonic moment of the last stanza in the other direction; undefined where there is none. */
+  readonly lastInput: number | undefined
+  /** Monotonic; set by the pool when it saw stanzas leave. */
+  lastOutput: number
 }
 
 /** Why no stream came to be. Thrown by `openOutgoing`; never carries more to the peer than the condition. */
@@ -132,6 +178,8 @@ export interface IncomingStream {
   /** Judges every pair again against the current snapshot and clock (security.md 10). */
   recheck(): void
   readonly closed: Promise<StreamEnd>
+  /** Monotonic moment of the last stanza of ours on it, with bidi. */
+  readonly lastOutput?: number | undefined
 }
 
 export interface IncomingHooks {
@@ -141,4 +189,8 @@ export interface IncomingHooks {
   flushed(stream: IncomingStream): void
   /** Negotiation done: the first pair carries stanzas (or the first dialback claim was answered valid). */
   authenticated(stream: IncomingStream): void
+  /** A stream that we opened brings stanzas in as well (XEP-0288); `delivery` is asked for it from now on. */
+  opened?(stream: IncomingStream): void
+  /** An accepted stream may carry our stanzas to this domain as well, which is proven on it (XEP-0288). */
+  reachable?(domain: Domain, stream: OutgoingStream): void
 }

@@ -6,17 +6,30 @@ import { findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
 import { headerXml } from "../stream/open.ts"
 import { authXml, awaitExternal } from "../stream/sasl-external.ts"
+import type { Discovery } from "../discovery/discover.ts"
 import type { XmlElement } from "../xml/element.ts"
 import { type AssociatedStream, associate, openAnswer } from "./associate.ts"
-import type { Federation, OutgoingStream } from "./contract.ts"
+import { rejudge } from "./claims.ts"
+import { type Federation, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { isDialback, readDialback, resultRequestXml } from "./dialback.ts"
 import { leave } from "./leaving.ts"
-import { PushStream } from "./push-stream.ts"
+import { LiveStream, strayStanza } from "./live-stream.ts"
+import { Outbound } from "./outbound.ts"
+import { LiveLedger } from "./pair-ledger.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
-import { Watch } from "./renewal.ts"
+import { Inbound } from "./serve.ts"
+import { IncomingSession } from "./session.ts"
 import { onSteadyTime } from "./steady-time.ts"
-import { rejudge, type Rejudged } from "./claims.ts"
+
+export interface OpenOptions {
+  /** Where the target's service is, when that was looked up already. */
+  readonly found?: Discovery
+  /** Who takes what comes in on this very stream (XEP-0288); without it nothing may. */
+  readonly hooks?: IncomingHooks
+  /** Called when it is known that the peer takes one pair only on this stream: who waits for it need not. */
+  readonly single?: () => void
+}
 
 /**
  * Opens a stream on which the pair may carry our stanzas.
@@ -24,18 +37,18 @@ import { rejudge, type Rejudged } from "./claims.ts"
  * @param signal gives the attempt up
  * @throws OutgoingRefused
  */
-export async function openOutgoing(gateway: Federation, pair: DomainPair, signal?: AbortSignal): Promise<OutgoingStream> {
+export async function openOutgoing(gateway: Federation, pair: DomainPair, signal?: AbortSignal, options: OpenOptions = {}): Promise<OutgoingStream> {
   const federation = onSteadyTime(gateway)
   const { clock } = federation.ports
   const { times } = federation.current()
   const negotiation = deadline(clock, times.negotiation, "the negotiation", signal)
   try {
-    const associated = await associate(federation, pair, negotiation.signal)
+    const associated = await associate(federation, pair, negotiation.signal, undefined, options.found)
     try {
-      const authenticated = await authenticate(federation, associated, negotiation.signal)
+      if (associated.features.dialback?.errors !== true) options.single?.()
+      const authenticated = await authenticate(federation, associated, options.hooks !== undefined, negotiation.signal)
       const association = held(federation, associated)
-      federation.event({ kind: "associated", at: clock.now(), stream: associated.name, direction: "out", association })
-      return serveOutgoing(federation, associated, association, authenticated)
+      return serveOutgoing(federation, associated, association, authenticated, options.hooks)
     } catch (error) {
       const refused = refusalOf(error, negotiation.signal)
       leave(associated.stream, associated.stream.channel, error, clock, times.closing)
@@ -63,26 +76,37 @@ function held(federation: Federation, { association, generation }: AssociatedStr
   throw refusal(judged.finding, judged.detail, "refused", { verdicts: association.verdicts, evidence: association.evidence, retryable: true })
 }
 
-/** Stream id whose key was issued, where dialback was used. */
-type Authenticated = { readonly by: "external" } | { readonly by: "dialback"; readonly id: string }
+interface Authenticated {
+  readonly by: "external" | "dialback"
+  /** Of the latest response header: what further keys on this stream are made of. */
+  readonly id: string
+  /** Dialback errors are advertised by what the peer said last. */
+  readonly errors: boolean
+  readonly bidi: boolean
+}
+
+const bidiXml = `<bidi xmlns='${ns.bidi}'/>`
 
 /** *Authentication*, the last box of the chart: how we prove ourselves to the peer. */
-async function authenticate(federation: Federation, associated: AssociatedStream, signal: AbortSignal): Promise<Authenticated> {
+async function authenticate(federation: Federation, associated: AssociatedStream, both: boolean, signal: AbortSignal): Promise<Authenticated> {
   const { stream, features, pair, proof } = associated
   const hosting = federation.current()
+  // BIDI-2: after TLS, before authentication, in its own namespace; there is no answer.
+  const bidi = both && proof !== undefined && features.bidi && usesOf(hosting, pair.target).bidi
+  const first = bidi ? bidiXml : ""
   const at = { stream: associated.name, direction: "out" as const, pair }
   const { clock } = federation.ports
   let refusedWords: string | undefined
   if (proof !== undefined && features.mechanisms.includes("EXTERNAL") && hosting.credentials(pair.sender) !== undefined) {
-    stream.send(authXml(pair.sender))
+    stream.send(first + authXml(pair.sender))
     federation.event({ kind: "external", at: clock.now(), ...at, result: "sent" })
     const result = await awaitExternal(stream, signal)
     if (result.accepted) {
       federation.event({ kind: "external", at: clock.now(), ...at, result: "accepted" })
       stream.restart()
       stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
-      await openAnswer(stream, signal)
-      return { by: "external" }
+      const { header, features: after } = await openAnswer(stream, signal)
+      return { by: "external", id: header.id ?? "", errors: after.dialback?.errors === true, bidi }
     }
     refusedWords = result.words ?? result.condition
     federation.event({ kind: "external", at: clock.now(), ...at, result: "refused", detail: refusedWords })
@@ -95,11 +119,13 @@ async function authenticate(federation: Federation, associated: AssociatedStream
   }
   const id = associated.header.id
   if (id === undefined || id === "") throw new ProtocolError("bad-format", "a response header without an id")
-  return await dialback(federation, associated, id, refusedWords, signal)
+  const sent = refusedWords === undefined ? first : ""
+  await dialback(federation, associated, id, sent, refusedWords, signal)
+  return { by: "dialback", id, errors: features.dialback?.errors === true, bidi }
 }
 
 /** Asks the peer to verify us (XEP-0220 2.1.1); only the answer for this pair on this stream counts (DB-08). */
-async function dialback(federation: Federation, associated: AssociatedStream, id: string, refusedWords: string | undefined, signal: AbortSignal): Promise<Authenticated> {
+async function dialback(federation: Federation, associated: AssociatedStream, id: string, first: string, refusedWords: string | undefined, signal: AbortSignal): Promise<void> {
   const { stream, pair } = associated
   const { clock } = federation.ports
   const at = { stream: associated.name, direction: "out" as const, pair }
@@ -108,7 +134,7 @@ async function dialback(federation: Federation, associated: AssociatedStream, id
   const key = federation.keys.issue(pair, id)
   // A peer may repeat our key in its words, which are logged (security.md 27).
   const without = (words: string): string => words.replaceAll(key, "[key]")
-  stream.send(resultRequestXml(pair, key))
+  stream.send(first + resultRequestXml(pair, key))
   federation.event({ kind: "dialback", at: clock.now(), ...at, step: "result-sent" })
   // DB-07: some servers say nothing when they cannot verify, so the wait is ours to end.
   const waiting = deadline(clock, federation.current().times.dialbackAnswer, "the dialback answer", signal)
@@ -121,7 +147,7 @@ async function dialback(federation: Federation, associated: AssociatedStream, id
       const detail = answer.condition === undefined ? {} : { detail: without(answer.words ?? answer.condition) }
       const kind = answer.type === "valid" || answer.type === "invalid" ? answer.type : "error"
       federation.event({ kind: "dialback", at: clock.now(), ...at, step: "answered", answer: kind, ...detail })
-      if (kind === "valid") return { by: "dialback", id }
+      if (kind === "valid") return
       const words = answer.words ?? answer.condition ?? kind
       // DB-10 and DB-11: invalid is ours to bounce as an error of the system, error as a time-out.
       const failure = kind === "invalid" ? "rejected" : answer.condition === "item-not-found" ? "not-found" : "unreachable"
@@ -147,76 +173,33 @@ function answerFor(element: XmlElement, pair: DomainPair) {
   return read.from === pair.target && read.to === pair.sender ? read : undefined
 }
 
-/** CORE-26: stanzas go one way. */
-function strayStanza(): ProtocolError {
-  return new ProtocolError("not-authorized", "a stanza on a stream that carries only ours", { tell: "this stream carries stanzas in the other direction only" })
-}
-
-function serveOutgoing(federation: Federation, associated: AssociatedStream, judged: Association, authenticated: Authenticated): OutgoingStream {
-  const { ports } = federation
-  const hosting = federation.current()
+function serveOutgoing(federation: Federation, associated: AssociatedStream, association: Association, authenticated: Authenticated, hooks: IncomingHooks | undefined): OutgoingStream {
   // The callbacks below outlive the negotiation: they must not hold its parser, header and answers.
-  const { pair, name } = associated
-  let association = judged
-  const push = new PushStream(
-    associated.stream.detach(),
-    {
-      // CORE-26: this stream carries stanzas one way only; a pair proven here is proven in our direction alone.
-      stanza: () => {
-        throw strayStanza()
-      },
-      element: (element) => {
-        if (element.ns === ns.server) throw strayStanza()
-        // DB-08 and DB-14: answers that nobody asked for, and requests in the wrong role, change nothing.
-        if (element.ns === ns.dialback) return
-        if (element.ns === ns.streams && element.name === "features") return
-        throw new ProtocolError("unsupported-stanza-type", `<${element.name}/> on an outgoing stream`)
-      },
-      flushed: () => {},
-      drain: () => outgoing.onDrain?.(),
-    },
-    { content: ns.server, limits: hosting.limits, clock: ports.clock, closing: hosting.times.closing },
-  )
-  const judgedAgain = (judged: Rejudged) => {
-    if (judged.holds) {
-      association = judged.association
-      watch.arm()
-      return
-    }
-    const sentence = findingSentence(judged.finding, judged.detail)
-    federation.event({ kind: "refused", at: ports.clock.now(), stream: name, direction: "out", pair, finding: judged.finding, sentence, verdicts: [] })
-    // TLS-14: a stream must not outlive what it rests on.
-    push.close("reset", findingSentence(judged.finding))
-  }
-  const watch = new Watch(federation, {
-    associations: () => (push.over ? [] : [association]),
-    recheck: () => outgoing.recheck(),
-    renew: (current, fresh) => judgedAgain(rejudge(federation, current, fresh)),
-    broken: (error) => push.broken(error),
+  const { pair, name, endpoint, proof } = associated
+  const { by, id, errors, bidi } = authenticated
+  const ledger = new LiveLedger()
+  // Associations are of the stream's first epoch: TLS was its last restart before the proof.
+  ledger.apply({ kind: "restarted" })
+  const live = new LiveStream(federation, associated.stream.detach(), ledger)
+  const credentials = federation.current().credentials(pair.sender)
+  const outbound = new Outbound(federation, live, { name, role: "initiated", id, epoch: ledger.state.epoch, errors, credentials, proof, endpoint })
+  live.outbound = outbound
+  outbound.begin(association)
+  if (bidi && hooks !== undefined) wayIn(federation, live, outbound, hooks)
+  void live.push.closed.then((end) => {
+    if (by === "dialback") federation.keys.forget(pair, id)
+    federation.event({ kind: "closed", at: federation.ports.clock.now(), stream: name, direction: "out", pair, reason: end.detail, unacknowledged: 0 })
   })
-  const outgoing: OutgoingStream = {
-    id: name,
-    pair,
-    get association() {
-      return association
-    },
-    remote: push.channel.remote,
-    channel: push.channel,
-    onDrain: undefined,
-    closed: push.closed,
-    close: (condition, tell) => push.close(condition, tell),
-    recheck: () => {
-      if (push.over) return
-      judgedAgain(rejudge(federation, association))
-    },
-  }
-  push.closed.then((end) => {
-    watch.stop()
-    if (authenticated.by === "dialback") federation.keys.forget(pair, authenticated.id)
-    federation.event({ kind: "closed", at: ports.clock.now(), stream: name, direction: "out", pair, reason: end.detail, unacknowledged: 0 })
-  })
-  watch.arm()
-  push.start()
-  return outgoing
+  live.push.start()
+  return outbound.handle
 }
 
+/** XEP-0288, connecting side: whom we proved may send on this stream to those of our domains that use it (BIDI-7). */
+function wayIn(federation: Federation, live: LiveStream, outbound: Outbound, hooks: IncomingHooks): void {
+  const { name, id, proof } = outbound.facts
+  const session = new IncomingSession(federation, live.push.channel, hooks, { name, ledger: live.ledger })
+  session.lastOutput = () => outbound.handle.lastOutput
+  live.inbound = new Inbound(federation, session, live, { id, proof, first: undefined })
+  session.serve(live.push)
+  hooks.opened?.(session.handle)
+}

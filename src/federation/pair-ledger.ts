@@ -10,7 +10,7 @@ export type ClaimedBy = "header" | "external" | "dialback" | "certificate"
 export type PairState =
   /** Asked for, being proved; carries nothing. `generation` of the policy it is judged under. */
   | { readonly state: "claimed"; readonly by: ClaimedBy; readonly claim: number; readonly generation: number }
-  | { readonly state: "authorised"; readonly association: Association; readonly generation: number }
+  | { readonly state: "authorised"; readonly by: ClaimedBy; readonly association: Association; readonly generation: number }
   | { readonly state: "refused"; readonly finding: FindingId; readonly at: Instant }
 
 export interface PairEntry {
@@ -19,19 +19,35 @@ export interface PairEntry {
   readonly state: PairState
 }
 
+/** Pairs by key, in shards: an event copies the shard that it touches, not thousands of pairs. */
+export interface PairEntries {
+  readonly size: number
+  readonly shards: readonly ReadonlyMap<string, PairEntry>[]
+}
+
 export interface Ledger {
   readonly epoch: number
-  /** Rises with every change; whoever caches an answer compares it. */
+  /** Rises whenever an authorised pair may have ended or changed; whoever caches that a pair is authorised compares it. */
   readonly revision: number
   readonly claims: number
-  readonly entries: ReadonlyMap<string, PairEntry>
+  readonly entries: PairEntries
+  /** Pairs that wait for an answer, and pairs that carry stanzas; counted by direction. */
+  readonly pending: Readonly<Record<Direction, number>>
+  readonly open: Readonly<Record<Direction, number>>
   readonly closed: boolean
 }
 
-export const emptyLedger: Ledger = { epoch: 0, revision: 0, claims: 0, entries: new Map(), closed: false }
+const noEntries: PairEntries = { size: 0, shards: [new Map()] }
+const none: Readonly<Record<Direction, number>> = { in: 0, out: 0 }
+
+export const emptyLedger: Ledger = { epoch: 0, revision: 0, claims: 0, entries: noEntries, pending: none, open: none, closed: false }
 
 /** A stream may know this many pairs; a claim beyond is answered resource-constraint. */
-export const pairsPerStream = 2048
+export const pairsPerStream = 16_384
+
+/** Pairs of one shard, on average, before there are more shards. */
+const shardFill = 32
+const shardGrowth = 8
 
 export type LedgerEvent =
   /** After STARTTLS or SASL: everything known so far is void. */
@@ -55,12 +71,12 @@ export function reduce(ledger: Ledger, event: LedgerEvent): Ledger {
   if (ledger.closed) return ledger
   switch (event.kind) {
     case "restarted":
-      return { ...ledger, epoch: ledger.epoch + 1, revision: ledger.revision + 1, entries: new Map() }
+      return { ...ledger, epoch: ledger.epoch + 1, revision: ledger.revision + 1, entries: noEntries, pending: none, open: none }
     case "closed":
-      return { ...ledger, revision: ledger.revision + 1, entries: new Map(), closed: true }
+      return { ...ledger, revision: ledger.revision + 1, entries: noEntries, pending: none, open: none, closed: true }
     case "claimed": {
       const key = keyOf(event.direction, event.pair)
-      const before = ledger.entries.get(key)
+      const before = lookUp(ledger, key)
       // An authorised pair is not asked for again; a full ledger takes no new ones.
       if (before?.state.state === "authorised") return ledger
       if (before === undefined && ledger.entries.size >= pairsPerStream) return ledger
@@ -71,38 +87,71 @@ export function reduce(ledger: Ledger, event: LedgerEvent): Ledger {
     case "authorised": {
       const { pair, direction, epoch } = event.association
       const key = keyOf(direction, pair)
-      const before = ledger.entries.get(key)
+      const before = lookUp(ledger, key)
       if (before?.state.state !== "claimed" || before.state.claim !== event.claim || epoch !== ledger.epoch) return ledger
-      return put(ledger, key, { pair, direction, state: { state: "authorised", association: event.association, generation: event.generation } })
+      const { by } = before.state
+      return put(ledger, key, { pair, direction, state: { state: "authorised", by, association: event.association, generation: event.generation } })
     }
     case "refused": {
       const key = keyOf(event.direction, event.pair)
-      const before = ledger.entries.get(key)
+      const before = lookUp(ledger, key)
       if (before?.state.state !== "claimed" || before.state.claim !== event.claim) return ledger
       return put(ledger, key, { pair: event.pair, direction: event.direction, state: { state: "refused", finding: event.finding, at: event.at } })
     }
     case "withdrawn": {
       const key = keyOf(event.direction, event.pair)
-      if (ledger.entries.get(key)?.state.state !== "authorised") return ledger
+      if (lookUp(ledger, key)?.state.state !== "authorised") return ledger
       return put(ledger, key, { pair: event.pair, direction: event.direction, state: { state: "refused", finding: event.finding, at: event.at } })
     }
     case "renewed": {
       const { pair, direction, epoch } = event.association
       const key = keyOf(direction, pair)
-      if (ledger.entries.get(key)?.state.state !== "authorised" || epoch !== ledger.epoch) return ledger
-      return put(ledger, key, { pair, direction, state: { state: "authorised", association: event.association, generation: event.generation } })
+      const before = lookUp(ledger, key)?.state
+      if (before?.state !== "authorised" || epoch !== ledger.epoch) return ledger
+      const { by } = before
+      return put(ledger, key, { pair, direction, state: { state: "authorised", by, association: event.association, generation: event.generation } })
     }
   }
 }
 
+/** FNV-1a over the key: which shard it is in. */
+function shardOf(key: string, shards: number): number {
+  let hash = 0x811c9dc5
+  for (let index = 0; index < key.length; index += 1) hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193)
+  return (hash >>> 0) % shards
+}
+
+function lookUp({ entries: { shards } }: Ledger, key: string): PairEntry | undefined {
+  return shards[shards.length === 1 ? 0 : shardOf(key, shards.length)]?.get(key)
+}
+
+function grown(entries: PairEntries): PairEntries {
+  const count = entries.shards.length * shardGrowth
+  const shards = Array.from({ length: count }, () => new Map<string, PairEntry>())
+  for (const shard of entries.shards) for (const [key, entry] of shard) shards[shardOf(key, count)]?.set(key, entry)
+  return { size: entries.size, shards }
+}
+
 function put(ledger: Ledger, key: string, entry: PairEntry): Ledger {
-  const entries = new Map(ledger.entries)
-  entries.set(key, entry)
-  return { ...ledger, revision: ledger.revision + 1, entries }
+  const entries = ledger.entries.size >= shardFill * ledger.entries.shards.length ? grown(ledger.entries) : ledger.entries
+  const at = shardOf(key, entries.shards.length)
+  const shard = new Map(entries.shards[at])
+  const before = shard.get(key)
+  shard.set(key, entry)
+  const counted = (state: PairState["state"]): number => Number(entry.state.state === state) - Number(before?.state.state === state)
+  const count = (counts: Ledger["pending"], by: number): Ledger["pending"] => (by === 0 ? counts : { ...counts, [entry.direction]: counts[entry.direction] + by })
+  return {
+    ...ledger,
+    // A pair more takes no answer back that was given.
+    revision: before?.state.state === "authorised" ? ledger.revision + 1 : ledger.revision,
+    entries: { size: entries.size + (before === undefined ? 1 : 0), shards: entries.shards.with(at, shard) },
+    pending: count(ledger.pending, counted("claimed")),
+    open: count(ledger.open, counted("authorised")),
+  }
 }
 
 export function entryOf(ledger: Ledger, direction: Direction, pair: DomainPair): PairEntry | undefined {
-  return ledger.entries.get(keyOf(direction, pair))
+  return lookUp(ledger, keyOf(direction, pair))
 }
 
 /** The number of the pending claim of this pair, where there is one. */
@@ -117,13 +166,40 @@ export function authorised(ledger: Ledger, direction: Direction, pair: DomainPai
   return state?.state === "authorised" && at < state.association.until ? state.association : undefined
 }
 
-export function associations(ledger: Ledger): readonly Association[] {
-  return [...ledger.entries.values()].flatMap(({ state }) => (state.state === "authorised" ? [state.association] : []))
+/** Those that carry stanzas, of one direction or of both. */
+export function associations(ledger: Ledger, direction?: Direction): readonly Association[] {
+  const found: Association[] = []
+  for (const shard of ledger.entries.shards) {
+    for (const entry of shard.values()) {
+      if (entry.state.state === "authorised" && (direction === undefined || entry.direction === direction)) found.push(entry.state.association)
+    }
+  }
+  return found
 }
 
-/** Claims that wait for an answer, all together. */
-export function pendingCount(ledger: Ledger): number {
-  let count = 0
-  for (const { state } of ledger.entries.values()) if (state.state === "claimed") count += 1
-  return count
+/** Claims of one direction that wait for an answer. */
+export function pendingCount(ledger: Ledger, direction: Direction): number {
+  return ledger.pending[direction]
+}
+
+/** Pairs that carry stanzas in one direction. */
+export function openCount(ledger: Ledger, direction: Direction): number {
+  return ledger.open[direction]
+}
+
+/** The ledger of one live stream, for both directions: the reducer with its latest state. */
+export class LiveLedger {
+  #state: Ledger = emptyLedger
+
+  get state(): Ledger {
+    return this.#state
+  }
+
+  /** @returns whether the event changed anything */
+  apply(event: LedgerEvent): boolean {
+    const next = reduce(this.#state, event)
+    const changed = next !== this.#state
+    this.#state = next
+    return changed
+  }
 }

@@ -7,7 +7,7 @@ import { type FindingId, findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
 import { requirementFor } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
-import type { Channel, TlsFacts } from "../ports.ts"
+import type { Channel, TlsCredentials, TlsFacts } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
 import { endWithin, partWithin } from "../stream/closing.ts"
 import { featuresXml, type OfferedFeatures } from "../stream/features.ts"
@@ -20,7 +20,7 @@ import type { XmlElement } from "../xml/element.ts"
 import { proofOf } from "./associate.ts"
 import { answerVerify } from "./authoritative.ts"
 import { associationByCertificate, judgeAtHand, judgeIncoming } from "./claims.ts"
-import type { Federation, IncomingHooks, IncomingStream } from "./contract.ts"
+import { type Federation, type IncomingHooks, type IncomingStream, usesOf } from "./contract.ts"
 import { DeadlinePassed, deadline } from "./deadline.ts"
 import { isDialback, readDialback } from "./dialback.ts"
 import { serveIncoming } from "./serve.ts"
@@ -80,6 +80,10 @@ class Conversation {
   /** Our header went out since the last restart; an error needs one first (RFC 6120 4.9.1.2). */
   #headerSent = false
   #attempts = 0
+  /** The peer asked for both directions, after TLS (BIDI-2). */
+  #bidi = false
+  /** The certificate of ours that the peer was shown. */
+  #shown: TlsCredentials | undefined
 
   constructor(federation: Federation, session: IncomingSession, channel: Channel) {
     this.#federation = federation
@@ -94,7 +98,7 @@ class Conversation {
     if (transport === "direct-tls") {
       // DTLS-2: TLS from the first byte, and no STARTTLS inside.
       const secured = await tls.server(this.#channel, {
-        pick: (serverName) => hosting.credentials(tryDomain(serverName ?? "") ?? hosting.anyDomain),
+        pick: (serverName) => this.#show(tryDomain(serverName ?? "") ?? hosting.anyDomain),
         alpn: ["xmpp-server"],
         signal,
       })
@@ -106,7 +110,8 @@ class Conversation {
     this.#stream = stream
     const opened = await this.#open(stream, signal)
     const plaintext = this.#plaintextAllowed(opened.from)
-    this.#answer(opened, { starttls: plaintext ? "optional" : "required", dialback: plaintext && hosting.dialback })
+    // BIDI-1: said before TLS as well, for those who plan by it; it counts after.
+    this.#answer(opened, { starttls: plaintext ? "optional" : "required", dialback: plaintext && hosting.dialback, bidi: this.#offersBidi(opened.from) })
     for (;;) {
       const element = await stream.element(signal)
       // TLS-05: asked for once; after TLS it is an unknown element.
@@ -119,7 +124,7 @@ class Conversation {
           return this.#session.ended({ by: "us", detail: `no certificate for ${picked}` }, "tls.no-certificate")
         }
         // TLS-07: the certificate follows the header's `to`; Prosody sends no SNI.
-        const secured = await acceptStarttls(stream, tls, { pick: () => hosting.credentials(picked), alpn: ["xmpp-server"], signal })
+        const secured = await acceptStarttls(stream, tls, { pick: () => this.#show(picked), alpn: ["xmpp-server"], signal })
         this.#channel = secured.channel
         stream.restart(secured.channel)
         // CORE-18 and security.md 9: the `from`, the id and every claim from before TLS are void.
@@ -133,10 +138,17 @@ class Conversation {
         this.#countFailure()
         continue
       }
+      // BIDI-2: asked for in clear it was asked for by anybody.
+      if (isBidi(element)) continue
       if (element.ns === ns.dialback && plaintext && hosting.dialback) return this.#serve(stream, opened, undefined, element)
       if (isDialback(element)) throw new ProtocolError("policy-violation", "dialback before TLS", { tell: findingSentence("tls.not-offered") })
       throw strayElement(element)
     }
+  }
+
+  #show(domain: Domain): TlsCredentials | undefined {
+    this.#shown = this.#federation.current().credentials(domain)
+    return this.#shown
   }
 
   /** A stream under TLS, from its first header on. */
@@ -158,13 +170,18 @@ class Conversation {
     const { dialback } = this.#federation.current()
     // EXT-08: empty features would say that all is done; who has no way to prove itself here is told so now.
     if (!external && !dialback) throw this.#noWay(pair, proven)
-    this.#answer(opened, { external, dialback })
+    const bidi = this.#offersBidi(opened.from)
+    this.#answer(opened, { external, dialback, bidi })
     if (external && pair !== undefined) this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "offered" })
     for (;;) {
       const element = await stream.element(signal)
       if (isAuth(element)) {
         const authenticated = await this.#external(stream, element, opened, proof, signal)
         if (authenticated !== undefined) return await this.#afterExternal(stream, authenticated, proof, signal)
+        continue
+      }
+      if (isBidi(element)) {
+        this.#bidi ||= bidi
         continue
       }
       if (element.ns === ns.dialback) {
@@ -264,7 +281,17 @@ class Conversation {
   #serve(stream: XmlStream, opened: Opened, proof: ServerProof | undefined, first: XmlElement | undefined): void {
     const hosting = this.#federation.current()
     stream.raiseLimits({ stanzaBytes: hosting.limits.stanza, depth: hosting.limits.depth })
-    serveIncoming(this.#federation, this.#session, stream.detach(), { id: opened.id, proof, first })
+    serveIncoming(this.#federation, this.#session, stream.detach(), {
+      id: opened.id,
+      proof,
+      first,
+      ...(this.#bidi && proof !== undefined ? { bidi: { credentials: this.#shown } } : {}),
+    })
+  }
+
+  /** Offered only where somebody here can use the way back. */
+  #offersBidi(from: Domain | undefined): boolean {
+    return from !== undefined && this.#session.hooks.reachable !== undefined && usesOf(this.#federation.current(), from).bidi
   }
 
   /** The peer's header, checked (CORE-10 to CORE-16, CORE-22, CORE-25). */
@@ -357,6 +384,10 @@ class Conversation {
     this.#headerSent = true
     return headerXml({ content: ns.server, from: this.#federation.current().anyDomain, id: streamId(this.#federation.ports.random) })
   }
+}
+
+function isBidi(element: XmlElement): boolean {
+  return element.ns === ns.bidi && element.name === "bidi"
 }
 
 function pairOf(opened: Pick<Opened, "from" | "to">): DomainPair | undefined {

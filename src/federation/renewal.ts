@@ -102,6 +102,8 @@ export class Watch {
   /** Moments of the next try, by association. */
   readonly #retries = new Map<string, Instant>()
   #cancel = () => {}
+  /** When it is looked next; undefined before the first time. */
+  #next: Instant | undefined
   #asking: AbortController | undefined
   #stopped = false
 
@@ -110,17 +112,37 @@ export class Watch {
     this.#watched = watched
   }
 
-  /** To be called whenever the associations have changed. */
-  arm(): void {
-    this.#cancel()
+  /**
+   * To be called whenever the associations have changed.
+   *
+   * @param added the one change, where one came: thousands are not looked through for it
+   */
+  arm(added?: Association): void {
     if (this.#stopped) return
-    const { clock } = this.#federation.ports
+    if (added !== undefined && this.#next !== undefined) {
+      const next = this.#asking !== undefined ? added.until : Math.min(added.until, this.#due(added))
+      if (next < this.#next) this.#at(next)
+      return
+    }
+    this.#cancel()
     const held = this.#watched.associations()
-    for (const id of this.#retries.keys()) if (!held.some((association) => association.id === id)) this.#retries.delete(id)
-    const end = Math.min(...held.map(({ until }) => until))
-    // One renewal at a time; the next moment is looked for when it is done.
-    const next = this.#asking !== undefined ? end : Math.min(end, ...held.map((association) => this.#due(association)))
-    this.#cancel = whenOver(clock, next, () => this.#look())
+    if (this.#retries.size > 0) {
+      const ids = new Set(held.map(({ id }) => id))
+      for (const id of this.#retries.keys()) if (!ids.has(id)) this.#retries.delete(id)
+    }
+    let next: Instant = Number.POSITIVE_INFINITY
+    for (const association of held) {
+      next = Math.min(next, association.until)
+      // One renewal at a time; the next moment is looked for when it is done.
+      if (this.#asking === undefined) next = Math.min(next, this.#due(association))
+    }
+    this.#at(next)
+  }
+
+  #at(next: Instant): void {
+    this.#cancel()
+    this.#next = next
+    this.#cancel = whenOver(this.#federation.ports.clock, next, () => this.#look())
   }
 
   stop(): void {

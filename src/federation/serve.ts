@@ -1,12 +1,13 @@
-// Serving an accepted stream: claims are verified beside the traffic, stanzas flow for pairs the ledger knows, nothing
+// The inbound half of a stream: claims are verified beside the traffic, stanzas flow for pairs the ledger knows, nothing
 // else passes (XEP-0220 2.2.1; CORE-22, CORE-23; security.md 2, 9). No proof is awaited inline: one slow domain stalls nobody.
-import type { Association, DomainPair } from "../model/association.ts"
+import { type Association, type DomainPair, reversed } from "../model/association.ts"
 import { domainTextOfJid, tryDomain } from "../model/domain.ts"
 import { ProtocolError } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
 import { requirementFor } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
+import type { TlsCredentials } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
 import { RouteCache, type StanzaView } from "../stream/relay.ts"
 import type { Detached } from "../stream/xml-stream.ts"
@@ -14,9 +15,11 @@ import { attr, type XmlElement } from "../xml/element.ts"
 import { answerVerify } from "./authoritative.ts"
 import { associationByCertificate, judgeAtHand } from "./claims.ts"
 import type { Delivery, Federation } from "./contract.ts"
-import { type DialbackElement, type DialbackErrorDetail, isDialback, readDialback, resultAnswerXml } from "./dialback.ts"
-import { associations, pendingClaim, pendingCount } from "./pair-ledger.ts"
-import { PushStream } from "./push-stream.ts"
+import { type DialbackElement, type DialbackErrorDetail, resultAnswerXml } from "./dialback.ts"
+import { LiveStream } from "./live-stream.ts"
+import { Outbound } from "./outbound.ts"
+import { associations, openCount, pairsPerStream, pendingClaim, pendingCount } from "./pair-ledger.ts"
+import type { PushStream } from "./push-stream.ts"
 import type { IncomingSession } from "./session.ts"
 import { withCanonicalDomains } from "./canonical.ts"
 import { verifyClaim } from "./verifying.ts"
@@ -28,6 +31,13 @@ export interface ServeOptions {
   readonly proof: ServerProof | undefined
   /** A dialback element that was read already and ended the negotiation. */
   readonly first: XmlElement | undefined
+  /** The peer asked for both directions, and may have them. */
+  readonly bidi?: BidiOptions
+}
+
+export interface BidiOptions {
+  /** The certificate of ours that the peer was shown. */
+  readonly credentials: TlsCredentials | undefined
 }
 
 interface Route {
@@ -38,56 +48,63 @@ interface Route {
   readonly canonical: boolean
 }
 
+/** Serves an accepted stream. */
 export function serveIncoming(federation: Federation, session: IncomingSession, detached: Detached, options: ServeOptions): void {
-  new Server(federation, session, detached, options).start()
+  const live = new LiveStream(federation, detached, session.live)
+  live.inbound = new Inbound(federation, session, live, options)
+  if (options.bidi !== undefined) wayBack(federation, session, live, options, options.bidi)
+  const { clock } = federation.ports
+  const { times } = federation.current()
+  session.serve(live.push)
+  // A stream on which nothing gets proven is not kept for ever.
+  const cancel = clock.after(times.negotiation + times.verification, () => {
+    if (openCount(session.ledger, "in") === 0) live.push.close("connection-timeout")
+  })
+  live.push.closed.then(cancel)
+  if (options.first !== undefined) live.push.deliver(options.first)
+  live.push.start()
 }
 
-class Server {
+/** XEP-0288, accepting side: what the peer has proven is where our stanzas may go, too (BIDI-3, BIDI-4). */
+function wayBack(federation: Federation, session: IncomingSession, live: LiveStream, { id, proof }: ServeOptions, { credentials }: BidiOptions): void {
+  const facts = { name: session.name, role: "accepted" as const, id, epoch: session.ledger.epoch, errors: true, credentials, proof, endpoint: undefined }
+  const outbound = new Outbound(federation, live, facts)
+  live.outbound = outbound
+  session.lastOutput = () => outbound.handle.lastOutput
+  session.onRechecked = () => outbound.recheck()
+  session.onGranted = (association) => {
+    outbound.granted(association)
+    session.hooks.reachable?.(association.pair.sender, outbound.handle)
+  }
+  // Granted by SASL, before there was a stream to serve.
+  for (const association of associations(session.ledger, "in")) session.onGranted(association)
+}
+
+export class Inbound {
   readonly #federation: Federation
   readonly #session: IncomingSession
   readonly #options: ServeOptions
+  readonly #live: LiveStream
   readonly #push: PushStream
-  readonly #routes = new RouteCache<Route>(256)
+  readonly #routes = new RouteCache<Route>(pairsPerStream)
 
-  constructor(federation: Federation, session: IncomingSession, detached: Detached, options: ServeOptions) {
+  constructor(federation: Federation, session: IncomingSession, live: LiveStream, options: ServeOptions) {
     this.#federation = federation
     this.#session = session
     this.#options = options
-    const hosting = federation.current()
-    this.#push = new PushStream(
-      detached,
-      {
-        stanza: (view) => this.#stanza(view),
-        element: (element) => this.#element(element),
-        flushed: () => session.hooks.flushed(session.handle),
-        drain: () => {},
-      },
-      { content: ns.server, limits: hosting.limits, clock: federation.ports.clock, closing: hosting.times.closing },
-    )
+    this.#live = live
+    this.#push = live.push
   }
 
-  start(): void {
-    const { clock } = this.#federation.ports
-    this.#session.serve(this.#push)
-    const { times } = this.#federation.current()
-    // A stream on which nothing gets proven is not kept for ever (design: deadlines at every step).
-    const cancel = clock.after(times.negotiation + times.verification, () => {
-      if (associations(this.#session.ledger).length === 0) this.#push.close("connection-timeout")
-    })
-    this.#push.closed.then(cancel)
-    if (this.#options.first !== undefined) this.#push.deliver(this.#options.first)
-    this.#push.start()
-  }
-
-  #element(element: XmlElement): void {
-    if (element.ns === ns.server) return this.#tree(element)
-    if (element.ns === ns.dialback) return this.#dialback(element)
-    throw new ProtocolError("unsupported-stanza-type", `<${element.name}/> in ${element.ns}`)
+  flushed(): void {
+    const { outbound } = this.#live
+    if (outbound !== undefined) outbound.lastInput = this.#federation.ports.clock.monotonic()
+    this.#session.hooks.flushed(this.#session.handle)
   }
 
   // Stanzas.
 
-  #stanza(view: StanzaView): void {
+  stanza(view: StanzaView): void {
     let route = this.#routes.find(view, this.#session.revision)
     if (route === undefined || this.#federation.ports.clock.now() >= route.until) {
       const written = (encoding: "latin1" | "utf8", start: number, end: number) => (start < 0 ? "" : view.bytes.toString(encoding, start, end))
@@ -104,7 +121,7 @@ class Server {
     else route.delivery.tree(withCanonicalDomains(view, ns.server))
   }
 
-  #tree(element: XmlElement): void {
+  tree(element: XmlElement): void {
     if (element.name !== "message" && element.name !== "presence" && element.name !== "iq") {
       throw new ProtocolError("unsupported-stanza-type", `<${element.name}/>`)
     }
@@ -120,9 +137,44 @@ class Server {
     const to = tryDomain(toText)
     if (from === undefined || to === undefined) throw new ProtocolError("improper-addressing", "a stanza without a proper `from` and `to`")
     const pair = { sender: from, target: to }
-    const association = this.#session.authorised(pair) ?? this.#byCertificate(pair)
+    const association = this.#standing(pair) ?? this.#byOurs(pair) ?? this.#byCertificate(pair)
     const delivery = this.#session.hooks.delivery(pair, this.#session.handle)
     return { pair, delivery, until: association.until, canonical: fromWritten === from && toWritten === to }
+  }
+
+  #standing(pair: DomainPair): Association | undefined {
+    const association = this.#session.authorised(pair)
+    if (association === undefined || typeof association.via !== "object") return association
+    const basis = association.via.authoritative
+    if (basis.stream !== this.#session.name || this.#live.outbound?.associationOf(basis.pair) !== undefined) return association
+    // What rested on a pair of ours ends with it.
+    this.#session.withdraw(pair, "route.unproven-sender")
+    return undefined
+  }
+
+  /**
+   * BIDI-7: on a stream that we opened, whom we proved there may answer the domain of ours that asked; the association of
+   * our direction is what lets the other one in, and ends it.
+   */
+  #byOurs(pair: DomainPair): Association | undefined {
+    const { outbound } = this.#live
+    if (outbound?.initiated !== true) return undefined
+    const ours = outbound.associationOf(reversed(pair))
+    if (ours === undefined) return undefined
+    const claim = this.#session.claim(pair, "certificate")
+    const association = this.#restingOn(pair, ours)
+    return claim !== undefined && this.#session.authorise(association, claim) ? association : undefined
+  }
+
+  #restingOn(pair: DomainPair, ours: Association): Association {
+    return {
+      ...ours,
+      id: `${this.#session.name}/${this.#session.ledger.epoch}/${pair.sender}/${pair.target}`,
+      pair,
+      direction: "in",
+      via: { authoritative: ours },
+      established: this.#federation.ports.clock.now(),
+    }
   }
 
   /**
@@ -135,7 +187,7 @@ class Server {
       throw new ProtocolError("host-unknown", findingSentence("route.foreign-target", pair.target), { tell: findingSentence("route.foreign-target") })
     }
     const proof = this.#options.proof
-    if (proof !== undefined && !hosting.hosts(pair.sender) && associations(this.#session.ledger).length > 0) {
+    if (proof !== undefined && !hosting.hosts(pair.sender) && this.#anyOpen) {
       const proven = judgeAtHand(this.#federation, pair, proof)
       const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
       if (association !== undefined) {
@@ -144,28 +196,25 @@ class Server {
       }
     }
     // Before anything was proven it is a stanza without authentication; after, one from somebody else.
-    const condition = associations(this.#session.ledger).length === 0 ? "not-authorized" : "invalid-from"
+    const condition = this.#anyOpen ? "invalid-from" : "not-authorized"
     throw new ProtocolError(condition, findingSentence("route.unproven-sender", pair.sender), { tell: findingSentence("route.unproven-sender") })
   }
 
   // Dialback.
 
-  #dialback(element: XmlElement): void {
-    if (!isDialback(element)) throw new ProtocolError("unsupported-stanza-type", `<${element.name}/> of dialback`)
-    const read = readDialback(element)
-    if (read === undefined) throw new ProtocolError("improper-addressing", `<db:${element.name}/> without proper domains`)
-    // DB-17: answers have no business on a stream that is not bidirectional.
-    if (read.type !== undefined) return
-    if (read.kind === "verify") {
-      const answered = answerVerify(read, this.#federation.current(), this.#federation.keys)
-      if (answered !== undefined) this.#push.send(answered.xml)
-      return
-    }
-    this.#claim(read)
+  get #anyOpen(): boolean {
+    const { ledger } = this.#session
+    return openCount(ledger, "in") + openCount(ledger, "out") > 0
+  }
+
+  /** A question about our own keys. */
+  verify(request: DialbackElement): void {
+    const answered = answerVerify(request, this.#federation.current(), this.#federation.keys)
+    if (answered !== undefined) this.#push.send(answered.xml)
   }
 
   /** `db:result`: what can be said at once is said at once; the rest goes on beside the traffic (DB-19). */
-  #claim(request: DialbackElement): void {
+  claim(request: DialbackElement): void {
     const { clock } = this.#federation.ports
     const hosting = this.#federation.current()
     const pair: DomainPair = { sender: request.from, target: request.to }
@@ -176,13 +225,16 @@ class Server {
     const requirement = requirementFor(hosting.policy, pair.sender, clock.now())
     // DB-35: whoever comes without TLS is told to come with it.
     if (proof === undefined && requirement.require !== "verified") return this.#refuse(pair, undefined, { condition: "policy-violation" }, "tls.not-offered", "dialback without TLS")
-    if (this.#session.authorised(pair) !== undefined) return this.#answer(pair, "valid")
+    if (this.#standing(pair) !== undefined) return this.#answer(pair, "valid")
     // DB-04: asked already, and the answer will come.
     if (pendingClaim(this.#session.ledger, "in", pair) !== undefined) return
     if (request.key === "") return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "auth.dialback-error", "a request without a key")
-    if (pendingCount(this.#session.ledger) >= hosting.limits.pendingClaims) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many claims on one stream")
+    if (pendingCount(this.#session.ledger, "in") >= hosting.limits.pendingClaims) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many claims on one stream")
     const claim = this.#session.claim(pair, "dialback")
     if (claim === undefined) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many pairs on one stream")
+    const ours = this.#live.outbound?.initiated === true ? this.#live.outbound.basisFor(pair.sender) : undefined
+    // BIDI-5, BIDI-7: who asserts is the server that we connected to and proved for this very domain.
+    if (ours !== undefined && this.#session.authorise(this.#restingOn(pair, ours), claim)) return this.#answer(pair, "valid")
     let proven: Proven | undefined
     if (proof !== undefined) {
       // DWD-1 and DB-34: the certificate is judged now, when the claim is made, not when it was shown.
@@ -207,7 +259,7 @@ class Server {
     this.#session.refuse(pair, claim, finding, detail, proven)
     // Common servers drop the text of a dialback error but show that of a stream error; with nothing else on the stream
     // there is no reason to keep it.
-    if (associations(this.#session.ledger).length === 0) this.#push.close("not-authorized", words)
+    if (!this.#anyOpen) this.#push.close("not-authorized", words)
     else this.#push.send(resultAnswerXml(pair, "error", { condition: "not-authorized", words }))
   }
 
@@ -227,7 +279,7 @@ class Server {
         return this.#refuse(pair, claim, verification.error ?? { condition: "remote-server-timeout" }, verification.finding, verification.detail)
       }
       // DB-22: an invalid key ends the stream, unless other pairs live on it.
-      if (associations(this.#session.ledger).length > 0) return this.#refuse(pair, claim, { condition: "forbidden" }, verification.finding, verification.detail)
+      if (this.#anyOpen) return this.#refuse(pair, claim, { condition: "forbidden" }, verification.finding, verification.detail)
       this.#session.refuse(pair, claim, verification.finding, verification.detail)
       this.#answer(pair, "invalid")
       this.#push.close()

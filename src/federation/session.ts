@@ -7,7 +7,7 @@ import type { Channel } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
 import { rejudge, type Rejudged } from "./claims.ts"
 import type { Federation, IncomingHooks, IncomingStream, StreamEnd } from "./contract.ts"
-import { associations, authorised, type ClaimedBy, emptyLedger, entryOf, type Ledger, type LedgerEvent, pendingClaim, reduce } from "./pair-ledger.ts"
+import { associations, authorised, type ClaimedBy, entryOf, type Ledger, LiveLedger, openCount, pendingClaim } from "./pair-ledger.ts"
 import type { PushStream } from "./push-stream.ts"
 import { Watch } from "./renewal.ts"
 import { streamName } from "./stream-names.ts"
@@ -31,7 +31,9 @@ export class IncomingSession {
   readonly #federation: Federation
   readonly #channel: Channel
   readonly #abort = new AbortController()
-  #ledger: Ledger = emptyLedger
+  readonly live: LiveLedger
+  /** A stream that we opened ends once, in its own words. */
+  readonly #ours: boolean
   #push: PushStream | undefined
   #claimed: { from: Domain | undefined; to: Domain | undefined } = { from: undefined, to: undefined }
   #settle: (end: StreamEnd) => void = () => {}
@@ -40,32 +42,46 @@ export class IncomingSession {
   #refused = false
   #watch: Watch | undefined
 
-  constructor(federation: Federation, channel: Channel, hooks: IncomingHooks) {
+  /** @param ours the inbound half of a stream that we opened: its name and its ledger */
+  constructor(federation: Federation, channel: Channel, hooks: IncomingHooks, ours?: { readonly name: string; readonly ledger: LiveLedger }) {
     this.#federation = federation
     this.#channel = channel
     this.hooks = hooks
-    this.name = streamName("s2sin", federation.ports.random)
+    this.#ours = ours !== undefined
+    this.name = ours?.name ?? streamName("s2sin", federation.ports.random)
+    this.live = ours?.ledger ?? new LiveLedger()
+    const session = this
     const closed = new Promise<StreamEnd>((resolve) => {
       this.#settle = resolve
     })
     this.handle = {
       id: this.name,
       remote: channel.remote,
-      associations: () => associations(this.#ledger),
+      associations: () => associations(this.ledger, "in"),
       pause: () => this.#push?.pause(),
       resume: () => this.#push?.resume(),
       close: (condition, tell) => this.close(condition, tell),
       recheck: () => this.recheck(),
       closed,
+      get lastOutput() {
+        return session.lastOutput?.()
+      },
     }
   }
+
+  /** Told of every pair that a claim of the peer's has opened. */
+  onGranted: ((association: Association) => void) | undefined
+  /** With bidi: when a stanza of ours left last. */
+  lastOutput: (() => number) | undefined
+  /** With bidi: the outbound half, which rests on this one. */
+  onRechecked: (() => void) | undefined
 
   get at(): { stream: string; direction: "in" } {
     return { stream: this.name, direction: "in" }
   }
 
   get ledger(): Ledger {
-    return this.#ledger
+    return this.live.state
   }
 
   /** Aborts when the session is closed from here while it negotiates. */
@@ -92,21 +108,14 @@ export class IncomingSession {
     push.closed.then((end) => this.ended(end, end.by === "us" && end.condition === "internal-server-error" ? "proof.internal" : undefined))
   }
 
-  #apply(event: LedgerEvent): boolean {
-    const next = reduce(this.#ledger, event)
-    const changed = next !== this.#ledger
-    this.#ledger = next
-    return changed
-  }
-
   restarted(): void {
-    this.#apply({ kind: "restarted" })
+    this.live.apply({ kind: "restarted" })
   }
 
   /** Enters a claim. Undefined when the ledger does not take it (already authorised, or full). */
   claim(pair: DomainPair, by: ClaimedBy): number | undefined {
     const { generation } = this.#federation.current().policy
-    return this.#apply({ kind: "claimed", pair, direction: "in", by, generation }) ? pendingClaim(this.#ledger, "in", pair) : undefined
+    return this.live.apply({ kind: "claimed", pair, direction: "in", by, generation }) ? pendingClaim(this.ledger, "in", pair) : undefined
   }
 
   /**
@@ -115,27 +124,29 @@ export class IncomingSession {
    * @returns false when the claim died meanwhile (restart, close, reload)
    */
   authorise(association: Association, claim?: number): boolean {
-    const number = claim ?? pendingClaim(this.#ledger, "in", association.pair)
+    const number = claim ?? pendingClaim(this.ledger, "in", association.pair)
     if (number === undefined || this.#over) return false
-    const entry = entryOf(this.#ledger, "in", association.pair)?.state
+    const entry = entryOf(this.ledger, "in", association.pair)?.state
     const { generation } = this.#federation.current().policy
     // A reload since the claim was made: what was judged then is judged again under what holds now (security.md 10).
     const judged = entry?.state === "claimed" && entry.generation === generation ? ({ holds: true, association } as const) : rejudge(this.#federation, association)
     if (!judged.holds) return false
-    if (!this.#apply({ kind: "authorised", claim: number, association: judged.association, generation })) return false
+    if (!this.live.apply({ kind: "authorised", claim: number, association: judged.association, generation })) return false
     this.#federation.event({ kind: "associated", at: this.#federation.ports.clock.now(), ...this.at, association: judged.association })
-    this.#watchEnd()
+    this.#watchEnd(judged.association)
     if (!this.#authenticated) {
       this.#authenticated = true
       this.hooks.authenticated(this.handle)
     }
+    // BIDI-4: a pair that a stanza brought along was not asked for.
+    if (entry?.state === "claimed" && entry.by !== "certificate") this.onGranted?.(judged.association)
     return true
   }
 
   refuse(pair: DomainPair, claim: number | undefined, finding: FindingId, detail: string, proven?: Proven): void {
     const at = this.#federation.ports.clock.now()
     this.#refused = true
-    if (claim !== undefined) this.#apply({ kind: "refused", claim, pair, direction: "in", finding, at })
+    if (claim !== undefined) this.live.apply({ kind: "refused", claim, pair, direction: "in", finding, at })
     this.#federation.event({
       kind: "refused",
       at,
@@ -148,26 +159,31 @@ export class IncomingSession {
     })
   }
 
-  /** The association that lets this pair's stanzas in now. */
-  authorised(pair: DomainPair): Association | undefined {
-    return authorised(this.#ledger, "in", pair, this.#federation.ports.clock.now())
+  /** A pair that may bring nothing in any more, although nobody judged it again. */
+  withdraw(pair: DomainPair, finding: FindingId): void {
+    this.live.apply({ kind: "withdrawn", pair, direction: "in", finding, at: this.#federation.ports.clock.now() })
   }
 
-  #watchEnd(): void {
+  /** The association that lets this pair's stanzas in now. */
+  authorised(pair: DomainPair): Association | undefined {
+    return authorised(this.ledger, "in", pair, this.#federation.ports.clock.now())
+  }
+
+  #watchEnd(added?: Association): void {
     this.#watch ??= new Watch(this.#federation, {
-      associations: () => (this.#over ? [] : associations(this.#ledger)),
+      associations: () => (this.#over ? [] : associations(this.ledger, "in")),
       recheck: () => this.recheck(),
       renew: (association, fresh) => this.#settleRecheck(this.#judgedAgain(association, rejudge(this.#federation, association, fresh))),
       broken: (error) => this.broken(error),
     })
-    this.#watch.arm()
+    this.#watch.arm(added)
   }
 
   /** Judges every pair again. What no longer holds stops at once; a stream with nothing left is closed. */
   recheck(): void {
     if (this.#over) return
     let last: FindingId | undefined
-    for (const association of associations(this.#ledger)) last = this.#judgedAgain(association, rejudge(this.#federation, association)) ?? last
+    for (const association of associations(this.ledger, "in")) last = this.#judgedAgain(association, rejudge(this.#federation, association)) ?? last
     this.#settleRecheck(last)
   }
 
@@ -176,17 +192,18 @@ export class IncomingSession {
     const at = this.#federation.ports.clock.now()
     const { generation } = this.#federation.current().policy
     if (judged.holds) {
-      this.#apply({ kind: "renewed", association: judged.association, generation })
+      this.live.apply({ kind: "renewed", association: judged.association, generation })
       return undefined
     }
     const { finding, detail } = judged
-    this.#apply({ kind: "withdrawn", pair: association.pair, direction: "in", finding, at })
+    this.live.apply({ kind: "withdrawn", pair: association.pair, direction: "in", finding, at })
     this.#federation.event({ kind: "refused", at, ...this.at, pair: association.pair, finding, sentence: findingSentence(finding, detail), verdicts: [] })
     return finding
   }
 
   #settleRecheck(last: FindingId | undefined): void {
-    if (last !== undefined && associations(this.#ledger).length === 0) {
+    this.onRechecked?.()
+    if (last !== undefined && openCount(this.ledger, "in") + openCount(this.ledger, "out") === 0) {
       // TLS-14: `reset` asks the peer to come again and be judged anew.
       this.close("reset", findingSentence(last))
       return
@@ -209,15 +226,15 @@ export class IncomingSession {
     this.#over = true
     this.#watch?.stop()
     this.#abort.abort(new Error(end.detail))
-    const pairs = associations(this.#ledger)
-    this.#apply({ kind: "closed" })
+    const pairs = associations(this.ledger, "in")
+    this.live.apply({ kind: "closed" })
     const at = this.#federation.ports.clock.now()
     const pair = pairs[0]?.pair ?? this.claimedPair
     // A refusal that was already reported is why the stream ends, not a second one.
     if (finding !== undefined && !this.#refused) {
       this.#federation.event({ kind: "refused", at, ...this.at, pair, finding, sentence: findingSentence(finding, detail), verdicts: [] })
     }
-    this.#federation.event({ kind: "closed", at, ...this.at, pair, reason: end.detail, unacknowledged: 0 })
+    if (!this.#ours) this.#federation.event({ kind: "closed", at, ...this.at, pair, reason: end.detail, unacknowledged: 0 })
     this.#settle(end)
   }
 
@@ -230,7 +247,6 @@ export class IncomingSession {
 
   /** For caches: changes whenever an answer of `authorised` may change. */
   get revision(): number {
-    return this.#ledger.revision
+    return this.ledger.revision
   }
-
 }

@@ -18,6 +18,8 @@ export interface OfferedFeatures {
   readonly external?: boolean
   /** Always with errors: a bare `<dialback/>` would say that we cannot handle them (DB-03). */
   readonly dialback?: boolean
+  /** XEP-0288: both directions on one connection; its feature and its element have different namespaces (BIDI-1, BIDI-2). */
+  readonly bidi?: boolean
 }
 
 export function featuresXml(offer: OfferedFeatures): string {
@@ -27,6 +29,7 @@ export function featuresXml(offer: OfferedFeatures): string {
   }
   if (offer.external === true) inner += `<mechanisms xmlns='${ns.sasl}'><mechanism>EXTERNAL</mechanism></mechanisms>`
   if (offer.dialback === true) inner += `<dialback xmlns='${ns.dialbackFeature}'><errors/></dialback>`
+  if (offer.bidi === true) inner += `<bidi xmlns='${ns.bidiFeature}'/>`
   return inner === "" ? "<stream:features/>" : `<stream:features>${inner}</stream:features>`
 }
 

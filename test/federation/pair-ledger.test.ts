@@ -37,7 +37,7 @@ test("a pair carries nothing until it is authorised, then in its direction only"
   assert.equal(authorised(emptyLedger, "in", pair, 0), undefined)
   const asked = run(claimed)
   assert.equal(authorised(asked, "in", pair, 0), undefined)
-  assert.equal(pendingCount(asked), 1)
+  assert.equal(pendingCount(asked, "in"), 1)
   const open = reduce(asked, { kind: "authorised", claim: 1, association: association(), generation: 1 })
   assert.equal(authorised(open, "in", pair, 0)?.id, "1")
   assert.equal(authorised(open, "out", pair, 0), undefined)

@@ -86,6 +86,7 @@ export class FakeStream {
   readonly channel = new FakeChannel()
   readonly closedWith: string[] = []
   rechecked = 0
+  readonly dropped: DomainPair[] = []
   readonly stream: OutgoingStream
   #settle!: (end: StreamEnd) => void
   constructor(pair: DomainPair, id: string) {
@@ -100,7 +101,16 @@ export class FakeStream {
       },
       remote: this.channel.remote,
       channel: this.channel,
+      endpoint: undefined,
+      errors: false,
       onDrain: undefined,
+      onWithdrawn: undefined,
+      associations: () => [],
+      associationOf: () => undefined,
+      add: () => Promise.reject(new Error("nothing is added here")),
+      drop: (dropped) => void this.dropped.push(dropped),
+      lastInput: undefined,
+      lastOutput: 0,
       closed,
       close: (condition) => {
         this.closedWith.push(condition ?? "")

@@ -1,0 +1,360 @@
+// Our half of a stream: which pairs of ours it carries, and how further ones come onto it (RFC 7712 4.4; XEP-0220 2.1.1;
+// XEP-0288; DB-04 to DB-11). No pair's failure is another's.
+import { type Association, type DomainPair, pairKey, reversed } from "../model/association.ts"
+import type { Domain } from "../model/domain.ts"
+import { type FindingId, findingSentence } from "../model/findings.ts"
+import type { StreamErrorCondition } from "../model/errors.ts"
+import type { Discovery } from "../discovery/discover.ts"
+import { discoverPeer } from "./associate.ts"
+import { rejudge, type Rejudged } from "./claims.ts"
+import type { Federation, OutgoingStream, StreamEnd } from "./contract.ts"
+import { deadline } from "./deadline.ts"
+import { type DialbackElement, resultRequestXml } from "./dialback.ts"
+import type { LiveStream } from "./live-stream.ts"
+import { associations, authorised, entryOf, openCount, pendingClaim } from "./pair-ledger.ts"
+import { type CarrierFacts, idOf, mayCarry, NotCarried, provenBack, supposed } from "./piggyback.ts"
+import { type OutgoingRefused, refusal } from "./refusal.ts"
+import { Watch } from "./renewal.ts"
+
+/** Claims of ours that wait for an answer on one stream at once; others wait for their turn. Peers bound them, too. */
+const asksAtOnce = 48
+
+interface Ask {
+  readonly pair: DomainPair
+  readonly candidate: Association
+  readonly generation: number
+  readonly claim: number
+  readonly answered: (outcome: Association | OutgoingRefused) => void
+}
+
+export class Outbound {
+  readonly facts: CarrierFacts
+  readonly handle: OutgoingStream
+  readonly #federation: Federation
+  readonly #live: LiveStream
+  readonly #asks = new Map<string, Ask>()
+  readonly #joining = new Map<string, Promise<Association>>()
+  #turns: (() => void)[] = []
+  #asking = 0
+  /** One pair of ours for each target that has one. */
+  readonly #byTarget = new Map<Domain, DomainPair>()
+  readonly #watch: Watch
+  #first: Association | undefined
+  #pair: DomainPair | undefined
+  /** When the other direction had its last stanza. */
+  lastInput: number | undefined
+
+  constructor(federation: Federation, live: LiveStream, facts: CarrierFacts) {
+    this.#federation = federation
+    this.#live = live
+    this.facts = facts
+    this.#watch = new Watch(federation, {
+      associations: () => (live.push.over ? [] : this.associations),
+      recheck: () => this.recheck(),
+      renew: (association, fresh) => {
+        this.#judgedAgain(association, rejudge(federation, association, fresh))
+        this.#settle()
+      },
+      broken: (error) => live.push.broken(error),
+    })
+    this.handle = this.#handle()
+    void live.push.closed.then((end) => this.#ended(end))
+  }
+
+  get initiated(): boolean {
+    return this.facts.role === "initiated"
+  }
+
+  get associations(): readonly Association[] {
+    return associations(this.#live.ledger.state, "out")
+  }
+
+  drained(): void {
+    this.handle.onDrain?.()
+  }
+
+  associationOf(pair: DomainPair): Association | undefined {
+    return authorised(this.#live.ledger.state, "out", pair, this.#federation.ports.clock.now())
+  }
+
+  /** A pair of ours to this target that carries stanzas now: what proves the target. */
+  basisFor(target: Domain): Association | undefined {
+    const pair = this.#byTarget.get(target)
+    return pair === undefined ? undefined : this.associationOf(pair)
+  }
+
+  /** Enters the pair that the stream was opened for, which the negotiation has proven and authenticated. */
+  begin(association: Association): void {
+    this.#pair = association.pair
+    const claim = this.#claim(association.pair)
+    if (claim !== undefined) this.#authorise(association, claim)
+  }
+
+  /** An accepted stream: a domain of the peer's was granted; the way back is open from the first one on. */
+  granted({ pair }: Association): void {
+    this.#pair ??= reversed(pair)
+    this.#byPeer.set(pair.sender, pair)
+  }
+
+  /** For each domain of the peer's, one pair that we granted. */
+  readonly #byPeer = new Map<Domain, DomainPair>()
+
+  #claim(pair: DomainPair): number | undefined {
+    const { ledger } = this.#live
+    const { generation } = this.#federation.current().policy
+    return ledger.apply({ kind: "claimed", pair, direction: "out", by: "dialback", generation }) ? pendingClaim(ledger.state, "out", pair) : undefined
+  }
+
+  #authorise(association: Association, claim: number): boolean {
+    const { generation } = this.#federation.current().policy
+    if (!this.#live.ledger.apply({ kind: "authorised", claim, association, generation })) return false
+    if (!this.#byTarget.has(association.pair.target)) this.#byTarget.set(association.pair.target, association.pair)
+    this.#first ??= association
+    this.#federation.event({ kind: "associated", at: this.#federation.ports.clock.now(), stream: this.facts.name, direction: "out", association })
+    this.#watch.arm(association)
+    return true
+  }
+
+  /** A further pair. Calls for the same pair share one attempt. */
+  add(pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<Association> {
+    const known = this.associationOf(pair)
+    if (known !== undefined) return Promise.resolve(known)
+    const key = pairKey(pair)
+    const joining = this.#joining.get(key)
+    if (joining !== undefined) return joining
+    const attempt = this.#add(pair, signal, found).finally(() => this.#joining.delete(key))
+    this.#joining.set(key, attempt)
+    return attempt
+  }
+
+  async #add(pair: DomainPair, signal: AbortSignal, found: Discovery | undefined): Promise<Association> {
+    const { facts } = this
+    const hosting = this.#federation.current()
+    const carry = mayCarry(facts, pair, hosting, this.#standing(pair))
+    if (this.#live.push.over) throw new NotCarried("the stream is over")
+    const discovered = async (): Promise<Discovery> => found ?? (await discoverPeer(this.#federation, hosting, pair.target, signal))
+    const { generation } = hosting.policy
+    switch (carry.how) {
+      case "not":
+        throw new NotCarried(carry.why)
+      case "inverse": {
+        const candidate = await provenBack(this.#federation, facts, pair, carry.peer, await discovered(), signal)
+        const claim = this.#claim(pair)
+        const association = claim === undefined ? undefined : this.#grant({ pair, candidate, generation, claim })
+        if (association === undefined) throw new NotCarried("the proof ended meanwhile")
+        return association
+      }
+      case "assertion": {
+        const { basis } = carry
+        // The same target, proven here; policy is read anew, and for the pair.
+        const judged = rejudge(this.#federation, { ...basis, id: idOf(facts, pair), pair })
+        if (!judged.holds) throw new NotCarried(judged.finding)
+        const { association } = judged
+        return await this.#ask(pair, { ...association, established: this.#federation.ports.clock.now() }, generation, signal)
+      }
+      case "assertion-back":
+        return await this.#ask(pair, await provenBack(this.#federation, facts, pair, carry.peer, await discovered(), signal), generation, signal)
+      case "supposition":
+        return await this.#ask(pair, await supposed(this.#federation, facts, pair, await discovered(), signal), generation, signal)
+    }
+  }
+
+  #standing(pair: DomainPair) {
+    const back = entryOf(this.#live.ledger.state, "in", reversed(pair))?.state
+    const claimedBack = back?.state === "authorised" && (back.by === "external" || back.by === "dialback")
+    return { basis: this.basisFor(pair.target), peer: this.#peer(pair.target), inverse: claimedBack }
+  }
+
+  #peer(domain: Domain): Association | undefined {
+    const pair = this.#byPeer.get(domain)
+    return pair === undefined ? undefined : authorised(this.#live.ledger.state, "in", pair, this.#federation.ports.clock.now())
+  }
+
+  /** `db:result` for a further pair; the answer is waited for as long as for the first (DB-07). */
+  async #ask(pair: DomainPair, candidate: Association, generation: number, signal: AbortSignal): Promise<Association> {
+    const { clock } = this.#federation.ports
+    await this.#turn(signal)
+    const key = this.#federation.keys.issue(pair, this.facts.id)
+    const waiting = deadline(clock, this.#federation.current().times.dialbackAnswer, "the dialback answer", signal)
+    try {
+      return await new Promise<Association>((resolve, reject) => {
+        const claim = this.#live.push.over ? undefined : this.#claim(pair)
+        if (claim === undefined) return reject(new NotCarried("the stream takes no further pair"))
+        const late = () => this.#failed(pair, refusal("auth.dialback-timeout", "", "unreachable"), "auth.dialback-timeout")
+        waiting.signal.addEventListener("abort", late, { once: true })
+        this.#asks.set(pairKey(pair), {
+          pair,
+          candidate,
+          generation,
+          claim,
+          answered: (outcome) => (outcome instanceof Error ? reject(outcome) : resolve(outcome)),
+        })
+        this.#live.push.send(resultRequestXml(pair, key))
+        this.#federation.event({ kind: "dialback", at: clock.now(), stream: this.facts.name, direction: "out", pair, step: "result-sent" })
+      })
+    } finally {
+      waiting.done()
+      this.#federation.keys.forget(pair, this.facts.id)
+      this.#asking -= 1
+      this.#turns.shift()?.()
+    }
+  }
+
+  async #turn(signal: AbortSignal): Promise<void> {
+    while (this.#asking >= asksAtOnce) {
+      await new Promise<void>((resolve) => {
+        this.#turns.push(resolve)
+        signal.addEventListener("abort", () => resolve(), { once: true })
+      })
+      if (signal.aborted) {
+        // Whoever was woken and does not go wakes the next.
+        this.#turns.shift()?.()
+        throw signal.reason
+      }
+    }
+    this.#asking += 1
+  }
+
+  /** DB-08: an answer counts for the pair that was asked for on this very stream, and once. */
+  answer(read: DialbackElement): void {
+    const pair = { sender: read.to, target: read.from }
+    const ask = this.#asks.get(pairKey(pair))
+    if (ask === undefined) return
+    const kind = read.type === "valid" || read.type === "invalid" ? read.type : "error"
+    const words = (read.words ?? read.condition ?? kind).replace(/[0-9a-f]{64}/g, "[key]")
+    const { clock } = this.#federation.ports
+    this.#federation.event({
+      kind: "dialback",
+      at: clock.now(),
+      stream: this.facts.name,
+      direction: "out",
+      pair,
+      step: "answered",
+      answer: kind,
+      ...(kind === "valid" ? {} : { detail: words }),
+    })
+    if (kind !== "valid") {
+      const how = kind === "invalid" ? "rejected" : read.condition === "item-not-found" ? "not-found" : "unreachable"
+      return this.#failed(pair, refusal("auth.dialback-refused", words, how), "auth.dialback-refused")
+    }
+    const association = this.#grant(ask)
+    if (association === undefined) return this.#failed(pair, refusal("policy.level", "the policy changed while we asked", "refused", { retryable: true }), "policy.level")
+    this.#asks.delete(pairKey(pair))
+    ask.answered(association)
+  }
+
+  /** The pair carries stanzas from now on, if what was judged before still holds (security.md 10). */
+  #grant({ candidate, generation, claim }: Omit<Ask, "answered">): Association | undefined {
+    const now = this.#federation.current().policy.generation
+    const judged = now === generation ? ({ holds: true, association: candidate } as const) : rejudge(this.#federation, candidate)
+    return judged.holds && this.#authorise(judged.association, claim) ? judged.association : undefined
+  }
+
+  #failed(pair: DomainPair, why: OutgoingRefused, finding: FindingId): void {
+    const ask = this.#asks.get(pairKey(pair))
+    if (ask === undefined) return
+    this.#asks.delete(pairKey(pair))
+    const at = this.#federation.ports.clock.now()
+    this.#live.ledger.apply({ kind: "refused", claim: ask.claim, pair, direction: "out", finding, at })
+    ask.answered(why)
+  }
+
+  /** Takes a pair off; where it was the last in both directions, the stream goes. */
+  drop(pair: DomainPair): void {
+    this.#withdraw(pair, "stream.host-unknown")
+    this.#settle()
+  }
+
+  #withdraw(pair: DomainPair, finding: FindingId): boolean {
+    const at = this.#federation.ports.clock.now()
+    if (!this.#live.ledger.apply({ kind: "withdrawn", pair, direction: "out", finding, at })) return false
+    if (this.#byTarget.get(pair.target)?.sender === pair.sender) this.#byTarget.delete(pair.target)
+    return true
+  }
+
+  /** Judges every pair of ours again. */
+  recheck(): void {
+    if (this.#live.push.over) return
+    for (const association of this.associations) this.#judgedAgain(association, this.#again(association))
+    this.#settle()
+  }
+
+  #again(association: Association): Rejudged {
+    const { target } = association.pair
+    // BIDI-4: the way back ends with the way in.
+    if (!this.initiated && this.#peer(target) === undefined) return { holds: false, finding: "route.unproven-sender", detail: target }
+    return rejudge(this.#federation, association)
+  }
+
+  #lastFinding: FindingId | undefined
+
+  #judgedAgain(association: Association, judged: Rejudged): void {
+    const { pair } = association
+    const { generation } = this.#federation.current().policy
+    if (judged.holds) {
+      this.#live.ledger.apply({ kind: "renewed", association: judged.association, generation })
+      return
+    }
+    const { finding, detail } = judged
+    if (!this.#withdraw(pair, finding)) return
+    this.#lastFinding = finding
+    this.#federation.event({
+      kind: "refused",
+      at: this.#federation.ports.clock.now(),
+      stream: this.facts.name,
+      direction: "out",
+      pair,
+      finding,
+      sentence: findingSentence(finding, detail),
+      verdicts: [],
+    })
+    this.handle.onWithdrawn?.(pair)
+  }
+
+  #settle(): void {
+    const { state } = this.#live.ledger
+    if (openCount(state, "out") + openCount(state, "in") === 0 && !this.#live.push.over) {
+      // TLS-14: a stream must not outlive what it rests on.
+      this.#live.push.close("reset", this.#lastFinding === undefined ? "no pair of domains is left on this stream" : findingSentence(this.#lastFinding))
+      return
+    }
+    this.#watch.arm()
+  }
+
+  #ended(end: StreamEnd): void {
+    this.#watch.stop()
+    for (const { pair } of [...this.#asks.values()]) this.#failed(pair, refusal("stream.closed", end.detail, "unreachable"), "stream.closed")
+    for (const turn of this.#turns.splice(0)) turn()
+  }
+
+  #handle(): OutgoingStream {
+    const outbound = this
+    const { push } = this.#live
+    return {
+      id: this.facts.name,
+      get pair() {
+        return outbound.#pair!
+      },
+      get association() {
+        return outbound.associationOf(outbound.#pair!) ?? outbound.associations[0] ?? outbound.#first!
+      },
+      remote: push.channel.remote,
+      endpoint: this.facts.endpoint,
+      errors: this.facts.errors,
+      channel: push.channel,
+      onDrain: undefined,
+      onWithdrawn: undefined,
+      closed: push.closed,
+      associations: () => outbound.associations,
+      associationOf: (pair) => outbound.associationOf(pair),
+      add: (pair, signal, found) => outbound.add(pair, signal, found),
+      drop: (pair) => outbound.drop(pair),
+      close: (condition?: StreamErrorCondition, tell?: string) => push.close(condition, tell),
+      recheck: () => outbound.recheck(),
+      get lastInput() {
+        return outbound.lastInput
+      },
+      lastOutput: 0,
+    }
+  }
+}
