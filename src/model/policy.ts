@@ -1,6 +1,7 @@
 // Federation policy: how much proof a domain pair needs, read per pair and never per stream (security.md 9).
-import type { DomainPair, FederationLevel } from "./association.ts"
+import { compareLevels, type DomainPair, type FederationLevel } from "./association.ts"
 import type { Domain } from "./domain.ts"
+import type { FindingId } from "./findings.ts"
 import type { Instant } from "./verdict.ts"
 
 /** `permissive` is a level that is reported; as a setting it is refused. */
@@ -27,6 +28,8 @@ export interface Requirement {
   /** When the exception that lowers it ends; an association resting on it ends then at the latest. */
   readonly until?: Instant
   readonly exception?: PolicyException
+  /** The peer has kept reaching a level that binds it now (security.md 13). Not satisfiable: without DNSSEC nothing is enough. */
+  readonly ratchet?: { readonly level: FederationLevel; readonly satisfiable: boolean; readonly detail: string }
 }
 
 /**
@@ -42,6 +45,13 @@ export function requirementFor(policy: FederationPolicy, peer: Domain, at: Insta
     }
   }
   return { require: policy.require }
+}
+
+/** Why a level is not enough: for policy itself, or for what the peer showed before. Undefined: it is enough. */
+export function shortfall({ require, ratchet }: Requirement, level: FederationLevel): { readonly finding: FindingId; readonly detail: string } | undefined {
+  const enough = compareLevels(level, require) >= 0
+  if (ratchet !== undefined && (!ratchet.satisfiable || !enough)) return { finding: "policy.ratchet", detail: `${ratchet.detail}; it now reaches ${level}` }
+  return enough ? undefined : { finding: "policy.level", detail: `it reaches ${level}, ${require} is required` }
 }
 
 /** The remote end of a pair, given which way it goes. */

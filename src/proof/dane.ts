@@ -253,6 +253,13 @@ function binds(material: DaneMaterial, role: Role): boolean {
   return found.kind === "records" && found.sets.some(({ lookup }) => lookup.of === "client")
 }
 
+/** security.md 13: signed DNS leads here, or says where the domain's servers are, and denies every TLSA record that could count. */
+function withdrawn(material: DaneMaterial): boolean {
+  const { role, endpoint, grounds, tlsa } = material
+  const signed = role === "outgoing" ? endpoint?.delegation === "secure" : grounds.length > 0 && grounds.every(({ status }) => status === "secure")
+  return signed && tlsa.length > 0 && tlsa.every((lookup) => lookup.status === "secure" && !lookupFailed(lookup) && lookup.records.length === 0)
+}
+
 function factOf(ground: DnsGround, signed: readonly string[] = [], records?: readonly TlsaRecord[]): EvidenceFact {
   // security.md 16: by another's word nothing is called secure here.
   const status = ground.validatedBy === "self" ? ground.status : `called ${ground.status} by ${ground.validatedBy}`
@@ -274,6 +281,7 @@ export function createDane(policy: TlsaPolicy = defaultTlsaPolicy): Prooftype<"d
     match: matchDane,
     binding: binds,
     ageing,
+    withdrawn,
     record: recordDane,
     revive(recorded, anchors, dnsAnchors = []) {
       const revived = reviveDane(recorded, anchors)

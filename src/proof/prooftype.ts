@@ -55,6 +55,8 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
    * How the material ages: asked for again from `from` on, not judged with after `until`. Absent: it does not age by itself.
    */
   ageing?(material: Material): { readonly from: Instant; readonly until: Instant }
+  /** DNSSEC itself proves that the domain publishes nothing for this prooftype; silence and unsigned absence do not (security.md 13). */
+  withdrawn?(material: Material): boolean
   /** The material as JSON, for evidence. */
   record(material: Material): unknown
   /**

@@ -231,3 +231,19 @@ function evidenceOf(
 export function rfc3339(at: Instant): string {
   return new Date(at).toISOString()
 }
+
+/**
+ * Names of the prooftypes for which DNSSEC proves that the domain publishes nothing any more (security.md 13).
+ *
+ * @param everywhere what was obtained for each of the domain's endpoints, or once for an incoming stream: one that still publishes, or cannot be asked, is no withdrawal
+ */
+export function withdrawnProofs(prooftypes: readonly AnyProoftype[], everywhere: readonly (readonly ObtainedMaterial[])[]): readonly string[] {
+  if (everywhere.length === 0) return []
+  return prooftypes.flatMap((prooftype) => {
+    const gone = everywhere.every((kept) => {
+      const found = kept.find(({ prooftype: name }) => name === prooftype.name)
+      return found !== undefined && prooftype.withdrawn?.(found.material) === true
+    })
+    return gone ? [prooftype.name] : []
+  })
+}
