@@ -1,11 +1,11 @@
 // The outgoing flow of the seed's chart up to the association (seed 3 and 4):
 // discover -> connect -> openStream -> negotiateTls -> establishAssociation.
-import { type Association, compareLevels, type DomainPair, type FederationLevel } from "../model/association.ts"
+import { type Association, type DomainPair, type FederationLevel } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
-import { requirementFor } from "../model/policy.ts"
+import { type Requirement, shortfall } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { SecuredChannel, TlsFacts } from "../ports.ts"
 import { type Discovery, discover } from "../discovery/discover.ts"
@@ -20,8 +20,10 @@ import { connectTo, noProof } from "./connecting.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { leave } from "./leaving.ts"
+import { requirementOf } from "./ratchet.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
 import { streamName } from "./stream-names.ts"
+import { belowRatchet, heedWithdrawal } from "./withdrawal.ts"
 
 /** A stream to the target's server whose proof was judged; nothing of ours has been authenticated yet. */
 export interface AssociatedStream {
@@ -69,10 +71,34 @@ export async function associate(federation: Federation, pair: DomainPair, signal
     via: found.endpoints[0]?.delegation.via ?? "fallback",
     ...(found.endpoints[0]?.delegation.because === "secure" ? { signed: true } : {}),
   })
+  const attempts = () => attemptAll(federation, hosting, pair, found.endpoints, name, signal, source)
+  try {
+    const associated = await attempts()
+    if (belowRatchet(federation, pair.target, associated.association.level)) await heedWithdrawal(federation, hosting, pair.target, found, signal)
+    return associated
+  } catch (error) {
+    // security.md 13: only what DNSSEC proves lowers what the domain is held to, and then it counts at once.
+    const held = error instanceof OutgoingRefused && error.failure.finding === "policy.ratchet"
+    if (!held || !(await heedWithdrawal(federation, hosting, pair.target, found, signal))) throw error
+    return await attempts()
+  }
+}
+
+/** One endpoint after the other, until one holds. */
+async function attemptAll(
+  federation: Federation,
+  hosting: Hosting,
+  pair: DomainPair,
+  endpoints: readonly Endpoint[],
+  name: string,
+  signal: AbortSignal,
+  source: string | undefined,
+): Promise<AssociatedStream> {
+  const { ports } = federation
   let telling: OutgoingRefused | undefined
-  for (const [index, endpoint] of found.endpoints.entries()) {
+  for (const [index, endpoint] of endpoints.entries()) {
     // An endpoint that answers and then says nothing must not use up the time of those behind it.
-    const others = index < found.endpoints.length - 1
+    const others = index < endpoints.length - 1
     const share = others ? deadline(ports.clock, hosting.times.negotiation / 3, `the negotiation with ${endpoint.address}`, signal) : undefined
     try {
       return await attemptTwice(federation, hosting, pair, endpoint, name, share?.signal ?? signal, source)
@@ -148,7 +174,7 @@ async function attempt(
 ): Promise<AssociatedStream> {
   const { clock, tls } = federation.ports
   const subject = subjectOf(pair.target, "outgoing", endpoint)
-  const requirement = requirementFor(hosting.policy, pair.target, clock.now())
+  const requirement = requirementOf(federation, hosting, pair.target, "out", clock.now())
   const at = { stream: name, direction: "out" as const }
   const { channel, tlsPromised, material } = await connectTo(federation, hosting, pair, endpoint, signal, source)
   federation.event({ kind: "connected", at: clock.now(), ...at, pair, peer: endpoint.address, transport: endpoint.transport })
@@ -196,7 +222,7 @@ async function attempt(
     const proof = proofOf(facts, "tls-server")
     const proven = establishAssociation(await material, subject, proof, clock.now())
     for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
-    requireLevel(proven, "encrypted", requirement.require, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
+    requireLevel(proven, "encrypted", requirement, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
     // security.md 24: nothing of ours stands on the secured stream before our own verdict.
     stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
     // A peer without TCP_NODELAY holds its header back until our kernel acknowledges its session tickets, some 40 ms;
@@ -271,16 +297,19 @@ export async function openAnswer(stream: XmlStream, signal: AbortSignal): Promis
  *
  * @param header ours, where none went out since TLS: an error needs one first (RFC 6120 4.9.1.2)
  */
-function requireLevel(proven: Proven, unproved: FederationLevel, required: FederationLevel, stream: XmlStream, pair: DomainPair, header: string): void {
+function requireLevel(proven: Proven, unproved: FederationLevel, requirement: Requirement, stream: XmlStream, pair: DomainPair, header: string): void {
   const { combined } = proven
   const stopped = combined.outcome === "stop"
   const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : unproved
-  if (!stopped && compareLevels(level, required) >= 0) return
+  const short = shortfall(requirement, pair.target, level)
+  if (!stopped && short === undefined) return
   const verdict = combined.verdict
-  if (verdict.outcome === "proved") return
-  const sentence = findingSentence(verdict.finding, verdict.detail)
-  stream.lastWords("not-authorized", tellPeer(verdict.finding), header)
-  throw refusal(verdict.finding, verdict.detail === "" ? `${pair.target} needs ${required}` : verdict.detail, "refused", {
+  // What the peer proved so far says more than that it does not prove it now.
+  const told = verdict.outcome === "proved" || (!stopped && short?.finding === "policy.ratchet") ? short : verdict
+  if (told === undefined) return
+  const sentence = findingSentence(told.finding, told.detail)
+  stream.lastWords("not-authorized", tellPeer(told.finding), header)
+  throw refusal(told.finding, told.detail === "" ? `${pair.target} needs ${requirement.require}` : told.detail, "refused", {
     verdicts: proven.verdicts,
     evidence: () => proven.evidence(pair),
     retryable: verdict.outcome === "unavailable",
@@ -307,9 +336,9 @@ function finish(
   const at = federation.ports.clock.now()
   const { combined } = proven
   const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : proof === undefined ? "verified" : "encrypted"
-  const requirement = requirementFor(hosting.policy, pair.target, at)
+  const requirement = requirementOf(federation, hosting, pair.target, "out", at)
   // security.md 4: without TLS, too, a stop is one.
-  if (combined.outcome === "stop" || compareLevels(level, requirement.require) < 0) requireLevel(proven, level, requirement.require, stream, pair, "")
+  if (combined.outcome === "stop" || shortfall(requirement, pair.target, level) !== undefined) requireLevel(proven, level, requirement, stream, pair, "")
   const association: Association = {
     id: `${name}/1`,
     pair,

@@ -1,15 +1,16 @@
 // Judging what a stream may carry: the certificate in hand against a claimed pair, and again when time or policy moved on
 // (DWD-1, DWD-3, DB-34; security.md 9, 10, 18).
-import { type Association, compareLevels, type DomainPair, type FederationLevel, type ObtainedMaterial, weaker } from "../model/association.ts"
+import { type Association, type DomainPair, type FederationLevel, type ObtainedMaterial, weaker } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
-import { peerOf, requirementFor } from "../model/policy.ts"
+import { peerOf, shortfall } from "../model/policy.ts"
 import { guardName } from "../model/reach.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { ProofPorts, ProofSubject } from "../proof/prooftype.ts"
-import { match, obtainAll, obtainAtHand, obtainKept, type Proven } from "../proof/prove.ts"
+import { match, obtainAll, obtainAtHand, obtainKept, type Proven, withdrawnProofs } from "../proof/prove.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import { deadline } from "./deadline.ts"
+import { requirementOf } from "./ratchet.ts"
 
 /** Material that has to be asked for is waited for this long before features go out without EXTERNAL (security.md 18), ms. */
 const materialPatience = 5000
@@ -47,7 +48,9 @@ export async function judgeIncoming(federation: Federation, pair: DomainPair, pr
   const patience = deadline(federation.ports.clock, materialPatience, "obtaining proofs", signal)
   try {
     const obtained = await obtainAll(hosting.prooftypes, subject, proofPorts(federation, hosting, patience.signal))
-    return match(obtained, subject, proof, federation.ports.clock.now())
+    const proven = match(obtained, subject, proof, federation.ports.clock.now())
+    federation.ratchet?.withdrawn(pair.sender, "in", withdrawnProofs(hosting.prooftypes, [proven.kept]))
+    return proven
   } finally {
     patience.done()
   }
@@ -104,21 +107,24 @@ export function rejudge(federation: Federation, association: Association, fresh?
   const ours = direction === "in" ? pair.target : pair.sender
   if (hosting.hosts(peer)) return { holds: false, finding: "stream.from-own-domain", detail: peer }
   if (!hosting.hosts(ours)) return { holds: false, finding: "stream.host-unknown", detail: ours }
-  const requirement = requirementFor(hosting.policy, peer, at)
-  const tooWeak = (level: FederationLevel): Rejudged | undefined =>
-    compareLevels(level, requirement.require) >= 0
-      ? undefined
-      : { holds: false, finding: "policy.level", detail: `${peer} reaches ${level}, ${requirement.require} is required` }
+  const requirement = requirementOf(federation, hosting, peer, direction, at)
+  const tooWeak = (level: FederationLevel): (Rejudged & { holds: false }) | undefined => {
+    const short = shortfall(requirement, peer, level)
+    return short === undefined ? undefined : { holds: false, ...short }
+  }
   const exceptionEnd = requirement.until ?? Number.POSITIVE_INFINITY
-  if (typeof association.via === "object") {
-    const authority = association.via.authoritative
+  const { via, rests } = association
+  const authority = rests ?? (typeof via === "object" ? via.authoritative : undefined)
+  if (authority !== undefined) {
     const basis = rejudge(federation, authority, fresh)
     if (!basis.holds) return basis
     const level = weaker(association.level, basis.association.level)
     const weak = tooWeak(level)
     if (weak !== undefined) return weak
-    // What the key was verified with may end later now, or earlier.
-    return { holds: true, association: { ...association, level, via: { authoritative: basis.association }, until: Math.min(basis.association.until, exceptionEnd) } }
+    // What it rests on may end later now, or earlier.
+    const until = Math.min(basis.association.until, exceptionEnd)
+    const on = rests === undefined ? { via: { authoritative: basis.association } } : { via: basis.association.via, rests: basis.association }
+    return { holds: true, association: { ...association, level, ...on, until } }
   }
   const { proof } = association
   if (proof === undefined) return tooWeak("verified") ?? { holds: true, association: { ...association, until: exceptionEnd } }
@@ -134,7 +140,7 @@ export function rejudge(federation: Federation, association: Association, fresh?
   if (combined.outcome === "stop") return { holds: false, finding: combined.verdict.finding, detail: combined.verdict.detail }
   const weak = tooWeak(level)
   if (weak !== undefined) {
-    return combined.outcome === "proved" ? weak : { holds: false, finding: combined.verdict.finding, detail: combined.verdict.detail }
+    return combined.outcome === "proved" || weak.finding === "policy.ratchet" ? weak : { holds: false, finding: combined.verdict.finding, detail: combined.verdict.detail }
   }
   const until = combined.outcome === "proved" ? combined.verdict.until : exceptionEnd
   const renewed: Association = {

@@ -16,8 +16,10 @@ import type { XmlElement } from "../xml/element.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import type { StanzaView } from "../stream/relay.ts"
 import type { AnyProoftype } from "../proof/prooftype.ts"
+import type { Abilities } from "./abilities.ts"
 import type { ClaimGuard } from "./claim-guard.ts"
 import type { KeyRing } from "./dialback.ts"
+import type { Ratchet } from "./ratchet.ts"
 
 /** The machine, as the federation core sees it. */
 export interface FederationPorts {
@@ -101,6 +103,10 @@ export interface Federation {
   /** Our dialback keys. */
   readonly keys: KeyRing
   readonly claims: ClaimGuard
+  /** What peers can do, from earlier streams; without it every stream goes the long way. */
+  readonly abilities?: Abilities
+  /** What peers kept proving; without it policy alone counts. */
+  readonly ratchet?: Ratchet
 }
 
 export type StreamEnd = { readonly by: "us" | "peer" | "lost"; readonly detail: string; readonly condition?: string }

@@ -2,13 +2,13 @@
 // the way back on an accepted stream (XEP-0288; BIDI-4, BIDI-5; security.md 3). One decision, and the judgement behind it.
 import { type Association, compareLevels, type DomainPair } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
-import { requirementFor } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import { match, obtainAll, termsOf } from "../proof/prove.ts"
 import { proofPorts, subjectOf } from "./claims.ts"
 import { type Federation, type Hosting, usesOf } from "./contract.ts"
+import { requirementOf } from "./ratchet.ts"
 
 /** What a stream is, as far as it matters for further pairs. */
 export interface CarrierFacts {
@@ -134,7 +134,7 @@ export async function provenBack(federation: Federation, facts: CarrierFacts, pa
   const { via } = peer
   const hosting = federation.current()
   const at = federation.ports.clock.now()
-  const requirement = requirementFor(hosting.policy, pair.target, at)
+  const requirement = requirementOf(federation, hosting, pair.target, "out", at)
   if (typeof via !== "object" || promised || compareLevels("encrypted", requirement.require) < 0) throw failure ?? new NotCarried(`${pair.target} is not proven by what it showed`)
   return {
     ...peer,

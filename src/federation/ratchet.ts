@@ -3,9 +3,10 @@
 import { type Association, compareLevels, type Direction, type FederationLevel } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import type { FindingId } from "../model/findings.ts"
-import { peerOf, type Requirement } from "../model/policy.ts"
+import { peerOf, type Requirement, requirementFor } from "../model/policy.ts"
 import type { Instant } from "../model/verdict.ts"
 import type { Clock } from "../ports.ts"
+import type { Federation, Hosting } from "./contract.ts"
 import type { Memory } from "./memory.ts"
 import { RatchetTime } from "./ratchet-time.ts"
 
@@ -277,6 +278,12 @@ export class Ratchet {
     if (entry === undefined) this.#tell("policy.memory-lost", undefined, undefined, `the entry ${JSON.stringify(key)} cannot be read`)
     return entry
   }
+}
+
+/** What the pair of one of our domains with this peer needs now, by policy and by what the peer has kept proving. */
+export function requirementOf({ ratchet }: Pick<Federation, "ratchet">, { policy }: Pick<Hosting, "policy">, peer: Domain, direction: Direction, at: Instant): Requirement {
+  const requirement = requirementFor(policy, peer, at)
+  return ratchet?.raise(requirement, peer, direction, at) ?? requirement
 }
 
 function keyOf(direction: Direction, peer: Domain): string {

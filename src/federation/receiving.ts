@@ -5,7 +5,6 @@ import { type Domain, tryDomain } from "../model/domain.ts"
 import { ProtocolError, StreamClosed, TlsError } from "../model/errors.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
-import { requirementFor } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { Channel, TlsCredentials, TlsFacts } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
@@ -23,6 +22,7 @@ import { associationByCertificate, judgeAtHand, judgeIncoming } from "./claims.t
 import { type Federation, type IncomingHooks, type IncomingStream, usesOf } from "./contract.ts"
 import { DeadlinePassed, deadline } from "./deadline.ts"
 import { isDialback, readDialback } from "./dialback.ts"
+import { requirementOf } from "./ratchet.ts"
 import { serveIncoming } from "./serve.ts"
 import { IncomingSession, SessionClosed } from "./session.ts"
 import { onSteadyTime } from "./steady-time.ts"
@@ -207,7 +207,7 @@ class Conversation {
     const { combined } = proven
     if (combined.outcome !== "refuted" && combined.outcome !== "stop") return
     const hosting = this.#federation.current()
-    const required = requirementFor(hosting.policy, pair.sender, this.#federation.ports.clock.now()).require
+    const required = requirementOf(this.#federation, hosting, pair.sender, "in", this.#federation.ports.clock.now()).require
     // security.md 4: a stop is one whatever the policy; no dialback comes behind it.
     const open = required !== "authenticated" || hosting.prooftypes.some((prooftype) => !prooftype.atHand)
     if (open && combined.outcome !== "stop") return
@@ -329,10 +329,10 @@ class Conversation {
   }
 
   #plaintextAllowed(from: Domain | undefined): boolean {
-    const { policy } = this.#federation.current()
+    const hosting = this.#federation.current()
     const now = this.#federation.ports.clock.now()
-    if (from !== undefined) return requirementFor(policy, from, now).require === "verified"
-    return policy.require === "verified"
+    if (from !== undefined) return requirementOf(this.#federation, hosting, from, "in", now).require === "verified"
+    return hosting.policy.require === "verified"
   }
 
   #countFailure(): void {

@@ -5,7 +5,6 @@ import { domainTextOfJid, tryDomain } from "../model/domain.ts"
 import { ProtocolError } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
-import { requirementFor } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
@@ -20,6 +19,7 @@ import { LiveStream } from "./live-stream.ts"
 import { Outbound } from "./outbound.ts"
 import { associations, openCount, pairsPerStream, pendingClaim, pendingCount } from "./pair-ledger.ts"
 import type { PushStream } from "./push-stream.ts"
+import { requirementOf } from "./ratchet.ts"
 import type { IncomingSession } from "./session.ts"
 import { withCanonicalDomains } from "./canonical.ts"
 import { verifyClaim } from "./verifying.ts"
@@ -144,9 +144,8 @@ export class Inbound {
 
   #standing(pair: DomainPair): Association | undefined {
     const association = this.#session.authorised(pair)
-    if (association === undefined || typeof association.via !== "object") return association
-    const basis = association.via.authoritative
-    if (basis.stream !== this.#session.name || this.#live.outbound?.associationOf(basis.pair) !== undefined) return association
+    const basis = association?.rests
+    if (basis === undefined || this.#live.outbound?.associationOf(basis.pair) !== undefined) return association
     // What rested on a pair of ours ends with it.
     this.#session.withdraw(pair, "route.unproven-sender")
     return undefined
@@ -172,7 +171,7 @@ export class Inbound {
       id: `${this.#session.name}/${this.#session.ledger.epoch}/${pair.sender}/${pair.target}`,
       pair,
       direction: "in",
-      via: { authoritative: ours },
+      rests: ours,
       established: this.#federation.ports.clock.now(),
     }
   }
@@ -222,7 +221,7 @@ export class Inbound {
     if (!hosting.hosts(pair.target)) return this.#refuse(pair, undefined, { condition: "item-not-found" }, "stream.host-unknown", pair.target)
     if (hosting.hosts(pair.sender)) return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "stream.from-own-domain", pair.sender)
     const { proof } = this.#options
-    const requirement = requirementFor(hosting.policy, pair.sender, clock.now())
+    const requirement = requirementOf(this.#federation, hosting, pair.sender, "in", clock.now())
     // DB-35: whoever comes without TLS is told to come with it.
     if (proof === undefined && requirement.require !== "verified") return this.#refuse(pair, undefined, { condition: "policy-violation" }, "tls.not-offered", "dialback without TLS")
     if (this.#standing(pair) !== undefined) return this.#answer(pair, "valid")

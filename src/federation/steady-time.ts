@@ -26,6 +26,8 @@ export function onSteadyTime(federation: Federation): Federation {
     event: (event) => federation.event(event),
     keys: federation.keys,
     claims: federation.claims,
+    ...(federation.abilities === undefined ? {} : { abilities: federation.abilities }),
+    ...(federation.ratchet === undefined ? {} : { ratchet: federation.ratchet }),
   }
 }
 

@@ -1,9 +1,9 @@
 // The connect-back: asking the authoritative server of a claimed sender domain (RFC 7712 4.3, XEP-0220 2.1.2, XEP-0344).
 // Only over a connection we open ourselves, to an endpoint from our own resolution (security.md 2; DB-12, DB-37).
-import { type Association, compareLevels, type DomainPair, type FederationLevel, weaker } from "../model/association.ts"
+import { type Association, type DomainPair, type FederationLevel, weaker } from "../model/association.ts"
 import { StreamClosed } from "../model/errors.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
-import { requirementFor } from "../model/policy.ts"
+import { shortfall } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import { parseCertificate } from "../x509/certificate.ts"
 import { matchIdentity } from "../x509/identifiers.ts"
@@ -15,6 +15,7 @@ import { associationByCertificate, judgeIncoming } from "./claims.ts"
 import type { Federation } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { type DialbackErrorDetail, isDialback, readDialback, verifyRequestXml } from "./dialback.ts"
+import { requirementOf } from "./ratchet.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
 
 export interface ClaimToVerify {
@@ -153,11 +154,9 @@ function accepted(federation: Federation, claim: ClaimToVerify, leg: AssociatedS
   const at = federation.ports.clock.now()
   const { pair } = claim
   const level = claim.asserting === undefined ? weaker(legLevel, "verified") : legLevel
-  const requirement = requirementFor(federation.current().policy, pair.sender, at)
-  if (compareLevels(level, requirement.require) < 0) {
-    const detail = `${pair.sender} reaches ${level}, ${requirement.require} is required`
-    return { outcome: "error", error: { condition: "not-authorized", words: findingSentence("policy.level") }, finding: "policy.level", detail }
-  }
+  const requirement = requirementOf(federation, federation.current(), pair.sender, "in", at)
+  const short = shortfall(requirement, pair.sender, level)
+  if (short !== undefined) return { outcome: "error", error: { condition: "not-authorized", words: findingSentence(short.finding) }, ...short }
   const association: Association = {
     id: `${claim.stream}/${claim.epoch}/${pair.sender}/${pair.target}`,
     pair,

@@ -48,10 +48,10 @@ export function requirementFor(policy: FederationPolicy, peer: Domain, at: Insta
 }
 
 /** Why a level is not enough: for policy itself, or for what the peer showed before. Undefined: it is enough. */
-export function shortfall({ require, ratchet }: Requirement, level: FederationLevel): { readonly finding: FindingId; readonly detail: string } | undefined {
+export function shortfall({ require, ratchet }: Requirement, peer: Domain, level: FederationLevel): { readonly finding: FindingId; readonly detail: string } | undefined {
   const enough = compareLevels(level, require) >= 0
   if (ratchet !== undefined && (!ratchet.satisfiable || !enough)) return { finding: "policy.ratchet", detail: `${ratchet.detail}; it now reaches ${level}` }
-  return enough ? undefined : { finding: "policy.level", detail: `it reaches ${level}, ${require} is required` }
+  return enough ? undefined : { finding: "policy.level", detail: `${peer} reaches ${level}, ${require} is required` }
 }
 
 /** The remote end of a pair, given which way it goes. */

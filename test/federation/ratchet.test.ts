@@ -104,8 +104,8 @@ test("enforce: the level that binds is what the peer needs from now on, in that 
   await eightDays(built)
   const raised = requiredOf(built)
   assert.equal(raised.require, "authenticated")
-  assert.deepEqual(shortfall(raised, "encrypted"), { finding: "policy.ratchet", detail: "b.example has kept reaching authenticated by pkix; it now reaches encrypted" })
-  assert.equal(shortfall(raised, "authenticated"), undefined)
+  assert.deepEqual(shortfall(raised, b, "encrypted"), { finding: "policy.ratchet", detail: "b.example has kept reaching authenticated by pkix; it now reaches encrypted" })
+  assert.equal(shortfall(raised, b, "authenticated"), undefined)
   assert.equal(requiredOf(built, "in").require, "verified")
   assert.equal(requiredOf(built, "out", lax, c).require, "verified")
   assert.equal(requiredOf(built, "out", { require: "authenticated" }).require, "authenticated")
@@ -117,7 +117,7 @@ test("enforce raises, and never lowers, what policy asks", async () => {
   assert.equal(requiredOf(built).require, "encrypted")
   const high = requiredOf(built, "out", { require: "authenticated" })
   assert.equal(high.require, "authenticated")
-  assert.equal(shortfall(high, "encrypted")?.finding, "policy.ratchet")
+  assert.equal(shortfall(high, b, "encrypted")?.finding, "policy.ratchet")
 })
 
 test("an exception of the policy is no override of the ratchet", async () => {
@@ -166,7 +166,7 @@ test("`dnssec: off` satisfies no ratchet, and teaches it nothing", async () => {
   await eightDays(built)
   built.set.provesDns = false
   const raised = requiredOf(built)
-  assert.deepEqual(shortfall(raised, "authenticated"), {
+  assert.deepEqual(shortfall(raised, b, "authenticated"), {
     finding: "policy.ratchet",
     detail: "b.example has kept reaching authenticated by pkix; with `dnssec: off` nothing satisfies that; it now reaches authenticated",
   })

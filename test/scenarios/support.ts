@@ -12,6 +12,7 @@ import { ClaimGuard } from "../../src/federation/claim-guard.ts"
 import type { EndpointOverride, Federation, FederationPorts, FederationTimes, Hosting, IncomingHooks, IncomingStream, OutgoingStream } from "../../src/federation/contract.ts"
 import { KeyRing } from "../../src/federation/dialback.ts"
 import { openOutgoing } from "../../src/federation/initiating.ts"
+import type { Ratchet } from "../../src/federation/ratchet.ts"
 import { acceptStream } from "../../src/federation/receiving.ts"
 import { OutgoingRefused } from "../../src/federation/refusal.ts"
 import { CertificateAuthority, type IssuedCertificate, type IssueOptions, selfSigned } from "../../src/lab/certificate-authority.ts"
@@ -76,6 +77,7 @@ export interface ServerOptions {
   /** Changes the machine, to weaken it on purpose. */
   readonly ports?: (ports: FederationPorts) => FederationPorts
   readonly claims?: (clock: FederationPorts["clock"]) => ClaimGuard
+  readonly ratchet?: Ratchet
   /** No SRV record for its domains. */
   readonly unlisted?: boolean
 }
@@ -107,6 +109,7 @@ export class Server {
       event: (event) => void this.events.push(event),
       keys: new KeyRing(ports.random, ports.clock),
       claims: options.claims?.(ports.clock) ?? new ClaimGuard(ports.clock),
+      ...(options.ratchet === undefined ? {} : { ratchet: options.ratchet }),
     }
   }
 
