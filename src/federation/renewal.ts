@@ -25,7 +25,9 @@ function asked(hosting: Hosting): readonly AnyProoftype[] {
 
 /** The association that was proved on a stream of its own: dialback rests on another one's. */
 function rootOf(association: Association): Association {
-  return typeof association.via === "object" ? rootOf(association.via.authoritative) : association
+  const { via, rests } = association
+  if (rests !== undefined) return rootOf(rests)
+  return typeof via === "object" ? rootOf(via.authoritative) : association
 }
 
 /**

@@ -139,6 +139,14 @@ const override = z.strictObject({
   transport: word(["starttls", "direct-tls"] as const).default("starttls"),
 })
 
+const peerSwitches = z.strictObject({
+  peer: domain,
+  bidi: yes.default(true),
+  piggyback: yes.default(true),
+  stream_management: yes.default(true),
+  pipelining: yes.default(true),
+})
+
 /** Settings of later versions accept only the value that means "not used". */
 const notYet = (what: string) =>
   setting((value) => {
@@ -162,8 +170,13 @@ const federation = z.strictObject({
       without_dialback: notYet("Dialback without dialback (XEP-0344)").default(false),
     })
     .prefault({}),
-  bidi: notYet("XEP-0288 (bidi)").default(false),
-  piggyback: notYet("Piggybacking").default(false),
+  // Both directions on one connection (XEP-0288), further pairs on a stream that exists (RFC 7712 4.4), acknowledged stanzas
+  // (XEP-0198), fewer round trips where a peer was seen to allow it; `peers` switches them off for single ones.
+  bidi: yes.default(true),
+  piggyback: yes.default(true),
+  stream_management: yes.default(true),
+  pipelining: yes.default(true),
+  peers: z.array(peerSwitches).max(10_000).default([]),
   blocklists: notYet("Blocklists").default(false),
   idle_timeout: duration(10 * second, 7 * day).default(14 * minute),
   retry_max: duration(second, day).default(5 * minute),

@@ -8,7 +8,7 @@ import { ConfigError, type ConfigProblem } from "../model/errors.ts"
 import type { FederationPolicy, PolicyException, RequiredLevel } from "../model/policy.ts"
 import type { Instant } from "../model/verdict.ts"
 import type { Files, LogLevel } from "../ports.ts"
-import type { EndpointOverride } from "../federation/contract.ts"
+import type { EndpointOverride, StreamUses } from "../federation/contract.ts"
 import type { AnchorSet } from "../dns/dnssec/anchors.ts"
 import { configSchema, type DnssecMode, includeSchema, knownProofs, type RawConfig, type RawDomain, type Trust } from "./config-schema.ts"
 import { checkDnssec, readDnsAnchors } from "./config-dnssec.ts"
@@ -57,6 +57,9 @@ export interface GatewayConfig {
   /** TLSA usages in use. */
   readonly daneUsages: readonly number[]
   readonly dialback: boolean
+  /** What streams may do beyond carrying one pair one way, and for which peers they may not. */
+  readonly streams: StreamUses
+  readonly peers: ReadonlyMap<Domain, StreamUses>
   readonly exceptions: readonly PolicyException[]
   readonly idleTimeoutMs: number
   readonly retryMaxMs: number
@@ -279,6 +282,8 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     proofs: new Set(federation.proofs ?? (federation.resolver.dnssec === "off" ? ["pkix"] : knownProofs)),
     daneUsages: [...new Set(federation.dane.usages)],
     dialback: federation.dialback.offer,
+    streams: streamUses(federation),
+    peers: new Map(federation.peers.map((each) => [each.peer, streamUses(each)])),
     exceptions: federation.exceptions,
     idleTimeoutMs: federation.idle_timeout,
     retryMaxMs: federation.retry_max,
@@ -321,4 +326,21 @@ function inOrder(problems: readonly ConfigProblem[]): ConfigProblem[] {
     return match === null ? [0, 0] : [Number(match[1]), Number(match[2])]
   }
   return [...problems].sort((a, b) => at(a)[0] - at(b)[0] || at(a)[1] - at(b)[1])
+}
+
+function streamUses({ bidi, piggyback, stream_management: streamManagement, pipelining }: { bidi: boolean; piggyback: boolean; stream_management: boolean; pipelining: boolean }): StreamUses {
+  return { bidi, piggyback, streamManagement, pipelining }
+}
+
+/** A switch for all is off for each. */
+export function usesFor(config: Pick<GatewayConfig, "streams" | "peers">, peer: Domain): StreamUses {
+  const { streams } = config
+  const own = config.peers.get(peer)
+  if (own === undefined) return streams
+  return {
+    bidi: streams.bidi && own.bidi,
+    piggyback: streams.piggyback && own.piggyback,
+    streamManagement: streams.streamManagement && own.streamManagement,
+    pipelining: streams.pipelining && own.pipelining,
+  }
 }

@@ -10,7 +10,7 @@ import type { AnchorSet } from "../x509/anchors.ts"
 import { ClaimGuard } from "../federation/claim-guard.ts"
 import type { Federation, Hosting, IncomingStream } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
-import { openOutgoing } from "../federation/initiating.ts"
+import { Carriers } from "../federation/carriers.ts"
 import { FlushList } from "../stream/outlet.ts"
 import { parseQueued } from "./bounce.ts"
 import { BounceLog } from "./bounce-log.ts"
@@ -28,7 +28,10 @@ import { LogLines } from "./log-lines.ts"
 import { Router } from "./router.ts"
 import { differences, makeSnapshot, type Snapshot } from "./snapshot.ts"
 import { type PoolView, StreamPool } from "./stream-pool.ts"
+import type { DomainPair } from "../model/association.ts"
+import { domainOfJid } from "../model/domain.ts"
 import { ns } from "../model/namespaces.ts"
+import { attr, type XmlElement } from "../xml/element.ts"
 
 /** The machine, as a gateway sees it. */
 export interface GatewayWorld {
@@ -149,10 +152,11 @@ class RunningGateway implements Gateway {
       random: world.random,
       flushes: this.#flushes,
       limits: () => ({ queue: this.config.limits.queue, retryMaxMs: this.config.retryMaxMs, idleMs: this.config.idleTimeoutMs, pairs: poolPairs, openings: poolOpenings }),
-      open: (pair, signal) => openOutgoing(this.#federation, pair, signal),
+      open: (pair, signal) => this.#carriers.open(pair, signal),
       undelivered: (_pair, stanzas, why) => {
         for (const bytes of stanzas) this.#router.bounceQueued(parseQueued(bytes, ns.server), why)
       },
+      pairOf: (stanza) => pairOfStanza(parseQueued(stanza, ns.server)),
       reroute: (_pair, stanzas) => {
         for (const bytes of stanzas) this.#router.again(parseQueued(bytes, ns.server))
       },
@@ -170,6 +174,7 @@ class RunningGateway implements Gateway {
   readonly #flushes = new FlushList()
   readonly #load = new Load(() => this.#snapshot.config.limits.queued)
   #federation!: Federation
+  #carriers!: Carriers
 
   get config(): GatewayConfig {
     return this.#snapshot.config
@@ -215,7 +220,8 @@ class RunningGateway implements Gateway {
       hosting: () => this.#snapshot.hosting,
     })
     this.#components.configured(undefined)
-    this.#intake = new Intake({ ...shared, federation: this.#federation, limits: () => this.config.limits, idleMs: () => this.config.idleTimeoutMs })
+    this.#intake = new Intake({ ...shared, federation: this.#federation, limits: () => this.config.limits, idleMs: () => this.config.idleTimeoutMs, reachable: (domain, stream) => this.#carriers.reachable(domain, stream) })
+    this.#carriers = new Carriers(this.#federation, this.#intake)
     try {
       await this.#listen(config)
     } catch (error) {
@@ -464,6 +470,12 @@ class RunningGateway implements Gateway {
     this.#lines.write(lost > 0 ? "warn" : "info", "drain.end", { lost, inTime, text: lost > 0 ? `stopped; ${lost} stanzas were lost` : "stopped; nothing was lost" })
     return { lost, inTime }
   }
+}
+
+function pairOfStanza(stanza: XmlElement): DomainPair | undefined {
+  const sender = domainOfJid(attr(stanza, "from") ?? "")
+  const target = domainOfJid(attr(stanza, "to") ?? "")
+  return sender === undefined || target === undefined ? undefined : { sender, target }
 }
 
 function lastWord(clock: Clock, cancels: (() => void)[]): Promise<void> {

@@ -1,9 +1,10 @@
 // Accepting streams of other servers: caps before anything is proved, one input share each, idle ones closed
 // (XML-07; security.md 17).
 import type { DomainPair } from "../model/association.ts"
+import type { Domain } from "../model/domain.ts"
 import type { StreamErrorCondition } from "../model/errors.ts"
 import type { Channel, Clock } from "../ports.ts"
-import type { Delivery, Federation, IncomingHooks, IncomingStream } from "../federation/contract.ts"
+import type { Delivery, Federation, IncomingHooks, IncomingStream, OutgoingStream } from "../federation/contract.ts"
 import { acceptStream } from "../federation/receiving.ts"
 import type { FlushList } from "../stream/outlet.ts"
 import { InputShare, type Load } from "./destination.ts"
@@ -21,6 +22,8 @@ export interface IntakeSurroundings {
   readonly lines: LogLines
   limits(): GatewayLimits
   idleMs(): number
+  /** An accepted stream may carry our stanzas to this domain (XEP-0288). */
+  reachable(domain: Domain, stream: OutgoingStream): void
 }
 
 interface Held {
@@ -30,6 +33,8 @@ interface Held {
   cancelDeadline: () => void
   authenticated: boolean
   lastInput: number
+  /** We opened it, so the pool closes it; here is only what comes in on it (XEP-0288). */
+  readonly ours: boolean
 }
 
 /** So many times `unauthenticatedPerIp` may wait outside: a large host that starts opens a stream for each pair at once. */
@@ -90,6 +95,7 @@ export class Intake implements IncomingHooks {
       }),
       authenticated: false,
       lastInput: clock.monotonic(),
+      ours: false,
     }
     this.#held.set(stream, held)
     this.#sweepLater()
@@ -138,6 +144,17 @@ export class Intake implements IncomingHooks {
     held.leave()
   }
 
+  opened(stream: IncomingStream): void {
+    const { clock, load } = this.#around
+    const input = new InputShare(load, this.#around.limits().input, { pause: () => stream.pause(), resume: () => stream.resume() })
+    this.#held.set(stream, { stream, input, leave: () => {}, cancelDeadline: () => {}, authenticated: true, lastInput: clock.monotonic(), ours: true })
+    void stream.closed.then(() => this.#held.delete(stream))
+  }
+
+  reachable(domain: Domain, stream: OutgoingStream): void {
+    this.#around.reachable(domain, stream)
+  }
+
   // Time.
 
   #sweepLater(): void {
@@ -146,8 +163,9 @@ export class Intake implements IncomingHooks {
     this.#cancelSweep = this.#around.clock.after(wait, () => {
       this.#cancelSweep = undefined
       const now = this.#around.clock.monotonic()
-      for (const { stream, lastInput, input } of this.#held.values()) {
-        if (now - lastInput >= this.#around.idleMs() && !input.paused) stream.close()
+      for (const { stream, lastInput, input, ours } of this.#held.values()) {
+        const quiet = now - Math.max(lastInput, stream.lastOutput ?? 0)
+        if (!ours && quiet >= this.#around.idleMs() && !input.paused) stream.close()
       }
       if (this.#held.size > 0) this.#sweepLater()
     })
@@ -162,8 +180,8 @@ export class Intake implements IncomingHooks {
     this.#cancelSweep?.()
     this.#cancelCapped?.()
     this.#halfOpen.close()
-    const streams = this.streams
-    for (const stream of streams) stream.close(condition)
-    await Promise.all(streams.map((stream) => stream.closed))
+    const accepted = [...this.#held.values()].filter(({ ours }) => !ours)
+    for (const { stream } of accepted) stream.close(condition)
+    await Promise.all(accepted.map(({ stream }) => stream.closed))
   }
 }

@@ -7,7 +7,7 @@ import { defaultTlsaPolicy } from "../proof/tlsa.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Hosting } from "../federation/contract.ts"
 import { type CertificateSnapshot, type CertificateWarning, loadCertificates } from "./certificates.ts"
-import { type GatewayConfig, policyOf, type Trust } from "./config.ts"
+import { type GatewayConfig, policyOf, type Trust, usesFor } from "./config.ts"
 import type { Clock, Files } from "../ports.ts"
 
 /** Octets of an element before authentication: enough for every negotiation (RFC 6120 13.12 asks for 10000). */
@@ -67,6 +67,7 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
     times: { negotiation: config.timeoutMs, verification: Math.min(verificationMs, config.timeoutMs), dialbackAnswer: Math.min(dialbackAnswerMs, config.timeoutMs), closing: closingMs },
     override: (domain) => config.overrides.get(domain),
     dialback: config.dialback,
+    uses: (peer) => usesFor(config, peer),
   }
   return { config, certificates, warnings, hosting }
 }
@@ -96,6 +97,8 @@ export function differences(before: GatewayConfig, after: GatewayConfig): { read
     ["federation.proofs", (config) => [...config.proofs].sort()],
     ["federation.dane.usages", (config) => [...config.daneUsages].sort()],
     ["federation.dialback.offer", (config) => config.dialback],
+    ["federation.bidi, piggyback, stream_management, pipelining", (config) => config.streams],
+    ["federation.peers", (config) => [...config.peers]],
     ["federation.exceptions", (config) => config.exceptions],
     ["federation.idle_timeout", (config) => config.idleTimeoutMs],
     ["federation.retry_max", (config) => config.retryMaxMs],

@@ -1,16 +1,17 @@
-// Streams to remote domains, one a domain pair: opened when a stanza wants to leave, closed when idle, left alone for a
-// while after a failure (CORE-05, CORE-07; security.md 14: failures of
-// strangers never count here).
+// Streams to remote domains: opened when a stanza wants to leave, shared by the pairs that a stream may carry, closed when
+// idle, and a pair left alone for a while after a failure (CORE-05, CORE-07; security.md 14: failures of strangers never
+// count here).
 import { type DomainPair, pairKey } from "../model/association.ts"
-import { ns } from "../model/namespaces.ts"
 import type { Instant } from "../model/verdict.ts"
 import type { Clock, Random } from "../ports.ts"
 import type { OutgoingFailure, OutgoingStream, StreamEnd } from "../federation/contract.ts"
 import { OutgoingRefused } from "../federation/refusal.ts"
 import { type FlushList, Outlet } from "../stream/outlet.ts"
+import type { Taken } from "../stream/retention.ts"
 import { retryWait } from "./backoff.ts"
 import { type BounceReason, bounceOfFailure } from "./bounce.ts"
 import type { Destination } from "./destination.ts"
+import { Carrier, Way, type WayState } from "./ways.ts"
 
 export interface PoolLimits {
   /** Octets that may wait for one pair. */
@@ -32,6 +33,8 @@ export interface PoolSurroundings {
   open(pair: DomainPair, signal: AbortSignal): Promise<OutgoingStream>
   /** Stanzas that will not leave, in the content namespace of s2s streams. */
   undelivered(pair: DomainPair, stanzas: Iterable<Buffer>, reason: BounceReason): void
+  /** The domains of a stanza in the queue. */
+  pairOf(stanza: Buffer): DomainPair | undefined
   /** Stanzas that wait for a pair which is not remote any more. */
   reroute(pair: DomainPair, stanzas: Iterable<Buffer>): void
   /** No stream came to be. `next`: before that moment stanzas bounce at once. */
@@ -53,43 +56,9 @@ const lastWordsMs = 6000
 /** A stream that lives shorter than this and breaks with stanzas waiting counts as a failure, ms. */
 const shortLife = 5000
 
-type State = "quiet" | "waiting-turn" | "opening" | "open" | "closing"
-
-class Way implements Destination {
-  readonly pair: DomainPair
-  readonly content = ns.server
-  readonly outlet: Outlet
-  refusal: BounceReason | undefined
-  state: State = "quiet"
-  stream: OutgoingStream | undefined
-  openedAt = 0
-  failures = 0
-  /** Monotonic; until then stanzas bounce. */
-  retryAt = 0
-  cancelRetry: () => void = () => {}
-  /** `outlet.written` when the pool looked last, and since when it has not changed. */
-  writtenBefore = 0
-  quietSince = 0
-  /** When something left last, as far as the pool has looked. */
-  movedAt = 0
-  /** Taken out of the pool while a stream was being opened. */
-  gone = false
-  readonly #pool: StreamPool
-
-  constructor(pool: StreamPool, pair: DomainPair, outlet: Outlet) {
-    this.#pool = pool
-    this.pair = pair
-    this.outlet = outlet
-  }
-
-  wanted(): void {
-    if (this.state === "quiet") this.#pool.open(this)
-  }
-}
-
 export interface PoolView {
   readonly pair: DomainPair
-  readonly state: State
+  readonly state: WayState
   readonly stream: OutgoingStream | undefined
   readonly unsent: number
   readonly failures: number
@@ -98,6 +67,7 @@ export interface PoolView {
 export class StreamPool {
   readonly #around: PoolSurroundings
   readonly #ways = new Map<string, Way>()
+  readonly #carriers = new Map<OutgoingStream, Carrier>()
   readonly #turns: Way[] = []
   #openings = 0
   #cancelSweep: (() => void) | undefined
@@ -118,17 +88,21 @@ export class StreamPool {
     const known = this.#ways.get(key)
     if (known !== undefined) return known
     if (this.#stopping) return undefined
-    const { pairs, queue } = this.#around.limits()
-    if (this.#ways.size >= pairs && !this.#forgetOne()) return undefined
-    const way = new Way(this, pair, new Outlet({ limit: queue, flushes: this.#around.flushes }))
+    if (this.#ways.size >= this.#around.limits().pairs && !this.#forgetOne()) return undefined
+    const way = new Way(this, pair)
     way.quietSince = this.#around.clock.monotonic()
     this.#ways.set(key, way)
     this.#sweepLater()
     return way
   }
 
+  /** A queue of the size that one destination may have. */
+  queue(): Outlet {
+    return new Outlet({ limit: this.#around.limits().queue, flushes: this.#around.flushes })
+  }
+
   get views(): readonly PoolView[] {
-    return [...this.#ways.values()].map(({ pair, state, stream, outlet, failures }) => ({ pair, state, stream, unsent: outlet.unsent, failures }))
+    return [...this.#ways.values()].map((way) => ({ pair: way.pair, state: way.state, stream: way.carrier?.stream, unsent: way.outlet.unsent, failures: way.failures }))
   }
 
   open(way: Way): void {
@@ -158,21 +132,73 @@ export class StreamPool {
 
   #opened(way: Way, stream: OutgoingStream): void {
     if (way.gone || this.#stopping) {
-      stream.close(this.#stopping ? "system-shutdown" : undefined)
+      this.#unwanted(way, stream)
       return this.#turnDone()
     }
+    const carrier = this.#carriers.get(stream)
+    if (carrier?.leaving === true) {
+      // It was idle, and is being closed: the pair comes onto the next one.
+      way.state = "quiet"
+      this.#turnDone()
+      if (way.waiting > 0) this.open(way)
+      return
+    }
     way.state = "open"
-    way.stream = stream
-    way.openedAt = this.#around.clock.monotonic()
-    way.quietSince = way.openedAt
-    way.movedAt = way.openedAt
+    way.quietSince = this.#around.clock.monotonic()
+    if (carrier === undefined) this.#carry(way, stream)
+    else {
+      carrier.quietSince = way.quietSince
+      way.join(carrier)
+      carrier.outlet.flush()
+    }
+    this.#turnDone()
+  }
+
+  #unwanted(way: Way, stream: OutgoingStream): void {
+    const others = this.#carriers.get(stream)
+    if (others !== undefined) stream.drop(way.pair)
+    else stream.close(this.#stopping ? "system-shutdown" : undefined)
+  }
+
+  #carry(way: Way, stream: OutgoingStream): void {
+    const { outlet } = way
+    const carrier = new Carrier(stream, outlet, this.#around.clock.monotonic())
+    this.#carriers.set(stream, carrier)
+    way.join(carrier)
     stream.onDrain = () => {
-      way.outlet.drained()
+      outlet.drained()
       this.#checkIdle()
     }
-    way.outlet.attach(stream.channel)
-    void stream.closed.then((end) => this.#closed(way, stream, end))
-    this.#turnDone()
+    stream.onWithdrawn = (pair) => this.#withdrawn(carrier, pair)
+    outlet.attach(stream.channel)
+    void stream.closed.then((end) => this.#closed(carrier, end))
+  }
+
+  /** One pair may leave on this stream no longer; what waited of it finds another way. */
+  #withdrawn(carrier: Carrier, pair: DomainPair): void {
+    const way = this.#ways.get(pairKey(pair))
+    if (way === undefined || way.carrier !== carrier || carrier.leaving) return
+    // The last one: the stream closes, and everything is sorted out then.
+    if (carrier.ways.size === 1) return
+    this.#partWith(way, carrier)
+    way.state = "quiet"
+    this.#sortOut(carrier)
+    if (way.waiting > 0) this.open(way)
+    this.#around.flushes.flush()
+  }
+
+  #partWith(way: Way, carrier: Carrier): void {
+    carrier.ways.delete(way)
+    way.part()
+  }
+
+  /** Gives what waits in a stream's queue back to the pairs it is of, each in its order. */
+  #sortOut(carrier: Carrier): void {
+    for (const taken of carrier.outlet.state === "attached" ? unwritten(carrier.outlet.take()) : carrier.outlet.takeEverything()) {
+      const pair = this.#around.pairOf(taken.stanza)
+      const way = pair === undefined ? undefined : this.#ways.get(pairKey(pair))
+      if (way === undefined || way.outlet.appendTaken(taken) !== "queued") this.#around.reroute(pair ?? carrier.stream.pair, [taken.stanza])
+    }
   }
 
   #refused(way: Way, error: unknown): void {
@@ -201,20 +227,32 @@ export class StreamPool {
       way.refusal = undefined
     })
     this.#around.failed(way.pair, failure, clock.now() + wait)
-    this.#around.undelivered(way.pair, way.outlet.take(), reason)
+    this.#around.undelivered(way.pair, way.own.take(), reason)
     this.#around.flushes.flush()
   }
 
-  #closed(way: Way, stream: OutgoingStream, end: StreamEnd): void {
-    if (way.stream !== stream) return
-    way.stream = undefined
-    way.state = "quiet"
-    this.#countLost(way, stream, end.by === "us")
-    const lived = this.#around.clock.monotonic() - way.openedAt
-    if (lived >= shortLife) way.failures = 0
-    way.quietSince = this.#around.clock.monotonic()
+  #closed(carrier: Carrier, end: StreamEnd): void {
+    const { stream, outlet } = carrier
+    if (!this.#carriers.delete(stream)) return
+    const ways = [...carrier.ways]
+    if (!carrier.leaving) this.#countLost(carrier, end.by === "us")
+    const now = this.#around.clock.monotonic()
+    const lived = now - carrier.openedAt
+    for (const way of ways) {
+      way.part()
+      way.state = "quiet"
+      way.quietSince = now
+      if (lived >= shortLife) way.failures = 0
+    }
+    carrier.ways.clear()
+    if (!carrier.leaving) {
+      const [only] = ways
+      if (ways.length === 1 && only !== undefined) only.own = outlet
+      else this.#sortOut(carrier)
+    }
     // While stopping, what waits is counted by the gateway: nobody is left to be told.
-    if (way.outlet.unsent > 0 && !this.#stopping) {
+    for (const way of this.#stopping ? [] : ways) {
+      if (way.waiting === 0 || way.state !== "quiet") continue
       // A peer that ends every stream at once would be asked again for ever.
       if (lived < shortLife && end.by !== "us") {
         this.#fail(way, { finding: "stream.closed", detail: end.detail, verdicts: [], kind: "unreachable", retryable: true })
@@ -228,14 +266,14 @@ export class StreamPool {
    *
    * @param orderly we closed the stream: what the channel holds is still written, so it is looked at when that had its time
    */
-  #countLost(way: Way, stream: OutgoingStream, orderly: boolean): void {
-    const unacknowledged = way.outlet.detach()
+  #countLost({ outlet, stream }: Carrier, orderly: boolean): void {
+    const unacknowledged = outlet.detach()
     if (unacknowledged === 0) return
-    if (!orderly || this.#stopping) return this.#around.lost(way.pair, stream.id, unacknowledged)
+    if (!orderly || this.#stopping) return this.#around.lost(stream.pair, stream.id, unacknowledged)
     const look = (): void => {
       cancel()
       this.#leaving.delete(look)
-      if (stream.channel.backlog > 0) this.#around.lost(way.pair, stream.id, unacknowledged)
+      if (stream.channel.backlog > 0) this.#around.lost(stream.pair, stream.id, unacknowledged)
     }
     const cancel = this.#around.clock.after(lastWordsMs, look)
     this.#leaving.add(look)
@@ -257,23 +295,13 @@ export class StreamPool {
     const now = this.#around.clock.monotonic()
     const { idleMs, retryMaxMs } = this.#around.limits()
     let forgotten = false
+    for (const carrier of this.#carriers.values()) if (!carrier.leaving) this.#look(carrier, now, idleMs)
     for (const [key, way] of this.#ways) {
-      const moved = way.outlet.written !== way.writtenBefore
-      if (moved || way.outlet.unsent === 0) way.movedAt = now
-      if (moved || way.outlet.unsent > 0) {
-        if (way.state === "open" && now - way.movedAt >= stallMs) {
-          this.#stalled(way)
-          continue
-        }
-        way.writtenBefore = way.outlet.written
-        way.quietSince = now
-        continue
-      }
-      way.outlet.trim()
-      const quiet = now - way.quietSince
-      if (way.state === "open" && quiet >= idleMs) this.#release(way)
-      // The memory of a failure outlives its wait once more, so that the next failure waits longer.
-      else if (way.state === "quiet" && now >= way.retryAt && quiet >= Math.min(idleMs, 2 * retryMaxMs)) {
+      if (way.state === "quiet" && way.waiting > 0) way.quietSince = now
+      else if (way.state === "quiet") {
+        way.trim()
+        // The memory of a failure outlives its wait once more, so that the next failure waits longer.
+        if (now < way.retryAt || now - way.quietSince < Math.min(idleMs, 2 * retryMaxMs)) continue
         this.#ways.delete(key)
         way.cancelRetry()
         forgotten = true
@@ -282,30 +310,59 @@ export class StreamPool {
     if (forgotten) this.#around.forgotten()
   }
 
+  #look(carrier: Carrier, now: number, idleMs: number): void {
+    const { outlet, stream } = carrier
+    const moved = outlet.written !== carrier.writtenBefore
+    if (moved || outlet.unsent === 0) carrier.movedAt = now
+    if (moved || outlet.unsent > 0) {
+      if (now - carrier.movedAt >= stallMs) return this.#stalled(carrier)
+      carrier.writtenBefore = outlet.written
+      carrier.quietSince = now
+      stream.lastOutput = now
+      return
+    }
+    outlet.trim()
+    // With bidi the other direction may be busy.
+    const quietSince = Math.max(carrier.quietSince, stream.lastInput ?? 0)
+    if (now - quietSince >= idleMs) this.#release(carrier)
+  }
+
   /** A peer that keeps the connection and reads nothing would hold its stanzas for ever: they bounce, it is left alone. */
-  #stalled(way: Way): void {
-    const { stream } = way
-    if (stream === undefined) return
-    const unacknowledged = way.outlet.detach()
-    way.stream = undefined
-    way.state = "quiet"
-    if (unacknowledged > 0) this.#around.lost(way.pair, stream.id, unacknowledged)
+  #stalled(carrier: Carrier): void {
+    const { stream, outlet } = carrier
+    const unacknowledged = outlet.detach()
+    const ways = [...carrier.ways]
+    this.#carriers.delete(stream)
+    for (const way of ways) {
+      way.part()
+      way.state = "quiet"
+    }
+    const [only] = ways
+    if (ways.length === 1 && only !== undefined) only.own = outlet
+    else this.#sortOut(carrier)
+    if (unacknowledged > 0) this.#around.lost(stream.pair, stream.id, unacknowledged)
     stream.close("connection-timeout", "nothing was read for long")
-    this.#fail(way, { finding: "stream.closed", detail: `the peer has read nothing for ${stallMs / 1000} s`, verdicts: [], kind: "unreachable", retryable: true })
+    for (const way of ways) {
+      if (way.waiting === 0) continue
+      this.#fail(way, { finding: "stream.closed", detail: `the peer has read nothing for ${stallMs / 1000} s`, verdicts: [], kind: "unreachable", retryable: true })
+    }
   }
 
   /** Closes a stream politely. What arrives meanwhile waits for the next one. */
-  #release(way: Way): void {
-    if (way.stream === undefined) return
-    way.state = "closing"
-    this.#countLost(way, way.stream, true)
-    way.stream.close()
+  #release(carrier: Carrier): void {
+    this.#countLost(carrier, true)
+    carrier.leaving = true
+    for (const way of carrier.ways) {
+      way.part()
+      way.state = "closing"
+    }
+    carrier.stream.close()
   }
 
   #forgetOne(): boolean {
     const now = this.#around.clock.monotonic()
     for (const [key, way] of this.#ways) {
-      if (way.state !== "quiet" || way.outlet.unsent > 0 || now < way.retryAt) continue
+      if (way.state !== "quiet" || way.waiting > 0 || now < way.retryAt) continue
       this.#ways.delete(key)
       way.cancelRetry()
       this.#around.forgotten()
@@ -323,29 +380,50 @@ export class StreamPool {
    * @param remote whether the pair still leads from a domain of ours to a remote one
    */
   reloaded(remote: (pair: DomainPair) => boolean): void {
+    const touched = new Set<Carrier>()
     for (const [key, way] of this.#ways) {
-      if (!remote(way.pair)) {
-        this.#ways.delete(key)
-        way.gone = true
-        way.state = "quiet"
+      if (remote(way.pair)) {
+        way.failures = 0
+        way.retryAt = 0
+        way.refusal = undefined
         way.cancelRetry()
-        const { stream } = way
-        if (stream !== undefined) this.#countLost(way, stream, true)
-        const stanzas = way.outlet.take()
-        way.outlet.close()
-        way.stream = undefined
-        stream?.close("reset", "this pair of domains is not served any more")
-        this.#around.reroute(way.pair, stanzas)
         continue
       }
-      way.failures = 0
-      way.retryAt = 0
-      way.refusal = undefined
+      this.#ways.delete(key)
+      way.gone = true
+      way.state = "quiet"
       way.cancelRetry()
-      way.stream?.recheck()
+      const { carrier } = way
+      if (carrier === undefined) {
+        this.#around.reroute(way.pair, way.own.take())
+        way.own.close()
+        continue
+      }
+      touched.add(carrier)
+      this.#partWith(way, carrier)
+      // Whoever still remembers the way must not queue what nobody will look for.
+      way.own.close()
     }
+    for (const carrier of touched) this.#without(carrier, remote)
+    for (const carrier of [...this.#carriers.values()]) if (!carrier.leaving) carrier.stream.recheck()
     this.#around.forgotten()
     this.#around.flushes.flush()
+  }
+
+  /** Pairs of this stream are not ours to send for any more; what waits of them is routed anew. */
+  #without(carrier: Carrier, remote: (pair: DomainPair) => boolean): void {
+    const { stream } = carrier
+    if (carrier.ways.size > 0) {
+      this.#sortOut(carrier)
+      for (const { pair } of stream.associations()) if (!remote(pair)) stream.drop(pair)
+      return
+    }
+    this.#carriers.delete(stream)
+    this.#countLost(carrier, true)
+    const stanzas = carrier.outlet.take()
+    carrier.outlet.close()
+    stream.close("reset", "this pair of domains is not served any more")
+    this.#around.reroute(stream.pair, stanzas)
   }
 
   // Shutdown.
@@ -362,9 +440,10 @@ export class StreamPool {
     if (this.#idle.length === 0) return
     this.#cancelBacklog()
     let held = false
-    for (const way of this.#ways.values()) {
-      if (way.state === "opening" || way.state === "waiting-turn" || way.outlet.unsent > 0) return
-      held ||= way.state === "open" && way.outlet.unacknowledged > 0
+    for (const way of this.#ways.values()) if (way.state === "opening" || way.state === "waiting-turn" || way.waiting > 0) return
+    for (const { outlet, leaving } of this.#carriers.values()) {
+      if (outlet.unsent > 0) return
+      held ||= !leaving && outlet.unacknowledged > 0
     }
     // A channel says when it was full and is empty, not when it merely is empty.
     if (held) {
@@ -379,7 +458,8 @@ export class StreamPool {
   /** Stanzas that wait at the moment. */
   get unsent(): number {
     let unsent = 0
-    for (const way of this.#ways.values()) unsent += way.outlet.unsent
+    for (const way of this.#ways.values()) unsent += way.waiting
+    for (const { outlet } of this.#carriers.values()) unsent += outlet.unsent
     return unsent
   }
 
@@ -391,16 +471,20 @@ export class StreamPool {
     this.#idle = []
     for (const look of this.#leaving) look()
     const closing: Promise<unknown>[] = []
-    for (const way of this.#ways.values()) {
-      way.cancelRetry()
-      const { stream } = way
-      if (stream === undefined) continue
+    for (const way of this.#ways.values()) way.cancelRetry()
+    for (const carrier of [...this.#carriers.values()]) {
+      const { stream, leaving } = carrier
       closing.push(stream.closed)
       // Counted before our last words are among what the channel holds. Unsent stanzas were counted by the gateway.
-      this.#countLost(way, stream, false)
+      if (!leaving) this.#countLost(carrier, false)
+      carrier.leaving = true
       stream.close("system-shutdown")
     }
     this.#abort.abort(new Error("the gateway is stopping"))
     await Promise.all(closing)
   }
+}
+
+function* unwritten(stanzas: Iterable<Buffer>): Iterable<Taken> {
+  for (const stanza of stanzas) yield { stanza, writes: 0 }
 }

@@ -38,6 +38,8 @@ export interface ServerSpec {
   readonly hidesCertificate?: boolean
   /** Published and served as Direct TLS instead of STARTTLS (XEP-0368). */
   readonly directTls?: boolean
+  /** Takes both directions on one connection (XEP-0288); off unless given, so that each direction shows its own proof. */
+  readonly bidi?: boolean
   /** Validates DNS from the lab's root, and proves by DANE as well as by PKIX. */
   readonly validates?: boolean
   /** What DNS says about the domain, where that is more than SRV and an address. */
@@ -201,6 +203,7 @@ function configText(spec: ServerSpec, { address, dns }: ServerSurroundings): str
     federation: {
       require: spec.require ?? "authenticated",
       timeout: "8s",
+      bidi: spec.bidi ?? false,
       resolver: { address: `${dns.address}:${dns.port}`, ...(spec.validates === true ? { anchors: "/lab/root.anchors" } : { dnssec: "off" }) },
       trust: "/lab/root.pem",
       allow: { networks: ["127.0.0.0/8", "::1/128"], names: ["example", "test"] },

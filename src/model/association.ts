@@ -53,6 +53,11 @@ export interface Association {
   /** The verdicts of all prooftypes asked, in no order. */
   readonly verdicts: readonly Verdict[]
   readonly via: AssociationBasis
+  /**
+   * With bidi on a stream that we opened: the association of our own direction that this one is the other half of, and ends
+   * with (XEP-0288; BIDI-7).
+   */
+  readonly rests?: Association
   /** The stream's one proof; shared, not copied. */
   readonly proof: ServerProof | undefined
   /** Where an outgoing stream was connected to, and who sent us there. */

@@ -167,7 +167,7 @@ const mistakes: readonly (readonly [what: string, config: string, expected: read
     withLine("  - name: bot.example\n", "  - name: bot.example\n    posh: { serve: true }\n"),
     ["/etc/gw.yaml:11:5  domains[0].posh  POSH is not in this version yet: remove `domains[0].posh`."],
   ],
-  ["bidi switched on", withLine("  resolver:", "  bidi: true\n  resolver:"), ["/etc/gw.yaml:6:9  federation.bidi  XEP-0288 (bidi) is not in this version yet: remove the setting, or write false."]],
+  ["a switch for a peer that is none", withLine("  resolver:", "  peers: [{ peer: o.example, bidi: sometimes }]\n  resolver:"), ["/etc/gw.yaml:6:36  federation.peers[0].bidi  `federation.peers[0].bidi` must be true or false."]],
   [
     "require: permissive",
     withLine("  resolver:", "  require: permissive\n  resolver:"),

@@ -66,21 +66,24 @@ describe("two gateways", () => {
     await b.until(/id='n1999'/)
     assert.deepEqual([...b.text.matchAll(/id='n(\d+)'/g)].map((match) => Number(match[1])), [...Array(2000).keys()])
   })
-  it("open 150 streams at once, one a pair, and every stanza arrives", async () => {
-    const names = [...Array(150).keys()].map((n) => `d${n}.example`)
-    const many = certificateFor(names)
-    const { one, a } = await couple({ peers: {} }, { domains: ["b.example", ...names], certificates: Object.fromEntries(names.map((name) => [name, many])) })
-    const two = running[0]!
-    // The same certificate in 150 files is one certificate.
-    assert.equal(one.gateway.outgoing.length, 0)
-    const senders: RawComponent[] = []
-    for (const name of names) senders.push(await attach(two, name))
-    for (const [n, sender] of senders.entries()) sender.send(message(names[n]!, "a.example", `from-${names[n]}`))
-    await a.count("id='from-", 150)
-    assert.equal(new Set(a.text.match(/from-d\d+/g)).size, 150)
-    assert.equal(one.gateway.incoming.length, 150)
-    assert.deepEqual(two.lines("s2s.retry"), [])
-  })
+  for (const [what, federation, streams] of [["150 streams at once, one a pair", "  piggyback: false\n  bidi: false\n", 150], ["one stream for 150 pairs at once", "", 1]] as const) {
+    it(`open ${what}, and every stanza arrives`, async () => {
+      const names = [...Array(150).keys()].map((n) => `d${n}.example`)
+      const many = certificateFor(names)
+      const { one, a } = await couple({ peers: {} }, { federation, domains: ["b.example", ...names], certificates: Object.fromEntries(names.map((name) => [name, many])) })
+      const two = running[0]!
+      // The same certificate in 150 files is one certificate.
+      assert.equal(one.gateway.outgoing.length, 0)
+      const senders: RawComponent[] = []
+      for (const name of names) senders.push(await attach(two, name))
+      for (const [n, sender] of senders.entries()) sender.send(message(names[n]!, "a.example", `from-${names[n]}`))
+      await a.count("id='from-", 150)
+      assert.equal(new Set(a.text.match(/from-d\d+/g)).size, 150)
+      assert.equal(one.gateway.incoming.length, streams)
+      assert.equal(one.gateway.incoming.flatMap((stream) => stream.associations()).length, 150)
+      assert.deepEqual(two.lines("s2s.retry"), [])
+    })
+  }
   it("answer for a component that is away, to the remote sender", async () => {
     const { a } = await couple({}, { domains: ["b.example", "b2.example"] })
     const both = running[1]!

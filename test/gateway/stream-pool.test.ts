@@ -35,6 +35,10 @@ class Bench {
     undelivered: (pair, stanzas, reason) => {
       for (const bytes of stanzas) this.undelivered.push({ to: pair.target, text: String(bytes), reason })
     },
+    pairOf: (stanza) => {
+      const to = /to='([^']*)'/.exec(String(stanza))?.[1]
+      return to === undefined ? undefined : far(to)
+    },
     reroute: (_pair, stanzas) => {
       for (const bytes of stanzas) this.rerouted.push(String(bytes))
     },

@@ -109,6 +109,7 @@ const weaknesses: readonly Weakness[] = [
   { scene: "bogus-tlsa", what: "a failed lookup is an empty one", change: withoutBinding, seen: /lone\.example\.message: expected "bounced", got "delivered"/ },
   { scene: "proven-absence", what: "a self-signed certificate counts as a proof", change: overlooking("cert.self-signed"), seen: /void\.example\.message: expected "bounced", got "delivered"/ },
   { scene: "stripping-resolver", what: "signatures are not looked at", change: withoutValidation, seen: /dusk\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "both-ways", what: "each direction has a connection of its own", change: (spec) => ({ ...spec, bidi: false }), seen: /due\.example -> duo\.example\.receiver\.external: expected null, got "accepted"/ },
   { scene: "unknown-root", what: "roots are not looked at", change: overlooking("cert.unknown-root"), seen: /message: expected "bounced", got "delivered"/ },
 ]
 

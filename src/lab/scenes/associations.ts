@@ -1,7 +1,7 @@
 // Scenes in which both ends find a proof on the stream itself (RFC 7712 4, RFC 6120 13.7, XEP-0178, XEP-0368, XEP-0114).
 import type { MessageSeen } from "../internet.ts"
 import type { Scene } from "../scene.ts"
-import { mutual, refusedByReceiver } from "./expectations.ts"
+import { byCertificate, delivered, mutual, refusedByReceiver } from "./expectations.ts"
 
 const mutualExternal: Scene = {
   id: "mutual-external",
@@ -18,6 +18,24 @@ const mutualExternal: Scene = {
   play: async ({ exchange }) => ({
     "a.example -> b.example": await exchange("a.example", "b.example"),
     "b.example -> a.example": await exchange("b.example", "a.example"),
+  }),
+}
+
+const bothWays: Scene = {
+  id: "both-ways",
+  section: "RFC 7712 4.3, XEP-0288",
+  title: "both directions on one connection: the second rests on the proof of the first",
+  cast: [
+    { domain: "duo.example", what: "certificate of the Lab CA, bidi", bidi: true },
+    { domain: "due.example", what: "certificate of the Lab CA, bidi", bidi: true },
+  ],
+  expected: {
+    "duo.example -> due.example": mutual("duo.example", "due.example"),
+    "due.example -> duo.example": delivered(byCertificate("duo.example", null), byCertificate("due.example", null)),
+  },
+  play: async ({ exchange }) => ({
+    "duo.example -> due.example": await exchange("duo.example", "due.example"),
+    "due.example -> duo.example": await exchange("due.example", "duo.example"),
   }),
 }
 
@@ -95,4 +113,4 @@ function shown({ id: _, ...message }: MessageSeen): Omit<MessageSeen, "id"> {
   return message
 }
 
-export const associationScenes: readonly Scene[] = [mutualExternal, directTls, serverOnly, components]
+export const associationScenes: readonly Scene[] = [mutualExternal, bothWays, directTls, serverOnly, components]

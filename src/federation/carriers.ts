@@ -1,0 +1,173 @@
+// Which stream a pair of ours leaves on: one that is there and may carry it (assertion, supposition, the way back with bidi),
+// else a new one; and those that want to the same place at the same moment wait for the first of them (RFC 7712 4.4; DB-32,
+// DB-36).
+import { type DomainPair, pairKey } from "../model/association.ts"
+import type { Domain } from "../model/domain.ts"
+import type { Endpoint } from "../model/endpoint.ts"
+import type { Discovery } from "../discovery/discover.ts"
+import { discoverPeer } from "./associate.ts"
+import { type Federation, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
+import { deadline } from "./deadline.ts"
+import { openOutgoing } from "./initiating.ts"
+import { NotCarried } from "./piggyback.ts"
+import { OutgoingRefused, refusalOf } from "./refusal.ts"
+
+/** How long a pair that was refused on a stream of others goes by a connection of its own, ms. */
+const refusalLasts = 24 * 3_600_000
+/** How long a place is remembered whose server takes one pair a stream, ms. */
+const singleLasts = 600_000
+const remembered = 4096
+
+/** Moments until which something counts, the oldest forgotten first: nothing but round trips rests on them. */
+class ShortMemory {
+  readonly #until = new Map<string, number>()
+  readonly #lasts: number
+
+  constructor(lasts: number) {
+    this.#lasts = lasts
+  }
+
+  has(key: string, now: number): boolean {
+    return now < (this.#until.get(key) ?? 0)
+  }
+
+  add(key: string, now: number): void {
+    this.#until.delete(key)
+    for (const oldest of this.#until.keys()) {
+      if (this.#until.size < remembered) break
+      this.#until.delete(oldest)
+    }
+    this.#until.set(key, now + this.#lasts)
+  }
+}
+
+export class Carriers {
+  readonly #federation: Federation
+  readonly #hooks: IncomingHooks | undefined
+  /** Live streams by the domains that are proven on them, and by where they are connected to. */
+  readonly #byTarget = new Map<Domain, Set<OutgoingStream>>()
+  readonly #byPlace = new Map<string, Set<OutgoingStream>>()
+  /** Where a stream is being opened; resolves when it is known whether others may come along. */
+  readonly #opening = new Map<string, Promise<void>>()
+  readonly #refused = new ShortMemory(refusalLasts)
+  readonly #single = new ShortMemory(singleLasts)
+
+  /** @param hooks who takes what comes in on streams that we open (XEP-0288); without it they have one direction */
+  constructor(federation: Federation, hooks?: IncomingHooks) {
+    this.#federation = federation
+    this.#hooks = hooks
+  }
+
+  /** An accepted stream on which a domain of the peer's was granted (XEP-0288). */
+  reachable(domain: Domain, stream: OutgoingStream): void {
+    this.#index(this.#byTarget, domain, stream)
+  }
+
+  #index<Key>(index: Map<Key, Set<OutgoingStream>>, key: Key, stream: OutgoingStream): void {
+    const there = index.get(key) ?? new Set()
+    if (there.has(stream)) return
+    index.set(key, there.add(stream))
+    void stream.closed.then(() => {
+      there.delete(stream)
+      if (there.size === 0 && index.get(key) === there) index.delete(key)
+    })
+  }
+
+  /**
+   * A stream that carries the pair when the promise resolves.
+   *
+   * @throws OutgoingRefused
+   */
+  async open(pair: DomainPair, signal: AbortSignal): Promise<OutgoingStream> {
+    const federation = this.#federation
+    const hosting = federation.current()
+    const { clock } = federation.ports
+    const { bidi, piggyback } = usesOf(hosting, pair.target)
+    if ((!bidi && !piggyback) || this.#refused.has(pairKey(pair), clock.monotonic())) return await this.#fresh(pair, signal)
+    const limit = deadline(clock, hosting.times.negotiation, "looking for a stream", signal)
+    let found: Discovery
+    try {
+      const known = await this.#join(this.#byTarget.get(pair.target), pair, limit.signal)
+      if (known !== undefined) return known
+      found = await discoverPeer(federation, hosting, pair.target, limit.signal)
+      const places = found.outcome === "endpoints" && piggyback ? found.endpoints.map(placeOf) : []
+      const [first] = places
+      for (let turn = 0; first !== undefined && turn < 2; turn += 1) {
+        for (const place of places) {
+          const joined = await this.#join(this.#byPlace.get(place), pair, limit.signal, found)
+          if (joined !== undefined) return joined
+        }
+        const others = this.#opening.get(first)
+        if (others === undefined || turn > 0 || this.#single.has(first, clock.monotonic())) break
+        await settledOrAborted(others, limit.signal)
+      }
+      if (signal.aborted) throw signal.reason
+    } catch (error) {
+      throw refusalOf(error, limit.signal)
+    } finally {
+      limit.done()
+    }
+    return await this.#fresh(pair, signal, found)
+  }
+
+  /** On one of these streams, if one takes it; whatever one of them refuses is no matter to the others. */
+  async #join(streams: ReadonlySet<OutgoingStream> | undefined, pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<OutgoingStream | undefined> {
+    const { clock } = this.#federation.ports
+    for (const stream of [...(streams ?? [])]) {
+      try {
+        await stream.add(pair, signal, found)
+        this.#index(this.#byTarget, pair.target, stream)
+        return stream
+      } catch (error) {
+        if (signal.aborted || !(error instanceof NotCarried || error instanceof OutgoingRefused)) throw error
+        if (error instanceof NotCarried) continue
+        // It was asked and said no, or nothing: that costs one time, not every time.
+        this.#refused.add(pairKey(pair), clock.monotonic())
+        return undefined
+      }
+    }
+    return undefined
+  }
+
+  async #fresh(pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<OutgoingStream> {
+    const place = found?.outcome === "endpoints" && found.endpoints[0] !== undefined ? placeOf(found.endpoints[0]) : undefined
+    let release = (): void => {}
+    if (place !== undefined && !this.#opening.has(place)) {
+      const known = new Promise<void>((resolve) => {
+        release = resolve
+      })
+      this.#opening.set(place, known)
+      void known.then(() => this.#opening.delete(place))
+    }
+    try {
+      const stream = await openOutgoing(this.#federation, pair, signal, {
+        ...(found === undefined ? {} : { found }),
+        ...(this.#hooks === undefined ? {} : { hooks: this.#hooks }),
+        single: () => {
+          if (place !== undefined) this.#single.add(place, this.#federation.ports.clock.monotonic())
+          release()
+        },
+      })
+      this.#index(this.#byTarget, pair.target, stream)
+      if (stream.endpoint !== undefined && stream.errors) this.#index(this.#byPlace, placeOf(stream.endpoint), stream)
+      return stream
+    } finally {
+      release()
+    }
+  }
+}
+
+function placeOf({ address, port, transport }: Endpoint): string {
+  return `${address} ${port} ${transport}`
+}
+
+async function settledOrAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      signal.removeEventListener("abort", done)
+      resolve()
+    }
+    signal.addEventListener("abort", done, { once: true })
+    void promise.then(done)
+  })
+}
