@@ -117,9 +117,9 @@ export class PushStream {
       step()
     } catch (error) {
       const known = error instanceof ProtocolError
-      const { condition, tell } = known ? toldTo(error) : { condition: "internal-server-error" as const, tell: undefined }
+      const { condition, tell, application } = known ? toldTo(error) : { condition: "internal-server-error" as const, tell: undefined, application: undefined }
       const detail = known ? error.message : `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
-      this.#sendEnd(condition, tell)
+      this.#sendEnd(condition, tell, application)
       this.#end({ by: "us", detail, condition })
     }
   }
@@ -142,10 +142,10 @@ export class PushStream {
     this.#end({ by: this.#weClosed ? "us" : "peer", detail: this.#weClosed ? "closed by both sides" : "the peer closed the stream" })
   }
 
-  #sendEnd(condition: StreamErrorCondition | undefined, tell?: string): void {
+  #sendEnd(condition: StreamErrorCondition | undefined, tell?: string, application?: string): void {
     if (this.#weClosed) return
     this.#weClosed = true
-    this.channel.write(encoder.encode(condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell)))
+    this.channel.write(encoder.encode(condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell, application)))
   }
 
   #end(end: StreamEnd): void {

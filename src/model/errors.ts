@@ -50,10 +50,13 @@ export class ProtocolError extends Error {
   readonly condition: StreamErrorCondition
   /** What the peer may be told, in the optional text element; never more than it needs. */
   readonly tell: string | undefined
-  constructor(condition: StreamErrorCondition, detail: string, options: { tell?: string; cause?: unknown } = {}) {
+  /** The application-specific condition, as XML of ours (RFC 6120 4.9.4). */
+  readonly application: string | undefined
+  constructor(condition: StreamErrorCondition, detail: string, options: { tell?: string; application?: string; cause?: unknown } = {}) {
     super(detail, { cause: options.cause })
     this.condition = condition
     this.tell = options.tell
+    this.application = options.application
   }
 }
 

@@ -7,6 +7,8 @@ import type { StanzaView } from "../xml/cutter.ts"
 import { Arena, type Cut } from "./arena.ts"
 import { oneAfterOther, type Retention, stanzasOf, type Taken, writtenTo } from "./retention.ts"
 
+export type { Retention, Taken } from "./retention.ts"
+
 /**
  * `queued`: it will be written, or given back by `take`. `full`: over the limit, bounce it (resource-constraint).
  * `too-large`: the peer takes nothing of that size, bounce it (policy-violation). `closed`: nothing leaves here any more.

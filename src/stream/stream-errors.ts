@@ -8,15 +8,19 @@ import { escapeText } from "../xml/serialise.ts"
 /** The longest text of ours or of a peer's that is passed on, in characters. */
 const textLimit = 500
 
-/** `<stream:error>` and the closing tag; the stream is over after it (4.9.1.1). */
-export function streamErrorXml(condition: StreamErrorCondition, tell?: string): string {
+/**
+ * `<stream:error>` and the closing tag; the stream is over after it (4.9.1.1).
+ *
+ * @param application one element of another specification that says more (4.9.4)
+ */
+export function streamErrorXml(condition: StreamErrorCondition, tell?: string, application = ""): string {
   const words = tell === undefined ? "" : `<text xmlns='${ns.streamErrors}' xml:lang='en'>${escapeText(tell.slice(0, textLimit))}</text>`
-  return `<stream:error><${condition} xmlns='${ns.streamErrors}'/>${words}</stream:error></stream:stream>`
+  return `<stream:error><${condition} xmlns='${ns.streamErrors}'/>${words}${application}</stream:error></stream:stream>`
 }
 
 /** What we say of our own failure: the condition and only words written for the peer. */
-export function toldTo(error: ProtocolError): { condition: StreamErrorCondition; tell: string | undefined } {
-  return { condition: error.condition, tell: error.tell }
+export function toldTo(error: ProtocolError): { condition: StreamErrorCondition; tell: string | undefined; application: string | undefined } {
+  return { condition: error.condition, tell: error.tell, application: error.application }
 }
 
 export function isStreamError(element: XmlElement): boolean {
