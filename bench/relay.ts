@@ -1,6 +1,9 @@
-// Measures the relay path alone, in one process: cutter, route cache and outlet between two channels that do nothing.
+// Measures the relay path alone, in one process: cutter, route cache and outlet between two channels that do nothing;
+// with and without acknowledgements.
 import { Outlet, FlushList, InputPressure } from "../src/stream/outlet.ts"
 import { Relay, RouteCache } from "../src/stream/relay.ts"
+import { StreamManagement } from "../src/stream/stream-management.ts"
+import { element } from "../src/xml/element.ts"
 
 const scope = [
   ["", "jabber:server"],
@@ -14,21 +17,48 @@ export function message(index: number): string {
   return `${head}${"x".repeat(193 - head.length - "</body></message>".length)}</body></message>`
 }
 
-function run(chunkBytes: number, stanzas: number): void {
+/** A peer that answers each request one input chunk later. */
+function acknowledging(outlet: Outlet): { readonly management: StreamManagement; answer(): void } {
+  const management = new StreamManagement({
+    role: "initiating",
+    clock: { monotonic: () => performance.now(), after: (ms, callback) => ((timer) => () => clearTimeout(timer))(setTimeout(callback, ms)) },
+    send: () => undefined,
+    authenticated: () => true,
+    retained: { limit: 1 << 20 },
+    resumable: 0,
+    event: () => undefined,
+  })
+  management.enable()
+  management.element(element("enabled", "urn:xmpp:sm:3"))
+  let due: number | undefined
+  return {
+    management,
+    answer() {
+      if (due !== undefined) management.element(element("a", "urn:xmpp:sm:3", { h: String(due) }))
+      due = management.unansweredSince === undefined ? undefined : outlet.written >>> 0
+    },
+  }
+}
+
+function run(chunkBytes: number, stanzas: number, acknowledged: boolean): void {
   const text = Array.from({ length: 4000 }, (_, index) => message(index)).join("")
   const stream = Buffer.from(text)
   let writes = 0
   let bytes = 0
   const flushes = new FlushList()
   const outlet = new Outlet({ limit: 1 << 20, flushes })
-  outlet.attach({
-    backlog: 0,
-    write(part) {
-      writes += 1
-      bytes += part.length
-      return true
+  const peer = acknowledged ? acknowledging(outlet) : undefined
+  outlet.attach(
+    {
+      backlog: 0,
+      write(part) {
+        writes += 1
+        bytes += part.length
+        return true
+      },
     },
-  })
+    peer?.management.carry(outlet),
+  )
   const pressure = new InputPressure(1 << 22, { pause: () => undefined, resume: () => undefined })
   const cache = new RouteCache<Outlet>()
   let count = 0
@@ -54,7 +84,10 @@ function run(chunkBytes: number, stanzas: number): void {
       failed(error) {
         throw error
       },
-      flushed: () => flushes.flush(),
+      flushed() {
+        flushes.flush()
+        peer?.answer()
+      },
     },
   })
   const started = process.cpuUsage()
@@ -65,8 +98,9 @@ function run(chunkBytes: number, stanzas: number): void {
   const seconds = (used.user + used.system) / 1e6
   const per100k = (seconds / count) * 100_000
   process.stdout.write(
-    `chunks of ${String(chunkBytes).padStart(6)} bytes: ${per100k.toFixed(3)} CPU s per 100,000 stanzas, ${(bytes / seconds / 1e6).toFixed(0)} MB/s, ${writes} writes\n`,
+    `chunks of ${String(chunkBytes).padStart(6)} bytes: ${per100k.toFixed(3)} CPU s per 100,000 stanzas, ${(bytes / seconds / 1e6).toFixed(0)} MB/s, ${writes} writes${acknowledged ? ", acknowledged" : ""}\n`,
   )
+  peer?.management.over(false)
 }
 
-for (const size of [65_536, 16_384, 4_096, 1_448, 193, 65_536]) run(size, 1_500_000)
+for (const size of [65_536, 16_384, 4_096, 1_448, 193, 65_536]) for (const acknowledged of [false, true]) run(size, 1_500_000, acknowledged)
