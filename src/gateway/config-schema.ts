@@ -5,6 +5,7 @@ import { type Domain, DomainError, parseDomain } from "../model/domain.ts"
 import type { RequiredLevel } from "../model/policy.ts"
 import type { Instant } from "../model/verdict.ts"
 import type { LogLevel } from "../ports.ts"
+import { ratchetModes } from "../federation/ratchet.ts"
 import {
   addressLabel,
   readDuration,
@@ -133,6 +134,8 @@ const exception = z.strictObject({
   why: words(1),
 })
 
+const ratchetOverride = z.strictObject({ peer: domain, until: setting(readEnd), why: words(1) })
+
 const override = z.strictObject({
   peer: domain,
   connect: setting((value) => readSocketAddress(value, 1)),
@@ -190,6 +193,8 @@ const federation = z.strictObject({
     .prefault({}),
   trust: trust.default({ kind: "system" }),
   exceptions: z.array(exception).max(10_000).default([]),
+  // Never weaker than last time: what a domain kept proving is what it is held to.
+  ratchet: z.strictObject({ mode: word(ratchetModes).default("warn"), overrides: z.array(ratchetOverride).max(10_000).default([]) }).prefault({}),
   allow: z.strictObject({ networks: z.array(network).max(1000).default([]), names: z.array(domain).max(1000).default([]) }).prefault({}),
   overrides: z.array(override).max(10_000).default([]),
 })

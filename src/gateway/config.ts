@@ -9,6 +9,7 @@ import type { FederationPolicy, PolicyException, RequiredLevel } from "../model/
 import type { Instant } from "../model/verdict.ts"
 import type { Files, LogLevel } from "../ports.ts"
 import type { EndpointOverride, StreamUses } from "../federation/contract.ts"
+import type { RatchetMode, RatchetOverride } from "../federation/ratchet.ts"
 import type { AnchorSet } from "../dns/dnssec/anchors.ts"
 import { configSchema, type DnssecMode, includeSchema, knownProofs, type RawConfig, type RawDomain, type Trust } from "./config-schema.ts"
 import { checkDnssec, readDnsAnchors } from "./config-dnssec.ts"
@@ -61,6 +62,7 @@ export interface GatewayConfig {
   readonly streams: StreamUses
   readonly peers: ReadonlyMap<Domain, StreamUses>
   readonly exceptions: readonly PolicyException[]
+  readonly ratchet: { readonly mode: RatchetMode; readonly overrides: readonly RatchetOverride[] }
   readonly idleTimeoutMs: number
   readonly retryMaxMs: number
   /** Negotiation of one stream, ms. */
@@ -212,7 +214,7 @@ function checkDomains(entries: readonly DomainEntry[], problems: ConfigProblem[]
 }
 
 function checkPolicy(raw: RawConfig, text: ConfigText, world: ConfigWorld, problems: ConfigProblem[], warnings: ConfigProblem[]): void {
-  const { exceptions, overrides } = raw.federation
+  const { exceptions, overrides, ratchet } = raw.federation
   unique(
     exceptions.map((each) => each.peer),
     "federation.exceptions",
@@ -230,6 +232,24 @@ function checkPolicy(raw: RawConfig, text: ConfigText, world: ConfigWorld, probl
     // An exception that has ended closes again and warns; it never keeps the gateway from running.
     const place = text.place(["federation", "exceptions", index, "until"])
     warnings.push({ place, setting: `federation.exceptions[${index}].until`, sentence: `The exception for ${exception.peer} has ended and counts no more [policy.exception-ended].` })
+  }
+  unique(
+    ratchet.overrides.map((each) => each.peer),
+    "federation.ratchet.overrides",
+    (index) => text.place(["federation", "ratchet", "overrides", index, "peer"]),
+    problems,
+  )
+  for (const [index, override] of ratchet.overrides.entries()) {
+    if (override.until > world.now) continue
+    const place = text.place(["federation", "ratchet", "overrides", index, "until"])
+    const setting = `federation.ratchet.overrides[${index}].until`
+    warnings.push({ place, setting, sentence: `The override for ${override.peer} has ended and counts no more [policy.exception-ended].` })
+  }
+  if (ratchet.mode === "enforce" && raw.federation.resolver.dnssec === "off") {
+    // security.md 15: what is not validated satisfies no ratchet, so every peer that is remembered would be refused.
+    const place = text.place(["federation", "ratchet", "mode"])
+    const sentence = "`enforce` needs signed DNS, and `federation.resolver.dnssec` is off, which satisfies no ratchet: write warn or off, or `dnssec: validate`."
+    problems.push({ place, setting: "federation.ratchet.mode", sentence })
   }
   for (const [index, override] of overrides.entries()) {
     const guarded = guardName(override.peer, { names: raw.federation.allow.names })
@@ -285,6 +305,7 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     streams: streamUses(federation),
     peers: new Map(federation.peers.map((each) => [each.peer, streamUses(each)])),
     exceptions: federation.exceptions,
+    ratchet: federation.ratchet,
     idleTimeoutMs: federation.idle_timeout,
     retryMaxMs: federation.retry_max,
     timeoutMs: federation.timeout,

@@ -5,7 +5,7 @@ import type { Resolver } from "../model/dns-answer.ts"
 import type { EventSink, FederationEvent } from "../model/events.ts"
 import { findingSentence } from "../model/findings.ts"
 import type { OwnListener, ReachPolicy } from "../model/reach.ts"
-import type { Channel, Clock, Dial, Files, Listen, Listener, Log, NetworkAddress, Random, Tls } from "../ports.ts"
+import type { Channel, Clock, Dial, Files, Listen, Listener, Log, NetworkAddress, Random, Store, Tls } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import { ClaimGuard } from "../federation/claim-guard.ts"
 import type { Federation, Hosting, IncomingStream } from "../federation/contract.ts"
@@ -25,6 +25,7 @@ import { Load } from "./destination.ts"
 import { EvidenceFolder } from "./evidence-folder.ts"
 import { Intake } from "./intake.ts"
 import { LogLines } from "./log-lines.ts"
+import { Recollection } from "./recollection.ts"
 import { Router } from "./router.ts"
 import { differences, makeSnapshot, type Snapshot } from "./snapshot.ts"
 import { type PoolView, StreamPool } from "./stream-pool.ts"
@@ -41,6 +42,8 @@ export interface GatewayWorld {
   readonly listen: Listen
   readonly files: Files
   readonly log: Log
+  /** Opens the memory in a folder; without it nothing outlives the process. Throws StoreError. */
+  store?(folder: string): Store
   /** A guarded Dial; the policy is read afresh for every connection. */
   dial(reach: () => ReachPolicy): Dial
   /** A stub resolver; without upstreams, with those of the system. Rejects with an Error whose message is a sentence. */
@@ -127,6 +130,7 @@ class RunningGateway implements Gateway {
   #components!: Components
   #intake!: Intake
   #evidence: EvidenceFolder | undefined
+  #recollection!: Recollection
   #generation = 0
   #listeners: { readonly kind: keyof GatewayAddresses; readonly at: SocketAddress | SocketPath; readonly listener: Listener }[] = []
   #stopWatching: (() => void)[] = []
@@ -143,7 +147,10 @@ class RunningGateway implements Gateway {
     this.#bounces = new BounceLog(world.clock, this.#lines)
     this.#router = new Router({
       component: (domain) => this.#components.slot(domain),
-      remote: (pair) => this.#pool.way(pair),
+      remote: (pair) => {
+        this.#recollection.ratchet.exchanged(pair.target, "out")
+        return this.#pool.way(pair)
+      },
       bounced: (from, to, why, answered) => this.#bounces.add(from, to, why, answered),
       load: this.#load,
     })
@@ -199,6 +206,7 @@ class RunningGateway implements Gateway {
     this.#snapshot = await this.#makeSnapshot(config)
     this.#resolver = await ableResolver(config, this.#world)
     await this.#openEvidence(config)
+    this.#recollection = new Recollection({ world: this.#world, lines: this.#lines, config: () => this.config })
     this.#federation = {
       ports: {
         dial: this.#world.dial(() => this.#snapshot.hosting.reach),
@@ -211,6 +219,8 @@ class RunningGateway implements Gateway {
       event: (event) => this.#event(event),
       keys: new KeyRing(random, clock),
       claims: new ClaimGuard(clock),
+      abilities: this.#recollection.abilities,
+      ratchet: this.#recollection.ratchet,
     }
     const shared = { clock, random, load: this.#load, flushes: this.#flushes, lines: this.#lines, router: this.#router }
     this.#components = new Components({
@@ -229,6 +239,7 @@ class RunningGateway implements Gateway {
       await this.#stopListening()
       // Somebody may have come in by a listener that was bound before the one that failed.
       await Promise.all([this.#components.close("system-shutdown"), this.#intake.close("system-shutdown"), this.#pool.close()])
+      await this.#recollection.close()
       throw error
     }
     this.#tellCertificates(this.#snapshot)
@@ -300,6 +311,7 @@ class RunningGateway implements Gateway {
   #event(event: FederationEvent): void {
     this.#lines.event(event)
     if (event.kind === "refused") this.#evidence?.keep(event)
+    if (event.kind === "associated") this.#recollection.ratchet.associated(event.association)
     this.#options.event?.(event)
   }
 
@@ -410,6 +422,7 @@ class RunningGateway implements Gateway {
 
   #lookAgain(): void {
     this.#cancelLook = this.#world.clock.after(certificateLookMs, () => {
+      this.#recollection.look([...this.incoming, ...this.outgoing.flatMap(({ stream }) => stream ?? [])])
       this.#reloadCertificates()
       this.#lookAgain()
     })
@@ -466,6 +479,7 @@ class RunningGateway implements Gateway {
     for (const cancel of cancels) cancel()
     this.#bounces.flush()
     await this.#evidence?.settled()
+    await this.#recollection.close()
     this.state = "closed"
     this.#lines.write(lost > 0 ? "warn" : "info", "drain.end", { lost, inTime, text: lost > 0 ? `stopped; ${lost} stanzas were lost` : "stopped; nothing was lost" })
     return { lost, inTime }

@@ -126,6 +126,7 @@ export class Intake implements IncomingHooks {
     const held = this.#held.get(stream)
     // The core asks only for streams it serves; a share is made for each when it is accepted.
     if (held === undefined) throw new Error(`a delivery was asked for the unknown stream ${stream.id}`)
+    this.#around.federation.ratchet?.exchanged(pair.sender, "in")
     return this.#around.router.forRemote(pair, held.input)
   }
 

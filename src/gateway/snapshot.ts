@@ -100,6 +100,7 @@ export function differences(before: GatewayConfig, after: GatewayConfig): { read
     ["federation.bidi, piggyback, stream_management, pipelining", (config) => config.streams],
     ["federation.peers", (config) => [...config.peers]],
     ["federation.exceptions", (config) => config.exceptions],
+    ["federation.ratchet", (config) => config.ratchet],
     ["federation.idle_timeout", (config) => config.idleTimeoutMs],
     ["federation.retry_max", (config) => config.retryMaxMs],
     ["federation.timeout", (config) => config.timeoutMs],

@@ -3,9 +3,10 @@ import type { AnchorSet as DnsAnchorSet } from "../dns/dnssec/anchors.ts"
 import { createResolver, type StubResolver } from "../dns/resolver.ts"
 import type { ReachPolicy } from "../model/reach.ts"
 import { publicInternetOnly } from "../model/reach.ts"
-import type { Dial, NetworkAddress } from "../ports.ts"
+import type { Dial, NetworkAddress, Store } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import { systemUpstreams } from "./dns-transport.ts"
+import { openStore } from "./store.ts"
 import { loadTrust } from "./trust.ts"
 import { createNodeWorld, type NodeWorld, type NodeWorldOptions } from "./world.ts"
 
@@ -22,6 +23,8 @@ export interface NodeGatewayWorld extends Omit<NodeWorld, "dial" | "dnsTransport
   resolver(settings: WorldResolverSettings): Promise<StubResolver>
   anchors(trust: { readonly kind: "bundled" | "system" } | { readonly kind: "file"; readonly path: string }): AnchorSet
   environment(name: string): string | undefined
+  /** The memory in a folder. Throws StoreError. */
+  store(folder: string): Store
 }
 
 /** One for each gateway: its dial refuses the gateway's own listeners. */
@@ -42,5 +45,6 @@ export function createGatewayWorld(options: Omit<NodeWorldOptions, "reach"> = {}
     },
     anchors: (trust) => loadTrust(trust.kind === "file" ? { file: trust.path } : trust.kind),
     environment: (name) => process.env[name],
+    store: (folder) => openStore(folder, world.clock.now()),
   }
 }
