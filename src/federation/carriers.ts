@@ -113,7 +113,8 @@ export class Carriers {
   /** On one of these streams, if one takes it; whatever one of them refuses is no matter to the others. */
   async #join(streams: ReadonlySet<OutgoingStream> | undefined, pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<OutgoingStream | undefined> {
     const { clock } = this.#federation.ports
-    for (const stream of [...(streams ?? [])]) {
+    if (streams === undefined || this.#refused.has(pairKey(pair), clock.monotonic())) return undefined
+    for (const stream of [...streams]) {
       try {
         await stream.add(pair, signal, found)
         this.#index(this.#byTarget, pair.target, stream)

@@ -1,7 +1,7 @@
 // Streams to remote domains: opened when a stanza wants to leave, shared by the pairs that a stream may carry, closed when
 // idle, and a pair left alone for a while after a failure (CORE-05, CORE-07; security.md 14: failures of strangers never
 // count here).
-import { type DomainPair, pairKey } from "../model/association.ts"
+import { type Association, type DomainPair, pairKey } from "../model/association.ts"
 import type { Instant } from "../model/verdict.ts"
 import type { Clock, Random } from "../ports.ts"
 import type { OutgoingFailure, OutgoingStream, StreamEnd } from "../federation/contract.ts"
@@ -60,6 +60,8 @@ export interface PoolView {
   readonly pair: DomainPair
   readonly state: WayState
   readonly stream: OutgoingStream | undefined
+  /** Of this pair on that stream. */
+  readonly association: Association | undefined
   readonly unsent: number
   readonly failures: number
 }
@@ -102,7 +104,10 @@ export class StreamPool {
   }
 
   get views(): readonly PoolView[] {
-    return [...this.#ways.values()].map((way) => ({ pair: way.pair, state: way.state, stream: way.carrier?.stream, unsent: way.outlet.unsent, failures: way.failures }))
+    return [...this.#ways.values()].map((way) => {
+      const { pair, state, carrier, failures } = way
+      return { pair, state, stream: carrier?.stream, association: carrier?.stream.associationOf(pair), unsent: carrier?.outlet.unsent ?? way.waiting, failures }
+    })
   }
 
   open(way: Way): void {

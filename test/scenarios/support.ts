@@ -9,7 +9,8 @@ import type { FederationPolicy, RequiredLevel } from "../../src/model/policy.ts"
 import { parseCidr, type ReachPolicy } from "../../src/model/reach.ts"
 import { createResolver } from "../../src/dns/resolver.ts"
 import { ClaimGuard } from "../../src/federation/claim-guard.ts"
-import type { EndpointOverride, Federation, FederationPorts, FederationTimes, Hosting, IncomingHooks, IncomingStream, OutgoingStream } from "../../src/federation/contract.ts"
+import type { EndpointOverride, Federation, FederationPorts, FederationTimes, Hosting, IncomingHooks, IncomingStream, OutgoingStream, StreamUses } from "../../src/federation/contract.ts"
+import { Carriers } from "../../src/federation/carriers.ts"
 import { KeyRing } from "../../src/federation/dialback.ts"
 import { openOutgoing } from "../../src/federation/initiating.ts"
 import type { Ratchet } from "../../src/federation/ratchet.ts"
@@ -80,6 +81,8 @@ export interface ServerOptions {
   readonly ratchet?: Ratchet
   /** No SRV record for its domains. */
   readonly unlisted?: boolean
+  /** What its streams may do beyond one pair one way; nothing unless given. */
+  readonly uses?: Partial<StreamUses>
 }
 
 export interface Delivered {
@@ -111,6 +114,7 @@ export class Server {
       claims: options.claims?.(ports.clock) ?? new ClaimGuard(ports.clock),
       ...(options.ratchet === undefined ? {} : { ratchet: options.ratchet }),
     }
+    this.carriers = new Carriers(this.federation, this.hooks)
   }
 
   readonly hooks: IncomingHooks = {
@@ -120,6 +124,23 @@ export class Server {
     }),
     flushed: () => {},
     authenticated: () => {},
+    opened: (stream) => void this.incoming.push(stream),
+    reachable: (domain, stream) => {
+      this.ways.push({ domain, stream })
+      this.carriers.reachable(domain, stream)
+    },
+  }
+
+  /** Domains that accepted streams lead back to. */
+  readonly ways: { readonly domain: Domain; readonly stream: OutgoingStream }[] = []
+  readonly carriers: Carriers
+
+  /** A stream for the pair, new or not, as a gateway gets it. */
+  async join(target: string, sender: string = this.name): Promise<OutgoingStream> {
+    const stream = await this.carriers.open(pairOf(sender, target), never)
+    this.#open.add(stream)
+    void stream.closed.then(() => this.#open.delete(stream))
+    return stream
   }
 
   accept(channel: Channel, transport: "starttls" | "direct-tls" = "starttls"): IncomingStream {
@@ -203,6 +224,7 @@ function hostingOf(options: ServerOptions, reach: ReachPolicy, now: number): Hos
     times: { ...times, ...options.times },
     override: (name) => options.overrides?.[name],
     dialback: options.dialback ?? true,
+    uses: () => ({ bidi: false, piggyback: false, streamManagement: false, pipelining: false, ...options.uses }),
   }
 }
 
