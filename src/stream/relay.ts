@@ -120,7 +120,9 @@ export function sameBytes(a: Uint8Array, aStart: number, aEnd: number, b: Uint8A
 interface Remembered<Entry> {
   readonly domains: Buffer
   readonly from: number
-  readonly entry: Entry
+  entry: Entry
+  /** Another pair with the same hash. */
+  next: Remembered<Entry> | undefined
 }
 
 /**
@@ -131,12 +133,13 @@ export class RouteCache<Entry> {
   readonly #capacity: number
   /** Most stanzas come in runs for one pair, and most streams carry one pair only. */
   #last: Remembered<Entry> | undefined
-  /** Made for the second pair. */
-  #others: Map<string, Remembered<Entry>> | undefined
+  /** By hash; made for the second pair. */
+  #others: Map<number, Remembered<Entry>> | undefined
+  #kept = 0
   #epoch = -1
 
   /** @param capacity pairs kept at most */
-  constructor(capacity = 4096) {
+  constructor(capacity = 20_000) {
     this.#capacity = capacity
   }
 
@@ -145,21 +148,15 @@ export class RouteCache<Entry> {
     if (epoch !== this.#epoch) this.#forget(epoch)
     const last = this.#last
     if (last === undefined) return undefined
-    const { bytes, fromStart, fromEnd, toStart, toEnd } = view
-    const { domains, from } = last
-    if (
-      fromEnd - fromStart === from &&
-      sameBytes(bytes, fromStart, fromEnd, domains, 0, from) &&
-      sameBytes(bytes, toStart, toEnd, domains, from, domains.length) &&
-      fromStart >= 0 &&
-      toStart >= 0
-    ) {
-      return last.entry
+    if (isOf(last, view)) return last.entry
+    const others = this.#others
+    if (others === undefined || view.fromStart < 0 || view.toStart < 0) return undefined
+    for (let found = others.get(hashOf(view)); found !== undefined; found = found.next) {
+      if (!isOf(found, view)) continue
+      this.#last = found
+      return found.entry
     }
-    if (this.#others === undefined || fromStart < 0 || toStart < 0) return undefined
-    const found = this.#others.get(keyOf(view))
-    if (found !== undefined) this.#last = found
-    return found?.entry
+    return undefined
   }
 
   keep(view: StanzaView, epoch: number, entry: Entry): void {
@@ -171,26 +168,62 @@ export class RouteCache<Entry> {
     bytes.copy(domains, 0, fromStart, fromEnd)
     bytes.copy(domains, from, toStart, toEnd)
     const before = this.#last
-    this.#last = { domains, from, entry }
+    this.#last = { domains, from, entry, next: undefined }
     if (before === undefined) return
     if (this.#others === undefined) {
-      this.#others = new Map([[keyBetween(before.domains, 0, before.from, before.from, before.domains.length), before]])
-    } else if (this.#others.size >= this.#capacity) this.#others.clear()
-    this.#others.set(keyOf(view), this.#last)
+      this.#others = new Map()
+      this.#enter(hashBytes(before.domains, before.from, hashBytes(before.domains, 0, seed, before.from), before.domains.length), before)
+    } else if (this.#kept >= this.#capacity) {
+      this.#others.clear()
+      this.#kept = 0
+    }
+    this.#enter(hashOf(view), this.#last)
+  }
+
+  #enter(hash: number, remembered: Remembered<Entry>): void {
+    const others = this.#others!
+    const first = others.get(hash)
+    let chained = 0
+    for (let known = first; known !== undefined; known = known.next) {
+      chained += 1
+      if (known.from !== remembered.from || !known.domains.equals(remembered.domains)) continue
+      known.entry = remembered.entry
+      return
+    }
+    // Somebody makes names that collide: they are found out anew each time, and cost nobody a long chain.
+    remembered.next = chained < longestChain ? first : undefined
+    others.set(hash, remembered)
+    this.#kept += 1
   }
 
   #forget(epoch: number): void {
     this.#others = undefined
+    this.#kept = 0
     this.#last = undefined
     this.#epoch = epoch
   }
 }
 
-function keyOf({ bytes, fromStart, fromEnd, toStart, toEnd }: StanzaView): string {
-  return keyBetween(bytes, fromStart, fromEnd, toStart, toEnd)
+function isOf({ domains, from }: Remembered<unknown>, { bytes, fromStart, fromEnd, toStart, toEnd }: StanzaView): boolean {
+  return (
+    fromEnd - fromStart === from &&
+    sameBytes(bytes, toStart, toEnd, domains, from, domains.length) &&
+    sameBytes(bytes, fromStart, fromEnd, domains, 0, from) &&
+    fromStart >= 0 &&
+    toStart >= 0
+  )
 }
 
-/** Latin-1 keeps bytes apart whatever they are, and no address holds a line feed. */
-function keyBetween(bytes: Buffer, fromStart: number, fromEnd: number, toStart: number, toEnd: number): string {
-  return `${bytes.toString("latin1", fromStart, fromEnd)}\n${bytes.toString("latin1", toStart, toEnd)}`
+const seed = 0x1c9dc5
+/** Pairs of one hash that are kept. */
+const longestChain = 8
+
+/** FNV-1a, kept to 30 bits so that it stays a small integer. */
+function hashBytes(bytes: Buffer, start: number, hash: number, end: number): number {
+  for (let index = start; index < end; index += 1) hash = Math.imul(hash ^ bytes[index]!, 0x01000193)
+  return hash & 0x3fffffff
+}
+
+function hashOf({ bytes, fromStart, fromEnd, toStart, toEnd }: StanzaView): number {
+  return hashBytes(bytes, toStart, hashBytes(bytes, fromStart, seed, fromEnd), toEnd)
 }
