@@ -66,6 +66,7 @@ federation:
   resolver: { address: [127.0.0.1, "[::1]:5353"], dnssec: off }
   trust: roots.pem
   exceptions: [{ peer: OLD.example., require: verified, until: 2027-02-01, why: no certificate yet }]
+  ratchet: { mode: off, overrides: [{ peer: OLD.example, until: 2027-02-01, why: they move }] }
   allow: { networks: [127.0.0.0/8, "::1"], names: [example] }
   overrides: [{ peer: x.example, connect: "127.0.0.1:5270", transport: direct-tls }]
 certificates: { dirs: [/a, b], reload: signal, warn: 7d }
@@ -84,6 +85,7 @@ state: { dir: state, evidence_files: 10, evidence_bytes: 1MiB }
     assert.deepEqual(config.state, { dir: "/etc/state", evidenceFiles: 10, evidenceBytes: 1048576 })
     assert.equal(config.limits.unauthenticatedMs, 5000)
     assert.equal(config.dialback, false)
+    assert.deepEqual(config.ratchet, { mode: "off", overrides: [{ peer: "old.example", until: Date.UTC(2027, 1, 1), why: "they move" }] })
   })
 
   it("DNSSEC is validated unless said otherwise, and DANE then goes with it", async () => {
@@ -253,6 +255,26 @@ const mistakes: readonly (readonly [what: string, config: string, expected: read
     ["/etc/gw.yaml:11:60  domains[0].component.conflict  `kick_old` would let a second connection push the running component out: write kick_new."],
   ],
   [
+    "a ratchet that nothing could satisfy",
+    withLine("  resolver:", "  ratchet: { mode: enforce }\n  resolver:"),
+    [
+      "/etc/gw.yaml:6:20  federation.ratchet.mode  `enforce` needs signed DNS, and `federation.resolver.dnssec` is off, which satisfies no ratchet: write warn or off, or `dnssec: validate`.",
+    ],
+  ],
+  [
+    "an override of the ratchet without an end or a reason",
+    withLine("  resolver:", "  ratchet: { overrides: [{ peer: old.example }] }\n  resolver:"),
+    [
+      "/etc/gw.yaml:6:26  federation.ratchet.overrides[0].until  `federation.ratchet.overrides[0].until` is missing.",
+      "/etc/gw.yaml:6:26  federation.ratchet.overrides[0].why  `federation.ratchet.overrides[0].why` is missing.",
+    ],
+  ],
+  [
+    "a mode of the ratchet that is none",
+    withLine("  resolver:", "  ratchet: { mode: on }\n  resolver:"),
+    ['/etc/gw.yaml:6:20  federation.ratchet.mode  "on" is not one of off, warn, enforce.'],
+  ],
+  [
     "an exception without an end or a reason",
     withLine("  resolver:", "  exceptions: [{ peer: old.example, require: encrypted }]\n  resolver:"),
     [
@@ -373,6 +395,15 @@ describe("secrets (security.md 21)", () => {
 
 describe("exceptions end", () => {
   const config = withLine("  resolver:", "  exceptions: [{ peer: old.example, require: encrypted, until: 2026-11-22T12:00:00Z, why: x }]\n  resolver:")
+  it("an override of the ratchet that has ended warns, too", async () => {
+    const ended = withLine("  resolver:", "  ratchet: { overrides: [{ peer: old.example, until: 2026-11-22T12:00:00Z, why: x }] }\n  resolver:")
+    const { warnings } = await load(ended)
+    assert.deepEqual(warnings.map(({ place, setting, sentence }) => [place, setting, sentence]), [
+      ["/etc/gw.yaml:6:54", "federation.ratchet.overrides[0].until", "The override for old.example has ended and counts no more [policy.exception-ended]."],
+    ])
+    assert.deepEqual((await load(ended, {}, { now: testNow - 1 })).warnings, [])
+  })
+
   it("one that has ended warns, and the gateway runs without it", async () => {
     const { config: loaded, warnings } = await load(config)
     assert.deepEqual(warnings, [
