@@ -11,7 +11,7 @@ import type { SecuredChannel, TlsFacts } from "../ports.ts"
 import { type Discovery, discover } from "../discovery/discover.ts"
 import { match, type Obtained, type Proven } from "../proof/prove.ts"
 import type { ProofSubject } from "../proof/prooftype.ts"
-import { readFeatures, type StreamFeatures } from "../stream/features.ts"
+import { noFeatures, readFeatures, type StreamFeatures } from "../stream/features.ts"
 import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
 import { continueStarttls, starttlsXml } from "../stream/starttls.ts"
 import { XmlStream } from "../stream/xml-stream.ts"
@@ -34,11 +34,31 @@ export interface AssociatedStream {
   /** The response header after the latest restart; its id goes into dialback keys. */
   readonly header: StreamHeader
   readonly features: StreamFeatures
+  /** What went out already behind our header. */
+  readonly ahead: Ahead | undefined
   /** What the server showed; undefined without TLS. */
   readonly proof: ServerProof | undefined
   readonly association: Association
   /** Of the policy the server was judged under. */
   readonly generation: number
+}
+
+/** What may follow our header at once where the peer was seen to take it (security.md 24). */
+export interface Ahead {
+  readonly xml: string
+  /** The header after authentication, too: across a restart of the peer's parser. */
+  readonly restart: boolean
+  /** `xml` asks for both directions. */
+  readonly bidi: boolean
+}
+
+export interface AssociateOptions {
+  /** Whose claim causes this, for the caps of security.md 17; undefined for our own stanzas. */
+  readonly source?: string
+  /** Where the target's service is, when that was looked up already. */
+  readonly known?: Discovery
+  /** Asked once the server is proven; undefined: header by header. */
+  readonly ahead?: () => Ahead | undefined
 }
 
 const encoder = new TextEncoder()
@@ -49,15 +69,13 @@ const encoder = new TextEncoder()
  *
  * @param pair our domain and the remote one
  * @param signal the deadline of the whole
- * @param source whose claim causes this, for the caps of security.md 17; undefined for our own stanzas
- * @param known where the target's service is, when that was looked up already
  * @throws OutgoingRefused with the most telling failure
  */
-export async function associate(federation: Federation, pair: DomainPair, signal: AbortSignal, source?: string, known?: Discovery): Promise<AssociatedStream> {
+export async function associate(federation: Federation, pair: DomainPair, signal: AbortSignal, options: AssociateOptions = {}): Promise<AssociatedStream> {
   const { ports } = federation
   const hosting = federation.current()
   const name = streamName("s2sout", ports.random)
-  const found = known ?? (await discoverPeer(federation, hosting, pair.target, signal))
+  const found = options.known ?? (await discoverPeer(federation, hosting, pair.target, signal))
   if (found.outcome !== "endpoints") {
     throw refusal(found.finding as FindingId, found.detail, found.outcome === "unavailable" ? "unreachable" : "not-found")
   }
@@ -71,7 +89,7 @@ export async function associate(federation: Federation, pair: DomainPair, signal
     via: found.endpoints[0]?.delegation.via ?? "fallback",
     ...(found.endpoints[0]?.delegation.because === "secure" ? { signed: true } : {}),
   })
-  const attempts = () => attemptAll(federation, hosting, pair, found.endpoints, name, signal, source)
+  const attempts = () => attemptAll(federation, hosting, pair, found.endpoints, name, signal, options)
   try {
     const associated = await attempts()
     if (belowRatchet(federation, pair.target, associated.association.level)) await heedWithdrawal(federation, hosting, pair.target, found, signal)
@@ -92,7 +110,7 @@ async function attemptAll(
   endpoints: readonly Endpoint[],
   name: string,
   signal: AbortSignal,
-  source: string | undefined,
+  options: AssociateOptions,
 ): Promise<AssociatedStream> {
   const { ports } = federation
   let telling: OutgoingRefused | undefined
@@ -101,7 +119,7 @@ async function attemptAll(
     const others = index < endpoints.length - 1
     const share = others ? deadline(ports.clock, hosting.times.negotiation / 3, `the negotiation with ${endpoint.address}`, signal) : undefined
     try {
-      return await attemptTwice(federation, hosting, pair, endpoint, name, share?.signal ?? signal, source)
+      return await attemptTwice(federation, hosting, pair, endpoint, name, share?.signal ?? signal, options)
     } catch (error) {
       const refused = refusalOf(error, signal)
       if (!(refused instanceof OutgoingRefused)) throw error
@@ -150,15 +168,15 @@ async function attemptTwice(
   endpoint: Endpoint,
   name: string,
   signal: AbortSignal,
-  source: string | undefined,
+  options: AssociateOptions,
 ): Promise<AssociatedStream> {
   const nudge: Nudge = { wanted: true, sent: false }
   try {
-    return await attempt(federation, hosting, pair, endpoint, name, signal, source, nudge)
+    return await attempt(federation, hosting, pair, endpoint, name, signal, options, nudge)
   } catch (error) {
     const lost = error instanceof OutgoingRefused && error.failure.finding === "stream.closed"
     if (!lost || !nudge.sent || signal.aborted) throw error
-    return await attempt(federation, hosting, pair, endpoint, name, signal, source, { wanted: false, sent: false })
+    return await attempt(federation, hosting, pair, endpoint, name, signal, options, { wanted: false, sent: false })
   }
 }
 
@@ -169,14 +187,14 @@ async function attempt(
   endpoint: Endpoint,
   name: string,
   signal: AbortSignal,
-  source: string | undefined,
+  options: AssociateOptions,
   nudge: Nudge,
 ): Promise<AssociatedStream> {
   const { clock, tls } = federation.ports
   const subject = subjectOf(pair.target, "outgoing", endpoint)
   const requirement = requirementOf(federation, hosting, pair.target, "out", clock.now())
   const at = { stream: name, direction: "out" as const }
-  const { channel, tlsPromised, material } = await connectTo(federation, hosting, pair, endpoint, signal, source)
+  const { channel, tlsPromised, material } = await connectTo(federation, hosting, pair, endpoint, signal, options.source)
   federation.event({ kind: "connected", at: clock.now(), ...at, pair, peer: endpoint.address, transport: endpoint.transport })
   let stream: XmlStream | undefined
   let closable = channel
@@ -224,10 +242,20 @@ async function attempt(
     for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
     requireLevel(proven, "encrypted", requirement, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
     // security.md 24: nothing of ours stands on the secured stream before our own verdict.
-    stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
+    const ours = headerXml({ content: ns.server, from: pair.sender, to: pair.target })
+    const ahead = proven.combined.outcome === "proved" ? options.ahead?.() : undefined
+    let sent = ahead?.restart === true ? ahead : undefined
+    stream.send(sent === undefined ? ours : ours + sent.xml + ours)
     // A peer without TCP_NODELAY holds its header back until our kernel acknowledges its session tickets, some 40 ms;
     // one space, legal here, carries the acknowledgement.
     const nudged = clock.after(2, () => {
+      if (sent !== undefined) return
+      if (ahead !== undefined) {
+        // What follows carries it as well; a space behind it could come to stand before the next XML declaration.
+        sent = ahead
+        secured.channel.write(encoder.encode(ahead.xml))
+        return
+      }
       if (!nudge.wanted) return
       nudge.sent = true
       secured.channel.write(encoder.encode(" "))
@@ -239,7 +267,7 @@ async function attempt(
       nudged()
     }
     federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: answer.header.id ?? "" })
-    return finish(federation, hosting, pair, endpoint, name, stream, answer, proof, proven)
+    return finish(federation, hosting, pair, endpoint, name, stream, answer, proof, proven, sent)
   } catch (error) {
     const refused = refusalOf(error, signal)
     leave(stream, closable, error, clock, hosting.times.closing)
@@ -279,14 +307,7 @@ export async function openAnswer(stream: XmlStream, signal: AbortSignal): Promis
   if (header.version === undefined) {
     return {
       header,
-      features: {
-        starttls: undefined,
-        mechanisms: [],
-        dialback: header.dialbackDeclared ? { errors: false } : undefined,
-        bidi: false,
-        pipelining: false,
-        maxBytes: undefined,
-      },
+      features: { ...noFeatures, dialback: header.dialbackDeclared ? { errors: false } : undefined },
     }
   }
   return { header, features: readFeatures(await stream.element(signal)) }
@@ -332,6 +353,7 @@ function finish(
   answer: Opened,
   proof: ServerProof | undefined,
   proven: Proven,
+  ahead?: Ahead,
 ): AssociatedStream {
   const at = federation.ports.clock.now()
   const { combined } = proven
@@ -356,5 +378,5 @@ function finish(
     established: at,
     until: Math.min(combined.outcome === "proved" ? combined.verdict.until : Number.POSITIVE_INFINITY, requirement.until ?? Number.POSITIVE_INFINITY),
   }
-  return { stream, name, pair, endpoint, header: answer.header, features: answer.features, proof, association, generation: hosting.policy.generation }
+  return { stream, name, pair, endpoint, header: answer.header, features: answer.features, ahead, proof, association, generation: hosting.policy.generation }
 }

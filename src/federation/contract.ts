@@ -14,7 +14,12 @@ import type { Channel, Clock, Dial, NetworkAddress, Random, Tls, TlsCredentials 
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { XmlElement } from "../xml/element.ts"
 import type { Discovery } from "../discovery/discover.ts"
+import type { PeerLimits } from "../stream/limits.ts"
+import type { Outlet } from "../stream/outlet.ts"
 import type { StanzaView } from "../stream/relay.ts"
+import type { ResumableSessions } from "../stream/resumable-sessions.ts"
+import type { RetainedLoad, Retention } from "../stream/retention.ts"
+import type { FormerStream } from "../stream/stream-management.ts"
 import type { AnyProoftype } from "../proof/prooftype.ts"
 import type { Abilities } from "./abilities.ts"
 import type { ClaimGuard } from "./claim-guard.ts"
@@ -73,6 +78,8 @@ export interface Hosting {
   override(domain: Domain): EndpointOverride | undefined
   /** Dialback offered and used at all (federation.dialback.offer). */
   readonly dialback: boolean
+  /** What we say that a stream accepts (XEP-0478), nothing where left out. It must hold for every stream that is accepted. */
+  readonly announced?: PeerLimits
   /** What streams with a peer may do beyond carrying one pair one way; without it nothing. */
   uses?(peer: Domain): StreamUses
 }
@@ -107,6 +114,13 @@ export interface Federation {
   readonly abilities?: Abilities
   /** What peers kept proving; without it policy alone counts. */
   readonly ratchet?: Ratchet
+  /** Streams that can be resumed, and what all of them retain; without it no stream is acknowledged (XEP-0198). */
+  readonly management?: ManagementShare
+}
+
+export interface ManagementShare {
+  readonly sessions: ResumableSessions
+  readonly retained: RetainedLoad
 }
 
 export type StreamEnd = { readonly by: "us" | "peer" | "lost"; readonly detail: string; readonly condition?: string }
@@ -150,6 +164,18 @@ export interface OutgoingStream {
   readonly lastInput: number | undefined
   /** Monotonic; set by the pool when it saw stanzas leave. */
   lastOutput: number
+  /** What the peer says it accepts (XEP-0478). */
+  readonly limits?: PeerLimits
+  /** Called with the outlet that is to be attached: how it keeps what is not acknowledged (XEP-0198); undefined: it does not. */
+  carry?(outlet: Outlet): Retention | undefined
+  /** That outlet is detached, for another stream. */
+  uncarry?(): void
+  /** Since when the peer owes an acknowledgement, monotonic ms. */
+  readonly unansweredSince?: number | undefined
+  /** Once it was lost: what another stream may go on with. */
+  readonly former?: FormerStream | undefined
+  /** Of a stream opened to resume another: how many of the stanzas that were unacknowledged had arrived; undefined: unknown. */
+  readonly arrived?: number | undefined
 }
 
 /** Why no stream came to be. Thrown by `openOutgoing`; never carries more to the peer than the condition. */

@@ -4,17 +4,21 @@ import type { Association, DomainPair } from "../model/association.ts"
 import { ProtocolError, StreamClosed } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import { ns } from "../model/namespaces.ts"
+import { limitsXml, type PeerLimits } from "../stream/limits.ts"
 import { headerXml } from "../stream/open.ts"
 import { authXml, awaitExternal } from "../stream/sasl-external.ts"
+import type { FormerStream } from "../stream/stream-management.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import type { XmlElement } from "../xml/element.ts"
-import { type AssociatedStream, associate, openAnswer } from "./associate.ts"
+import { fingerprintOf } from "./abilities.ts"
+import { type Ahead, type AssociatedStream, associate, openAnswer } from "./associate.ts"
 import { rejudge } from "./claims.ts"
-import { type Federation, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
+import { type Federation, type Hosting, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { isDialback, readDialback, resultRequestXml } from "./dialback.ts"
 import { leave } from "./leaving.ts"
 import { LiveStream, strayStanza } from "./live-stream.ts"
+import { manageOpened } from "./managed-stream.ts"
 import { Outbound } from "./outbound.ts"
 import { LiveLedger } from "./pair-ledger.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
@@ -29,6 +33,8 @@ export interface OpenOptions {
   readonly hooks?: IncomingHooks
   /** Called when it is known that the peer takes one pair only on this stream: who waits for it need not. */
   readonly single?: () => void
+  /** A lost stream to the same peer that this one shall go on with (XEP-0198). */
+  readonly former?: FormerStream
 }
 
 /**
@@ -43,18 +49,15 @@ export async function openOutgoing(gateway: Federation, pair: DomainPair, signal
   const { times } = federation.current()
   const negotiation = deadline(clock, times.negotiation, "the negotiation", signal)
   try {
-    const associated = await associate(federation, pair, negotiation.signal, undefined, options.found)
+    const haste: Haste = { sent: false }
     try {
-      if (associated.features.dialback?.errors !== true) options.single?.()
-      const authenticated = await authenticate(federation, associated, options.hooks !== undefined, negotiation.signal)
-      const association = held(federation, associated)
-      return serveOutgoing(federation, associated, association, authenticated, options.hooks)
+      return await attempt(federation, pair, negotiation.signal, options, haste)
     } catch (error) {
-      const refused = refusalOf(error, negotiation.signal)
-      leave(associated.stream, associated.stream.channel, error, clock, times.closing)
-      const reason = refused instanceof Error ? refused.message : String(refused)
-      federation.event({ kind: "closed", at: clock.now(), stream: associated.name, direction: "out", pair, reason, unacknowledged: 0 })
-      throw refused
+      if (!haste.sent) throw error
+      // security.md 24: the first surprise ends the short cuts, and costs one more connection.
+      federation.abilities?.surprised(pair.target)
+      if (negotiation.signal.aborted) throw error
+      return await attempt(federation, pair, negotiation.signal, options, undefined)
     }
   } catch (error) {
     if (error instanceof OutgoingRefused) {
@@ -66,6 +69,64 @@ export async function openOutgoing(gateway: Federation, pair: DomainPair, signal
   } finally {
     negotiation.done()
   }
+}
+
+/** Whether something went out ahead of the answers, and nothing has come of it yet. */
+interface Haste {
+  sent: boolean
+}
+
+async function attempt(federation: Federation, pair: DomainPair, signal: AbortSignal, options: OpenOptions, haste: Haste | undefined): Promise<OutgoingStream> {
+  const { clock } = federation.ports
+  const { times } = federation.current()
+  const both = options.hooks !== undefined
+  const ahead = (): Ahead | undefined => {
+    const plan = haste === undefined ? undefined : aheadOf(federation, pair, both)
+    if (plan !== undefined && haste !== undefined) haste.sent = true
+    return plan
+  }
+  let served: Served
+  const associated = await associate(federation, pair, signal, { ahead, ...(options.found === undefined ? {} : { known: options.found }) })
+  try {
+    if (associated.features.dialback?.errors !== true) options.single?.()
+    const authenticated = await authenticate(federation, associated, both, signal)
+    if (haste !== undefined) haste.sent = false
+    const association = held(federation, associated)
+    learn(federation, associated, association, authenticated)
+    served = serveOutgoing(federation, associated, association, authenticated, options, signal)
+  } catch (error) {
+    const refused = refusalOf(error, signal)
+    leave(associated.stream, associated.stream.channel, error, clock, times.closing)
+    const reason = refused instanceof Error ? refused.message : String(refused)
+    federation.event({ kind: "closed", at: clock.now(), stream: associated.name, direction: "out", pair, reason, unacknowledged: 0 })
+    throw refused
+  }
+  // The stream ends by itself where it cannot go on with the former one.
+  served.outbound.arrived = await served.counting
+  return served.outbound.handle
+}
+
+/**
+ * What may follow our header at once (security.md 24): authentication where it succeeded before with this peer and this
+ * certificate; the next header, too, where the peer advertised that it reads on.
+ */
+function aheadOf(federation: Federation, { sender, target }: DomainPair, both: boolean): Ahead | undefined {
+  const hosting = federation.current()
+  const uses = usesOf(hosting, target)
+  const credentials = hosting.credentials(sender)
+  const known = federation.abilities?.recall(target)
+  if (!uses.pipelining || credentials === undefined || known?.accepts(fingerprintOf(credentials)) !== true) return undefined
+  const bidi = both && uses.bidi && known.bidi
+  return { xml: (bidi ? bidiXml(hosting) : "") + authXml(sender), restart: known.pipelining, bidi }
+}
+
+/** What the peer showed that it can do, for the next time. */
+function learn(federation: Federation, { features, pair }: AssociatedStream, association: Association, { by, errors, management }: Authenticated): void {
+  const credentials = by === "external" ? federation.current().credentials(pair.sender) : undefined
+  federation.abilities?.learn(association, {
+    advertised: { dialbackErrors: errors, bidi: features.bidi, streamManagement: management, pipelining: features.pipelining },
+    ...(credentials === undefined ? {} : { externalAccepted: fingerprintOf(credentials) }),
+  })
 }
 
 /** What the server showed, under the policy of this moment: a reload while it was negotiated counts (security.md 10). */
@@ -83,31 +144,45 @@ interface Authenticated {
   /** Dialback errors are advertised by what the peer said last. */
   readonly errors: boolean
   readonly bidi: boolean
+  readonly management: boolean
+  /** What the peer said last. */
+  readonly limits: PeerLimits
 }
 
-const bidiXml = `<bidi xmlns='${ns.bidi}'/>`
+/** BIDI-9: a connecting server has no features to say what it accepts in. */
+function bidiXml(hosting: Hosting): string {
+  const limits = hosting.announced === undefined ? "" : limitsXml(hosting.announced)
+  return limits === "" ? `<bidi xmlns='${ns.bidi}'/>` : `<bidi xmlns='${ns.bidi}'>${limits}</bidi>`
+}
 
 /** *Authentication*, the last box of the chart: how we prove ourselves to the peer. */
 async function authenticate(federation: Federation, associated: AssociatedStream, both: boolean, signal: AbortSignal): Promise<Authenticated> {
   const { stream, features, pair, proof } = associated
   const hosting = federation.current()
   // BIDI-2: after TLS, before authentication, in its own namespace; there is no answer.
-  const bidi = both && proof !== undefined && features.bidi && usesOf(hosting, pair.target).bidi
-  const first = bidi ? bidiXml : ""
+  const wanted = both && proof !== undefined && usesOf(hosting, pair.target).bidi
+  const bidi = associated.ahead === undefined ? wanted && features.bidi : associated.ahead.bidi
+  // What was sent ahead must be what is offered now.
+  if (associated.ahead !== undefined && (!features.mechanisms.includes("EXTERNAL") || (bidi && !features.bidi))) throw surprise()
+  const first = bidi ? bidiXml(hosting) : ""
   const at = { stream: associated.name, direction: "out" as const, pair }
   const { clock } = federation.ports
   let refusedWords: string | undefined
   if (proof !== undefined && features.mechanisms.includes("EXTERNAL") && hosting.credentials(pair.sender) !== undefined) {
-    stream.send(first + authXml(pair.sender))
+    if (associated.ahead === undefined) stream.send(first + authXml(pair.sender))
     federation.event({ kind: "external", at: clock.now(), ...at, result: "sent" })
     const result = await awaitExternal(stream, signal)
     if (result.accepted) {
       federation.event({ kind: "external", at: clock.now(), ...at, result: "accepted" })
+      // What the peer sent behind its success is for the fresh parser.
       stream.restart()
-      stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
+      if (associated.ahead?.restart !== true) stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
       const { header, features: after } = await openAnswer(stream, signal)
-      return { by: "external", id: header.id ?? "", errors: after.dialback?.errors === true, bidi }
+      return { by: "external", id: header.id ?? "", errors: after.dialback?.errors === true, bidi, management: after.management, limits: after.limits }
     }
+    // A header that stands where none is due ends the stream; without one there is still dialback.
+    if (associated.ahead?.restart === true) throw surprise()
+    if (associated.ahead !== undefined) federation.abilities?.surprised(pair.target)
     refusedWords = result.words ?? result.condition
     federation.event({ kind: "external", at: clock.now(), ...at, result: "refused", detail: refusedWords })
   }
@@ -121,7 +196,11 @@ async function authenticate(federation: Federation, associated: AssociatedStream
   if (id === undefined || id === "") throw new ProtocolError("bad-format", "a response header without an id")
   const sent = refusedWords === undefined ? first : ""
   await dialback(federation, associated, id, sent, refusedWords, signal)
-  return { by: "dialback", id, errors: features.dialback?.errors === true, bidi }
+  return { by: "dialback", id, errors: features.dialback?.errors === true, bidi, management: false, limits: features.limits }
+}
+
+function surprise(): OutgoingRefused {
+  return refusal("stream.closed", "the peer does not take ahead of its answers what it took before", "unreachable")
 }
 
 /** Asks the peer to verify us (XEP-0220 2.1.1); only the answer for this pair on this stream counts (DB-08). */
@@ -173,16 +252,23 @@ function answerFor(element: XmlElement, pair: DomainPair) {
   return read.from === pair.target && read.to === pair.sender ? read : undefined
 }
 
-function serveOutgoing(federation: Federation, associated: AssociatedStream, association: Association, authenticated: Authenticated, hooks: IncomingHooks | undefined): OutgoingStream {
+interface Served {
+  readonly outbound: Outbound
+  /** Where another stream is resumed: how far that had come. */
+  readonly counting: Promise<number | undefined> | undefined
+}
+
+function serveOutgoing(federation: Federation, associated: AssociatedStream, association: Association, authenticated: Authenticated, options: OpenOptions, signal: AbortSignal): Served {
+  const { hooks, former } = options
   // The callbacks below outlive the negotiation: they must not hold its parser, header and answers.
   const { pair, name, endpoint, proof } = associated
-  const { by, id, errors, bidi } = authenticated
+  const { by, id, errors, bidi, management, limits } = authenticated
   const ledger = new LiveLedger()
   // Associations are of the stream's first epoch: TLS was its last restart before the proof.
   ledger.apply({ kind: "restarted" })
   const live = new LiveStream(federation, associated.stream.detach(), ledger)
   const credentials = federation.current().credentials(pair.sender)
-  const outbound = new Outbound(federation, live, { name, role: "initiated", id, epoch: ledger.state.epoch, errors, credentials, proof, endpoint })
+  const outbound = new Outbound(federation, live, { name, role: "initiated", id, epoch: ledger.state.epoch, errors, credentials, proof, endpoint, limits })
   live.outbound = outbound
   outbound.begin(association)
   if (bidi && hooks !== undefined) wayIn(federation, live, outbound, hooks)
@@ -190,8 +276,10 @@ function serveOutgoing(federation: Federation, associated: AssociatedStream, ass
     if (by === "dialback") federation.keys.forget(pair, id)
     federation.event({ kind: "closed", at: federation.ports.clock.now(), stream: name, direction: "out", pair, reason: end.detail, unacknowledged: 0 })
   })
+  const begin = manageOpened(federation, live, { pair, name, offered: management })
+  const counting = begin?.(former, signal)
   live.push.start()
-  return outbound.handle
+  return { outbound, counting }
 }
 
 /** XEP-0288, connecting side: whom we proved may send on this stream to those of our domains that use it (BIDI-7). */

@@ -3,6 +3,7 @@
 // half, and with bidi either has both.
 import { ProtocolError } from "../model/errors.ts"
 import { ns } from "../model/namespaces.ts"
+import type { FormerStream, StreamManagement } from "../stream/stream-management.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import type { XmlElement } from "../xml/element.ts"
 import type { Federation } from "./contract.ts"
@@ -17,6 +18,10 @@ export class LiveStream {
   readonly ledger: LiveLedger
   inbound: Inbound | undefined
   outbound: Outbound | undefined
+  /** Acknowledgements, where both sides may use them (XEP-0198). */
+  management: StreamManagement | undefined
+  /** What is left of the stream once it was lost. */
+  former: FormerStream | undefined
 
   /** @param ledger of the stream since its first byte */
   constructor(federation: Federation, detached: Detached, ledger: LiveLedger) {
@@ -28,20 +33,32 @@ export class LiveStream {
         stanza: (view) => {
           if (this.inbound === undefined) throw strayStanza()
           this.inbound.stanza(view)
+          // SM-3: whoever is next has it, or its sender has an error.
+          this.management?.stanzaHandled()
         },
         element: (element) => this.#element(element),
-        flushed: () => this.inbound?.flushed(),
+        flushed: () => {
+          this.inbound?.flushed()
+          this.management?.flushed()
+        },
         drain: () => this.outbound?.drained(),
       },
-      { content: ns.server, limits, clock: federation.ports.clock, closing: times.closing },
+      { content: ns.server, limits, clock: federation.ports.clock, closing: times.closing, lastWords: () => this.management?.lastWords() ?? "" },
     )
+    // Before anybody else learns of the end, and takes the outlet away.
+    void this.push.closed.then((end) => {
+      this.former = this.management?.over(end.by === "lost")
+    })
   }
 
   #element(element: XmlElement): void {
     if (element.ns === ns.server) {
       if (this.inbound === undefined) throw strayStanza()
-      return this.inbound.tree(element)
+      this.inbound.tree(element)
+      this.management?.stanzaHandled()
+      return
     }
+    if (element.ns === ns.sm && this.management !== undefined) return this.management.element(element)
     if (element.ns === ns.dialback) return this.#dialback(element)
     if (this.outbound?.initiated === true && element.ns === ns.streams && element.name === "features") return
     throw new ProtocolError("unsupported-stanza-type", `<${element.name}/> in ${element.ns}`)

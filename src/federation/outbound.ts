@@ -14,6 +14,7 @@ import type { LiveStream } from "./live-stream.ts"
 import { associations, authorised, entryOf, openCount, pendingClaim } from "./pair-ledger.ts"
 import { type CarrierFacts, idOf, mayCarry, NotCarried, provenBack, supposed } from "./piggyback.ts"
 import { type OutgoingRefused, refusal } from "./refusal.ts"
+import { noLimits } from "../stream/limits.ts"
 import { Watch } from "./renewal.ts"
 
 /** Claims of ours that wait for an answer on one stream at once; others wait for their turn. Peers bound them, too. */
@@ -41,6 +42,8 @@ export class Outbound {
   readonly #watch: Watch
   #first: Association | undefined
   #pair: DomainPair | undefined
+  /** Where it was opened to resume another stream: how many stanzas of that had arrived. */
+  arrived: number | undefined
   /** When the other direction had its last stanza. */
   lastInput: number | undefined
 
@@ -355,6 +358,18 @@ export class Outbound {
         return outbound.lastInput
       },
       lastOutput: 0,
+      limits: this.facts.limits ?? noLimits,
+      carry: (outlet) => outbound.#live.management?.carry(outlet),
+      uncarry: () => outbound.#live.management?.uncarry(),
+      get unansweredSince() {
+        return outbound.#live.management?.unansweredSince
+      },
+      get former() {
+        return outbound.#live.former
+      },
+      get arrived() {
+        return outbound.arrived
+      },
     }
   }
 }

@@ -5,6 +5,7 @@ import type { Endpoint } from "../model/endpoint.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { Discovery } from "../discovery/discover.ts"
+import type { PeerLimits } from "../stream/limits.ts"
 import { match, obtainAll, termsOf } from "../proof/prove.ts"
 import { proofPorts, subjectOf } from "./claims.ts"
 import { type Federation, type Hosting, usesOf } from "./contract.ts"
@@ -26,6 +27,8 @@ export interface CarrierFacts {
   readonly proof: ServerProof | undefined
   /** Where it was connected to; undefined for an accepted stream. */
   readonly endpoint: Endpoint | undefined
+  /** What the peer says it accepts (XEP-0478). */
+  readonly limits?: PeerLimits
 }
 
 /** What is proven on the stream already that matters for the pair. */

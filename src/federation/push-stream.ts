@@ -28,6 +28,8 @@ export interface PushOptions {
   readonly clock: Clock
   /** ms to wait for the peer's closing tag. */
   readonly closing: number
+  /** What is said before anything that ends the stream (XEP-0198 4). */
+  lastWords?(): string
 }
 
 const encoder = new TextEncoder()
@@ -138,14 +140,15 @@ export class PushStream {
   }
 
   #peerClosed(): void {
-    if (!this.#weClosed) this.channel.write(encoder.encode("</stream:stream>"))
+    if (!this.#weClosed) this.channel.write(encoder.encode(`${this.#options.lastWords?.() ?? ""}</stream:stream>`))
     this.#end({ by: this.#weClosed ? "us" : "peer", detail: this.#weClosed ? "closed by both sides" : "the peer closed the stream" })
   }
 
   #sendEnd(condition: StreamErrorCondition | undefined, tell?: string, application?: string): void {
     if (this.#weClosed) return
     this.#weClosed = true
-    this.channel.write(encoder.encode(condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell, application)))
+    const first = this.#options.lastWords?.() ?? ""
+    this.channel.write(encoder.encode(first + (condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell, application))))
   }
 
   #end(end: StreamEnd): void {

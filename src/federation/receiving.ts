@@ -10,6 +10,7 @@ import type { Channel, TlsCredentials, TlsFacts } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
 import { endWithin, partWithin } from "../stream/closing.ts"
 import { featuresXml, type OfferedFeatures } from "../stream/features.ts"
+import { type PeerLimits, readLimits } from "../stream/limits.ts"
 import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
 import { type AuthRequest, challengeXml, failureXml, isAuth, readAuth, readResponse, type SaslFailure, successXml } from "../stream/sasl-external.ts"
 import { acceptStarttls, InjectedBytes, isStarttls, starttlsFailureXml } from "../stream/starttls.ts"
@@ -80,8 +81,8 @@ class Conversation {
   /** Our header went out since the last restart; an error needs one first (RFC 6120 4.9.1.2). */
   #headerSent = false
   #attempts = 0
-  /** The peer asked for both directions, after TLS (BIDI-2). */
-  #bidi = false
+  /** The peer asked for both directions, after TLS (BIDI-2), and says what it accepts. */
+  #bidi: PeerLimits | undefined
   /** The certificate of ours that the peer was shown. */
   #shown: TlsCredentials | undefined
 
@@ -171,7 +172,7 @@ class Conversation {
     // EXT-08: empty features would say that all is done; who has no way to prove itself here is told so now.
     if (!external && !dialback) throw this.#noWay(pair, proven)
     const bidi = this.#offersBidi(opened.from)
-    this.#answer(opened, { external, dialback, bidi })
+    this.#answer(opened, { external, dialback, bidi, ...this.#announced() })
     if (external && pair !== undefined) this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "offered" })
     for (;;) {
       const element = await stream.element(signal)
@@ -181,7 +182,7 @@ class Conversation {
         continue
       }
       if (isBidi(element)) {
-        this.#bidi ||= bidi
+        if (bidi) this.#bidi = readLimits(element)
         continue
       }
       if (element.ns === ns.dialback) {
@@ -274,7 +275,7 @@ class Conversation {
     if (association === undefined || !this.#session.authorise(association, claim)) {
       throw new ProtocolError("not-authorized", "the proof ended during authentication")
     }
-    this.#answer(opened, { dialback: hosting.dialback })
+    this.#answer(opened, { dialback: hosting.dialback, management: this.#offersManagement(authenticated.sender), ...this.#announced() })
     this.#serve(stream, opened, proof, undefined)
   }
 
@@ -285,13 +286,24 @@ class Conversation {
       id: opened.id,
       proof,
       first,
-      ...(this.#bidi && proof !== undefined ? { bidi: { credentials: this.#shown } } : {}),
+      ...(this.#bidi !== undefined && proof !== undefined ? { bidi: { credentials: this.#shown, limits: this.#bidi } } : {}),
     })
   }
 
   /** Offered only where somebody here can use the way back. */
   #offersBidi(from: Domain | undefined): boolean {
     return from !== undefined && this.#session.hooks.reachable !== undefined && usesOf(this.#federation.current(), from).bidi
+  }
+
+  /** SM-1: behind authentication only. */
+  #offersManagement(from: Domain): boolean {
+    return this.#federation.management !== undefined && usesOf(this.#federation.current(), from).streamManagement
+  }
+
+  /** LIM-1. Said behind TLS, before authentication too: with dialback these features are the last. */
+  #announced(): Pick<OfferedFeatures, "limits"> {
+    const { announced } = this.#federation.current()
+    return announced === undefined ? {} : { limits: announced }
   }
 
   /** The peer's header, checked (CORE-10 to CORE-16, CORE-22, CORE-25). */

@@ -8,6 +8,7 @@ import { ns } from "../model/namespaces.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
+import type { PeerLimits } from "../stream/limits.ts"
 import { RouteCache, type StanzaView } from "../stream/relay.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import { attr, type XmlElement } from "../xml/element.ts"
@@ -16,6 +17,7 @@ import { associationByCertificate, judgeAtHand } from "./claims.ts"
 import type { Delivery, Federation } from "./contract.ts"
 import { type DialbackElement, type DialbackErrorDetail, resultAnswerXml } from "./dialback.ts"
 import { LiveStream } from "./live-stream.ts"
+import { manageAccepted } from "./managed-stream.ts"
 import { Outbound } from "./outbound.ts"
 import { associations, openCount, pairsPerStream, pendingClaim, pendingCount } from "./pair-ledger.ts"
 import type { PushStream } from "./push-stream.ts"
@@ -38,6 +40,8 @@ export interface ServeOptions {
 export interface BidiOptions {
   /** The certificate of ours that the peer was shown. */
   readonly credentials: TlsCredentials | undefined
+  /** What the peer accepts, which it says where it asks (BIDI-9). */
+  readonly limits: PeerLimits
 }
 
 interface Route {
@@ -52,6 +56,7 @@ interface Route {
 export function serveIncoming(federation: Federation, session: IncomingSession, detached: Detached, options: ServeOptions): void {
   const live = new LiveStream(federation, detached, session.live)
   live.inbound = new Inbound(federation, session, live, options)
+  manageAccepted(federation, live, session, options.proof)
   if (options.bidi !== undefined) wayBack(federation, session, live, options, options.bidi)
   const { clock } = federation.ports
   const { times } = federation.current()
@@ -66,8 +71,8 @@ export function serveIncoming(federation: Federation, session: IncomingSession, 
 }
 
 /** XEP-0288, accepting side: what the peer has proven is where our stanzas may go, too (BIDI-3, BIDI-4). */
-function wayBack(federation: Federation, session: IncomingSession, live: LiveStream, { id, proof }: ServeOptions, { credentials }: BidiOptions): void {
-  const facts = { name: session.name, role: "accepted" as const, id, epoch: session.ledger.epoch, errors: true, credentials, proof, endpoint: undefined }
+function wayBack(federation: Federation, session: IncomingSession, live: LiveStream, { id, proof }: ServeOptions, { credentials, limits }: BidiOptions): void {
+  const facts = { name: session.name, role: "accepted" as const, id, epoch: session.ledger.epoch, errors: true, credentials, proof, endpoint: undefined, limits }
   const outbound = new Outbound(federation, live, facts)
   live.outbound = outbound
   session.lastOutput = () => outbound.handle.lastOutput

@@ -52,7 +52,7 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
   try {
     const shown = await judgeShown(federation, claim, limit.signal)
     if (shown !== undefined) return shown
-    leg = await associate(federation, { sender: pair.target, target: pair.sender }, limit.signal, sourcePrefix(claimant.address))
+    leg = await associate(federation, { sender: pair.target, target: pair.sender }, limit.signal, { source: sourcePrefix(claimant.address) })
     const verification = await ask(federation, claim, leg, limit.signal)
     if (verification.outcome !== "valid" && !limit.signal.aborted) federation.claims.failed(pair, claimant, verification.detail)
     return verification

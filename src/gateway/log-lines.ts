@@ -24,6 +24,7 @@ export const logEvents = [
   "s2s.external",
   "s2s.dialback",
   "s2s.associated",
+  "s2s.managed",
   "s2s.refused",
   "s2s.retry",
   "s2s.lost",
@@ -128,6 +129,10 @@ export class LogLines {
           event: "s2s.closed",
           fields: { ...pair, ...peer, reason: event.reason, ...(event.unacknowledged > 0 ? { unacknowledged: event.unacknowledged } : {}), text: `closed: ${event.reason}` },
         }
+      case "management": {
+        const { kind: _kind, at: _at, stream: _stream, direction: _direction, pair: _pair, ...said } = event
+        return { level: "debug", event: "s2s.managed", fields: { ...pair, ...said, text: `stream management ${event.result}` } }
+      }
       case "stanzas":
         return undefined
     }

@@ -28,6 +28,15 @@ export type FederationEvent = Common &
       }
     | { readonly kind: "associated"; readonly association: Association }
     | { readonly kind: "refused"; readonly pair: DomainPair | undefined; readonly finding: FindingId; readonly sentence: string; readonly verdicts: readonly Verdict[]; readonly evidence?: () => readonly Evidence[] }
+    | {
+        readonly kind: "management"
+        readonly pair: DomainPair
+        readonly result: "enabled" | "failed" | "resumed" | "not-resumed"
+        readonly resumable?: boolean
+        readonly condition?: string
+        /** Stanzas of the peer's that were taken before, on the stream that is resumed. */
+        readonly handled?: number
+      }
     | { readonly kind: "stanzas"; readonly pair: DomainPair; readonly count: number; readonly bytes: number }
     | { readonly kind: "closed"; readonly pair: DomainPair | undefined; readonly reason: string; readonly unacknowledged: number }
   )

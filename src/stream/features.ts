@@ -1,7 +1,9 @@
-// Stream features, advertised and read (RFC 6120 4.3.2; XEP-0220 2.4; XEP-0288; XEP-0478).
+// Stream features, advertised and read (RFC 6120 4.3.2; XEP-0198 2; XEP-0220 2.4; XEP-0288; XEP-0478).
 import { ProtocolError } from "../model/errors.ts"
 import { ns } from "../model/namespaces.ts"
 import { child, text, type XmlElement } from "../xml/element.ts"
+import { limitsXml, noLimits, type PeerLimits, readLimits } from "./limits.ts"
+import { managementFeature, offersManagement } from "./management-elements.ts"
 
 export interface StreamFeatures {
   readonly starttls: { readonly required: boolean } | undefined
@@ -9,9 +11,14 @@ export interface StreamFeatures {
   readonly dialback: { readonly errors: boolean } | undefined
   readonly bidi: boolean
   readonly pipelining: boolean
-  /** The peer's largest stanza in octets, where it says (LIM-1). */
-  readonly maxBytes: number | undefined
+  /** Stream management, which is offered after authentication only (SM-1). */
+  readonly management: boolean
+  /** What the peer accepts, where it says (LIM-1). */
+  readonly limits: PeerLimits
 }
+
+/** Of a peer that sends none. */
+export const noFeatures: StreamFeatures = { starttls: undefined, mechanisms: [], dialback: undefined, bidi: false, pipelining: false, management: false, limits: noLimits }
 
 export interface OfferedFeatures {
   readonly starttls?: "required" | "optional"
@@ -20,6 +27,10 @@ export interface OfferedFeatures {
   readonly dialback?: boolean
   /** XEP-0288: both directions on one connection; its feature and its element have different namespaces (BIDI-1, BIDI-2). */
   readonly bidi?: boolean
+  /** XEP-0305: bytes behind an authentication are for the stream after it. */
+  readonly pipelining?: boolean
+  readonly management?: boolean
+  readonly limits?: PeerLimits
 }
 
 export function featuresXml(offer: OfferedFeatures): string {
@@ -30,6 +41,9 @@ export function featuresXml(offer: OfferedFeatures): string {
   if (offer.external === true) inner += `<mechanisms xmlns='${ns.sasl}'><mechanism>EXTERNAL</mechanism></mechanisms>`
   if (offer.dialback === true) inner += `<dialback xmlns='${ns.dialbackFeature}'><errors/></dialback>`
   if (offer.bidi === true) inner += `<bidi xmlns='${ns.bidiFeature}'/>`
+  if (offer.pipelining === true) inner += `<pipelining xmlns='${ns.pipelining}'/>`
+  if (offer.management === true) inner += managementFeature
+  if (offer.limits !== undefined) inner += limitsXml(offer.limits)
   return inner === "" ? "<stream:features/>" : `<stream:features>${inner}</stream:features>`
 }
 
@@ -41,9 +55,6 @@ export function readFeatures(element: XmlElement): StreamFeatures {
   const starttls = child(element, "starttls", ns.tls)
   const mechanisms = child(element, "mechanisms", ns.sasl)
   const dialback = child(element, "dialback", ns.dialbackFeature)
-  const limits = child(element, "limits", ns.limits)
-  const largest = limits === undefined ? undefined : child(limits, "max-bytes", ns.limits)
-  const bytes = largest === undefined ? Number.NaN : Number(text(largest))
   return {
     starttls: starttls === undefined ? undefined : { required: child(starttls, "required", ns.tls) !== undefined },
     mechanisms:
@@ -55,6 +66,7 @@ export function readFeatures(element: XmlElement): StreamFeatures {
     dialback: dialback === undefined ? undefined : { errors: child(dialback, "errors", ns.dialbackFeature) !== undefined },
     bidi: child(element, "bidi", ns.bidiFeature) !== undefined,
     pipelining: child(element, "pipelining", ns.pipelining) !== undefined,
-    maxBytes: Number.isSafeInteger(bytes) && bytes > 0 ? bytes : undefined,
+    management: offersManagement(element),
+    limits: readLimits(element),
   }
 }

@@ -43,7 +43,8 @@ export interface ManagementOptions {
   readonly resumable: number
   readonly sessions?: {
     readonly store: ResumableSessions
-    binding(): SessionBinding
+    /** Undefined: the pair of the headers is not proven on this stream, so no session is its own. */
+    binding(): SessionBinding | undefined
     /** Ends this stream at once, since another goes on with its session: nothing of it is handled any more. */
     supersede(): void
   }
@@ -66,6 +67,7 @@ export class StreamManagement {
   #handled = 0
   #answerDue = false
   #outlet: OutletSide | undefined
+  #uncarried = false
   #acknowledged = 0
   /** Since when an answer is waited for, monotonic ms. */
   #askedAt: number | undefined
@@ -132,6 +134,13 @@ export class StreamManagement {
     if (this.#state === "resuming") throw new Error("nothing may be written before the stream is resumed")
     this.#outlet = outlet
     return this.#counting ? this.#retention : undefined
+  }
+
+  /** The outlet is given to another stream: what the peer answers for from now on is nobody's. */
+  uncarry(): void {
+    this.#outlet = undefined
+    this.#uncarried = true
+    this.#stopRequests()
   }
 
   get #retention(): Retention {
@@ -239,7 +248,8 @@ export class StreamManagement {
     this.#tried = true
     const { sessions, resumable } = this.#options
     const within = Math.min(resumable, max ?? resumable)
-    const id = resume && within > 0 ? sessions?.store.open(sessions.binding(), () => this.#surrender()) : undefined
+    const binding = resume && within > 0 ? sessions?.binding() : undefined
+    const id = binding === undefined ? undefined : sessions?.store.open(binding, () => this.#surrender())
     if (id !== undefined) this.#session = { id, within: within * 1000 }
     this.#state = "on"
     this.#options.send(enabledXml(id === undefined ? undefined : { id, max: within }))
@@ -254,7 +264,8 @@ export class StreamManagement {
       return
     }
     const { sessions } = this.#options
-    const counters = sessions?.store.resume(id, sessions.binding(), () => this.#surrender())
+    const binding = sessions?.binding()
+    const counters = binding === undefined ? undefined : sessions?.store.resume(id, binding, () => this.#surrender())
     if (sessions === undefined || counters === undefined) {
       this.#options.send(failedXml(sessions === undefined ? "feature-not-implemented" : "item-not-found"))
       return
@@ -307,6 +318,7 @@ export class StreamManagement {
   }
 
   #answered(h: number): void {
+    if (this.#uncarried) return
     const count = (h - this.#acknowledged) >>> 0
     const unacknowledged = this.#outlet?.unacknowledged ?? 0
     // SM-5. An answer that goes back is one that goes round and far beyond.
@@ -335,7 +347,7 @@ export class StreamManagement {
    */
   over(lost: boolean): FormerStream | undefined {
     if (this.#state === "over") return undefined
-    const session = this.on ? this.#session : undefined
+    const session = this.on && !this.#uncarried ? this.#session : undefined
     const former = this.#former
     const counters = this.#end()
     if (this.#options.role === "initiating") {

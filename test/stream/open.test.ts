@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { ProtocolError } from "../../src/model/errors.ts"
 import { ns } from "../../src/model/namespaces.ts"
-import { featuresXml, readFeatures } from "../../src/stream/features.ts"
+import { featuresXml, noFeatures, readFeatures } from "../../src/stream/features.ts"
 import { headerXml, readHeader } from "../../src/stream/open.ts"
 import { readStreamError, streamErrorXml } from "../../src/stream/stream-errors.ts"
 import { authXml, failureXml, readAuth, readResponse } from "../../src/stream/sasl-external.ts"
@@ -87,19 +87,16 @@ describe("features", () => {
 
   test("what is offered reads back", () => {
     const offer = readFeatures(elementOf(featuresXml({ starttls: "required", external: true, dialback: true })))
-    assert.deepEqual(offer, { starttls: { required: true }, mechanisms: ["EXTERNAL"], dialback: { errors: true }, bidi: false, pipelining: false, maxBytes: undefined })
+    assert.deepEqual(offer, { ...noFeatures, starttls: { required: true }, mechanisms: ["EXTERNAL"], dialback: { errors: true } })
     assert.equal(readFeatures(elementOf(featuresXml({ starttls: "optional" }))).starttls?.required, false)
     assert.equal(featuresXml({}), "<stream:features/>")
   })
 
   test("DB-03: a bare <dialback/> does not handle errors; CORE-17: order and strangers do not matter", () => {
     assert.deepEqual(read(`<x xmlns='urn:x'/><dialback xmlns='${ns.dialbackFeature}'/>text<mechanisms xmlns='${ns.sasl}'><mechanism> EXTERNAL </mechanism><mechanism>PLAIN</mechanism></mechanisms>`), {
-      starttls: undefined,
+      ...noFeatures,
       mechanisms: ["EXTERNAL", "PLAIN"],
       dialback: { errors: false },
-      bidi: false,
-      pipelining: false,
-      maxBytes: undefined,
     })
   })
 
@@ -108,10 +105,12 @@ describe("features", () => {
     assert.deepEqual([nothing.starttls, nothing.mechanisms, nothing.dialback], [undefined, [], undefined])
   })
 
-  test("limits: numbers that make sense only", () => {
-    const limit = (value: string) => read(`<limits xmlns='${ns.limits}'><max-bytes>${value}</max-bytes></limits>`).maxBytes
-    assert.equal(limit("262144"), 262_144)
-    for (const bad of ["", "-1", "0", "x", "1e400", "1.5"]) assert.equal(limit(bad), undefined, bad)
+  test("stream management and limits, as a peer says them (SM-1, LIM-1)", () => {
+    const limits = { maxBytes: 262_144, idleSeconds: 600 }
+    assert.deepEqual(readFeatures(elementOf(featuresXml({ management: true, limits }))), { ...noFeatures, management: true, limits })
+    // Prosody offers an older version beside it.
+    assert.equal(read("<sm xmlns='urn:xmpp:sm:2'><optional/></sm>").management, false)
+    assert.equal(read("<sm xmlns='urn:xmpp:sm:2'><optional/></sm><sm xmlns='urn:xmpp:sm:3'><optional/></sm>").management, true)
   })
 
   test("anything else where features are due", () => {
