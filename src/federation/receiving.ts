@@ -172,7 +172,8 @@ class Conversation {
     // EXT-08: empty features would say that all is done; who has no way to prove itself here is told so now.
     if (!external && !dialback) throw this.#noWay(pair, proven)
     const bidi = this.#offersBidi(opened.from)
-    this.#answer(opened, { external, dialback, bidi, ...this.#announced() })
+    const pipelining = opened.from !== undefined && usesOf(this.#federation.current(), opened.from).pipelining
+    this.#answer(opened, { external, dialback, bidi, pipelining, ...this.#announced() })
     if (external && pair !== undefined) this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "offered" })
     for (;;) {
       const element = await stream.element(signal)

@@ -8,6 +8,7 @@ import type { Evidence } from "../../src/model/evidence.ts"
 import type { FederationPolicy, RequiredLevel } from "../../src/model/policy.ts"
 import { parseCidr, type ReachPolicy } from "../../src/model/reach.ts"
 import { createResolver } from "../../src/dns/resolver.ts"
+import type { Abilities } from "../../src/federation/abilities.ts"
 import { ClaimGuard } from "../../src/federation/claim-guard.ts"
 import type { EndpointOverride, Federation, FederationPorts, FederationTimes, Hosting, IncomingHooks, IncomingStream, OutgoingStream, StreamUses } from "../../src/federation/contract.ts"
 import { Carriers } from "../../src/federation/carriers.ts"
@@ -83,6 +84,8 @@ export interface ServerOptions {
   readonly unlisted?: boolean
   /** What its streams may do beyond one pair one way; nothing unless given. */
   readonly uses?: Partial<StreamUses>
+  /** Remembers what others can do. */
+  readonly abilities?: (clock: FederationPorts["clock"]) => Abilities
 }
 
 export interface Delivered {
@@ -113,6 +116,7 @@ export class Server {
       keys: new KeyRing(ports.random, ports.clock),
       claims: options.claims?.(ports.clock) ?? new ClaimGuard(ports.clock),
       ...(options.ratchet === undefined ? {} : { ratchet: options.ratchet }),
+      ...(options.abilities === undefined ? {} : { abilities: options.abilities(ports.clock) }),
     }
     this.carriers = new Carriers(this.federation, this.hooks)
   }
