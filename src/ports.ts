@@ -61,6 +61,8 @@ export interface TlsFacts {
   readonly alpn: string | undefined
   /** EXPORTER-Channel-Binding, 32 octets, empty context (RFC 9266). */
   readonly exporter: Uint8Array
+  /** Further ones under the labels asked for, 32 octets, empty context; TLS 1.3 only. Never logged, kept or recorded (security.md 27). */
+  readonly exporters?: ReadonlyMap<string, Uint8Array>
 }
 
 export interface SecuredChannel {
@@ -75,6 +77,8 @@ export interface TlsClientOptions {
   readonly alpn?: string
   /** Our own certificate, shown when the peer asks for one. */
   readonly credentials?: TlsCredentials
+  /** Labels of further exporters; they must be asked for before the handshake. */
+  readonly exporterLabels?: readonly string[]
   readonly signal: AbortSignal
 }
 
@@ -83,6 +87,7 @@ export interface TlsServerOptions {
   readonly pick: (serverName: string | undefined) => TlsCredentials | undefined
   /** Acceptable ALPN names; a client that offers only others is refused (DTLS-4). A client that offers none is accepted. */
   readonly alpn: readonly string[]
+  readonly exporterLabels?: readonly string[]
   readonly signal: AbortSignal
 }
 

@@ -1,7 +1,7 @@
 // Asking all prooftypes about one stream and weighing what they say: `combine` is the only place that weighs (security.md 4).
 import type { Evidence } from "../model/evidence.ts"
 import type { DomainPair, ObtainedMaterial } from "../model/association.ts"
-import type { Instant, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
+import type { Instant, Presented, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
 import type { AnyProoftype, ConnectionTerms, ProofPorts, ProofSubject } from "./prooftype.ts"
 import { referenceIdentity } from "./reference.ts"
 
@@ -214,7 +214,7 @@ function evidenceOf(
     reference,
     proof: {
       chain: proof.chain.map((der) => Buffer.from(der).toString("base64")),
-      ...(proof.presented === undefined ? {} : { presented: proof.presented }),
+      ...presentedFor(prooftype, proof),
       presentedAs: proof.presentedAs,
       protocol: proof.protocol,
       cipher: proof.cipher,
@@ -225,6 +225,11 @@ function evidenceOf(
     at: rfc3339(at),
     verdict,
   }
+}
+
+/** Only what the prooftype was shown itself. */
+function presentedFor({ name }: AnyProoftype, { presented }: ServerProof): { presented?: Presented } {
+  return presented === undefined || !Object.hasOwn(presented.said, name) ? {} : { presented: { pair: presented.pair, said: { [name]: presented.said[name] } } }
 }
 
 /** RFC 3339 in UTC, with milliseconds. Pure: the instant is an argument. */
