@@ -11,6 +11,7 @@ import { deadline } from "./deadline.ts"
 import { openOutgoing } from "./initiating.ts"
 import { NotCarried } from "./piggyback.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
+import type { FormerStream } from "../stream/stream-management.ts"
 
 /** How long a pair that was refused on a stream of others goes by a connection of its own, ms. */
 const refusalLasts = 24 * 3_600_000
@@ -76,9 +77,12 @@ export class Carriers {
   /**
    * A stream that carries the pair when the promise resolves.
    *
+   * @param former a lost stream that was opened for this pair: a new one asks to go on with it
    * @throws OutgoingRefused
    */
-  async open(pair: DomainPair, signal: AbortSignal): Promise<OutgoingStream> {
+  async open(pair: DomainPair, signal: AbortSignal, former?: FormerStream): Promise<OutgoingStream> {
+    // What is to go on with a lost stream is a stream for the same pair, of its own (security.md 12).
+    if (former !== undefined) return await this.#fresh(pair, signal, undefined, former)
     const federation = this.#federation
     const hosting = federation.current()
     const { clock } = federation.ports
@@ -130,7 +134,7 @@ export class Carriers {
     return undefined
   }
 
-  async #fresh(pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<OutgoingStream> {
+  async #fresh(pair: DomainPair, signal: AbortSignal, found?: Discovery, former?: FormerStream): Promise<OutgoingStream> {
     const place = found?.outcome === "endpoints" && found.endpoints[0] !== undefined ? placeOf(found.endpoints[0]) : undefined
     let release = (): void => {}
     if (place !== undefined && !this.#opening.has(place)) {
@@ -143,6 +147,7 @@ export class Carriers {
     try {
       const stream = await openOutgoing(this.#federation, pair, signal, {
         ...(found === undefined ? {} : { found }),
+        ...(former === undefined ? {} : { former }),
         ...(this.#hooks === undefined ? {} : { hooks: this.#hooks }),
         single: () => {
           if (place !== undefined) this.#single.add(place, this.#federation.ports.clock.monotonic())

@@ -6,7 +6,7 @@ import { ProtocolError } from "../model/errors.ts"
 import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import { parseView, withCanonicalDomains } from "../federation/canonical.ts"
 import type { Delivery } from "../federation/contract.ts"
-import type { InputPressure } from "../stream/outlet.ts"
+import type { Appended, InputPressure } from "../stream/outlet.ts"
 import { RouteCache, type StanzaView } from "../stream/relay.ts"
 import { attr, type XmlElement } from "../xml/element.ts"
 import { XmlError } from "../xml/errors.ts"
@@ -80,7 +80,7 @@ export class Router {
     if (reason === undefined) {
       const appended = destination.outlet.appendView(view, input)
       if (appended === "queued") return destination.wanted()
-      this.bounceView(view, appended === "full" ? bounceReasons.full : bounceReasons.broken, from, to, content, input)
+      this.bounceView(view, reasonOf(appended), from, to, content, input)
     } else this.bounceView(view, reason, from, to, content, input)
   }
 
@@ -97,7 +97,7 @@ export class Router {
     }
     const appended = destination.outlet.appendText(text, input)
     if (appended === "queued") return destination.wanted()
-    this.bounce(stanza, appended === "full" ? bounceReasons.full : bounceReasons.broken, from, to, input)
+    this.bounce(stanza, reasonOf(appended), from, to, input)
   }
 
   bounceView(view: StanzaView, reason: BounceReason, from: Domain, to: Domain | undefined, content: ContentNamespace, input: InputPressure): void {
@@ -138,6 +138,11 @@ export class Router {
     if (destination === undefined) return this.bounce(stanza, bounceReasons.broken, from, to, undefined)
     this.tree(stanza, destination, from, to, undefined)
   }
+}
+
+function reasonOf(appended: Exclude<Appended, "queued">): BounceReason {
+  if (appended === "too-large") return bounceReasons.tooLarge
+  return appended === "full" ? bounceReasons.full : bounceReasons.broken
 }
 
 function foreignTarget(target: Domain): ProtocolError {
