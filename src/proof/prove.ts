@@ -160,12 +160,19 @@ export function match(obtained: readonly Obtained[], subject: ProofSubject, proo
     combined: combine(weighed, subject.role),
     at,
     kept: obtained.flatMap(({ prooftype, material }) => (prooftype.atHand || material instanceof BrokenProoftype ? [] : [{ prooftype: prooftype.name, material }])),
-    evidence: (pair) =>
-      obtained.flatMap(({ prooftype, material }, index) =>
-        material instanceof BrokenProoftype
-          ? []
-          : [evidenceOf(prooftype, material, subject.role, pair, reference, proof, at, (weighed[index] as WeighedVerdict).verdict)],
-      ),
+    evidence: evidenceLater(obtained, subject, proof, at),
+  }
+}
+
+/** Evidence as it is to be written when somebody asks. Thousands of associations hold one: it keeps what went in, and matches again. */
+function evidenceLater(obtained: readonly Obtained[], subject: ProofSubject, proof: ServerProof, at: Instant): Proven["evidence"] {
+  return (pair) => {
+    const reference = referenceIdentity(subject)
+    return obtained.flatMap(({ prooftype, material }) => {
+      if (material instanceof BrokenProoftype) return []
+      const { verdict } = weigh(prooftype, material, subject, proof, reference, at)
+      return [evidenceOf(prooftype, material, subject.role, pair, reference, proof, at, verdict)]
+    })
   }
 }
 
