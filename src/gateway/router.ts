@@ -61,18 +61,7 @@ export class Router {
 
   /** The stanzas of a pair that was proven on an incoming stream. The federation core has compared both domains. */
   forRemote(pair: DomainPair, input: InputPressure): Delivery {
-    return {
-      raw: (view) => {
-        const destination = this.#around.component(pair.target)
-        if (destination === undefined) throw foreignTarget(pair.target)
-        this.raw(view, destination, pair.sender, pair.target, ns.server, input)
-      },
-      tree: (stanza) => {
-        const destination = this.#around.component(pair.target)
-        if (destination === undefined) throw foreignTarget(pair.target)
-        this.tree(stanza, destination, pair.sender, pair.target, input)
-      },
-    }
+    return new RemoteDelivery(this, this.#around, pair, input)
   }
 
   /** Queues a stanza as it was received. */
@@ -144,6 +133,43 @@ export class Router {
 function reasonOf(appended: Exclude<Appended, "queued">): BounceReason {
   if (appended === "too-large") return bounceReasons.tooLarge
   return appended === "full" ? bounceReasons.full : bounceReasons.broken
+}
+
+/** Where the stanzas of one remote pair go. One object for each of many thousand pairs, so that a stanza touches little memory. */
+class RemoteDelivery implements Delivery {
+  readonly #router: Router
+  readonly #around: RouterSurroundings
+  readonly #sender: Domain
+  readonly #target: Domain
+  readonly #input: InputPressure
+  #destination: Destination | undefined
+  #epoch = -1
+
+  constructor(router: Router, around: RouterSurroundings, pair: DomainPair, input: InputPressure) {
+    this.#router = router
+    this.#around = around
+    this.#sender = pair.sender
+    this.#target = pair.target
+    this.#input = input
+  }
+
+  raw(view: StanzaView): void {
+    this.#router.raw(view, this.#found(), this.#sender, this.#target, ns.server, this.#input)
+  }
+
+  tree(stanza: XmlElement): void {
+    this.#router.tree(stanza, this.#found(), this.#sender, this.#target, this.#input)
+  }
+
+  #found(): Destination {
+    const { epoch } = this.#router
+    if (this.#destination === undefined || this.#epoch !== epoch) {
+      this.#destination = this.#around.component(this.#target)
+      this.#epoch = epoch
+    }
+    if (this.#destination === undefined) throw foreignTarget(this.#target)
+    return this.#destination
+  }
 }
 
 function foreignTarget(target: Domain): ProtocolError {
