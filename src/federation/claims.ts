@@ -10,6 +10,7 @@ import type { ProofPorts, ProofSubject } from "../proof/prooftype.ts"
 import { match, obtainAll, obtainAtHand, obtainKept, type Proven, withdrawnProofs } from "../proof/prove.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import { deadline } from "./deadline.ts"
+import { proofFor } from "./exchange.ts"
 import { requirementOf } from "./ratchet.ts"
 
 /** Material that has to be asked for is waited for this long before features go out without EXTERNAL (security.md 18), ms. */
@@ -31,7 +32,7 @@ export function judgeAtHand(federation: Federation, pair: DomainPair, proof: Ser
   const hosting = federation.current()
   const subject = subjectOf(pair.sender, "incoming")
   const obtained = obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never))
-  return match(obtained, subject, proof, federation.ports.clock.now())
+  return match(obtained, subject, proofFor(proof, pair), federation.ports.clock.now())
 }
 
 /**
@@ -48,12 +49,17 @@ export async function judgeIncoming(federation: Federation, pair: DomainPair, pr
   const patience = deadline(federation.ports.clock, materialPatience, "obtaining proofs", signal)
   try {
     const obtained = await obtainAll(hosting.prooftypes, subject, proofPorts(federation, hosting, patience.signal))
-    const proven = match(obtained, subject, proof, federation.ports.clock.now())
+    const proven = match(obtained, subject, proofFor(proof, pair), federation.ports.clock.now())
     federation.ratchet?.withdrawn(pair.sender, "in", withdrawnProofs(hosting.prooftypes, [proven.kept]))
     return proven
   } finally {
     patience.done()
   }
+}
+
+/** What an association keeps of how it was proven: no more than it takes to say so again. */
+export function evidenceFor(pair: DomainPair, { evidence }: Proven): Association["evidence"] {
+  return () => evidence(pair)
 }
 
 /** An incoming association by the certificate shown on this very stream. Undefined when it proves too little for policy. */
@@ -78,7 +84,7 @@ export function associationByCertificate(
     via: "certificate",
     proof,
     obtained: proven.kept,
-    evidence: () => proven.evidence(pair),
+    evidence: evidenceFor(pair, proven),
     established: proven.at,
     until: combined.verdict.until,
   }
@@ -132,7 +138,7 @@ export function rejudge(federation: Federation, association: Association, fresh?
   const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", endpoint)
   const kept = fresh?.obtained ?? association.obtained ?? []
   const obtained = [...obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never)), ...obtainKept(hosting.prooftypes, kept)]
-  const proven = match(obtained, subject, proof, at)
+  const proven = match(obtained, subject, proofFor(proof, pair), at)
   const { combined } = proven
   const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : "encrypted"
   // An incoming stream without a proof of its own rests on a verification, which is the case above.
@@ -151,7 +157,7 @@ export function rejudge(federation: Federation, association: Association, fresh?
     via: combined.outcome === "proved" ? "certificate" : "dns",
     ...(endpoint === undefined ? {} : { endpoint }),
     obtained: kept,
-    evidence: () => proven.evidence(pair),
+    evidence: evidenceFor(pair, proven),
     until: Math.min(until, level === "authenticated" ? Number.POSITIVE_INFINITY : exceptionEnd),
   }
   return { holds: true, association: renewed }
