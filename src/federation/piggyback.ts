@@ -146,7 +146,9 @@ export async function provenBack(federation: Federation, facts: CarrierFacts, pa
   const hosting = federation.current()
   const at = federation.ports.clock.now()
   const requirement = requirementOf(federation, hosting, pair.target, "out", at)
-  if (typeof via !== "object" || promised || shortfall(requirement, "encrypted") !== undefined) throw failure ?? new NotCarried(`${pair.target} is not proven by what it showed`)
+  if (typeof via !== "object" || promised || shortfall(requirement, pair.target, "encrypted") !== undefined) {
+    throw failure ?? new NotCarried(`${pair.target} is not proven by what it showed`)
+  }
   return {
     ...peer,
     id: idOf(facts, pair),
