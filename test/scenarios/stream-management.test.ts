@@ -179,6 +179,23 @@ describe("a stream that is lost", () => {
     await scene.close()
   })
 
+  test("closed while a stanza is on its way: the last count decides, and it is taken once", async () => {
+    const scene = memoryScene({ link: () => ({ latency: 50 }) })
+    const b = await scene.server({ domains: ["b.example"], ...managed })
+    const a = await scene.server({ domains: ["a.example"], ...managed })
+    const sender = new Sender(a)
+    sender.send("b.example", ["hello"])
+    await scene.eventually("acknowledged", () => b.bodies.length === 1 && sender.unacknowledged === 0)
+    await scene.clock.advance(10_000)
+    b.incoming[0]!.close()
+    sender.send("b.example", ["1"])
+    await scene.eventually("it comes on the next stream", () => b.incoming.length === 2 && b.bodies.length === 2)
+    await scene.clock.advance(10_000)
+    assert.deepEqual(b.bodies, ["hello", "1"])
+    assert.deepEqual([sender.unacknowledged, sender.bounced, sender.lost], [0, [], []])
+    await scene.close()
+  })
+
   test("a peer that has forgotten gets everything once more; lost again it is bounced, not sent a third time", async () => {
     const pair = await two()
     await established(pair)
