@@ -292,6 +292,19 @@ describe("limits", () => {
     await scene.close()
   })
 
+  test("a further pair that comes onto the stream with too large a stanza loses that one alone (LIM-2)", async () => {
+    const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
+    const { scene, b, sender } = await two({ a: { domains: ["a.example", "c.example"], certificate: both }, b: { announced: { maxBytes: 10_000, idleSeconds: undefined } } })
+    sender.send("b.example", ["1"])
+    await scene.eventually("it arrives", () => b.bodies.length === 1)
+    const large = "x".repeat(10_000)
+    sender.send("b.example", ["2", large, "3"], "c.example")
+    await scene.eventually("the others arrive", () => b.bodies.length === 3)
+    assert.deepEqual([b.bodies, b.incoming.length], [["1", "2", "3"], 1])
+    assert.deepEqual(sender.bounced.map(({ body, reason }) => [body, reason.condition]), [[large, "policy-violation"]])
+    await scene.close()
+  })
+
   test("a stream is closed before the peer would do it (LIM-1)", async () => {
     const { scene, a, b, sender } = await two({ b: { announced: { maxBytes: undefined, idleSeconds: 100 } } })
     sender.send("b.example", ["1"])
