@@ -17,7 +17,7 @@ import { attr, type XmlElement } from "../xml/element.ts"
 import { serialise } from "../xml/serialise.ts"
 import { judge as judgeFile, type Judgement } from "../proof/judge.ts"
 import type { AnyProoftype } from "../proof/prooftype.ts"
-import { builtInProoftypes } from "../proof/registry.ts"
+import { addProoftypes, builtInProoftypes } from "../proof/registry.ts"
 import { ClaimGuard } from "../federation/claim-guard.ts"
 import type { EndpointOverride, Federation, Hosting, StreamEnd } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
@@ -149,7 +149,7 @@ const closingMs = 2000
  * (RFC 7712 4, RFC 6120 6). Dialback is not used: there is no server of ours that could answer for a key.
  *
  * @throws AssociationError when the domain cannot be reached or proved; DomainError for a name that is none; AnchorError
- *   for trust that cannot be read; CidrError for a network that is none
+ *   for trust that cannot be read; CidrError for a network that is none; Error for a prooftype whose name is taken
  */
 export async function connect(options: ConnectOptions): Promise<ProvenStream> {
   const pair: DomainPair = { sender: parseDomain(options.from), target: parseDomain(options.to) }
@@ -182,7 +182,7 @@ function resolverSettings({ upstreams = [], dnssec = "validate", dnsAnchors }: C
 }
 
 function hostingFor({ sender, target }: DomainPair, options: ConnectOptions): Hosting {
-  const prooftypes = [...builtInProoftypes, ...(options.prooftypes ?? [])]
+  const prooftypes = addProoftypes(builtInProoftypes, options.prooftypes ?? [])
   const negotiation = options.timeout ?? 60_000
   return {
     hosts: (domain) => domain === sender,
@@ -279,7 +279,7 @@ export interface JudgeOptions {
  * @returns each item with the verdict now; `exit` is 0 same, 2 another verdict, 3 cannot judge
  */
 export function judge(file: EvidenceFile, { anchors, dnsAnchors, at, prooftypes = [] }: JudgeOptions): Judgement {
-  return judgeFile(file, { prooftypes: [...builtInProoftypes, ...prooftypes], anchors, ...(dnsAnchors === undefined ? {} : { dnsAnchors }), ...(at === undefined ? {} : { at }) })
+  return judgeFile(file, { prooftypes: addProoftypes(builtInProoftypes, prooftypes), anchors, ...(dnsAnchors === undefined ? {} : { dnsAnchors }), ...(at === undefined ? {} : { at }) })
 }
 
 /**

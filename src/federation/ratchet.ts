@@ -22,6 +22,8 @@ const candidateDecaysAfter = 30 * day
 /** Peers of whom it is known that stanzas went both ways, and levels they have now; more than that wait for another day. */
 const mostSeen = 20_000
 const mostProoftypes = 16
+/** A clock that is corrected by less between two runs is not worth a word, ms. */
+const setBackNoticed = 60_000
 
 /** Levels that can bind: `verified` is the least there is. */
 const bindingLevels = ["encrypted", "authenticated"] as const
@@ -159,7 +161,7 @@ export class Ratchet {
     this.#settings = settings
     this.#notice = notice ?? (() => undefined)
     this.#time = new RatchetTime(memory, clock)
-    if (this.#time.setBack > 0) this.#notice({ finding: "policy.clock", peer: undefined, direction: undefined, detail: `by ${Math.ceil(this.#time.setBack / 60_000)} minutes since the last run` })
+    if (this.#time.setBack > setBackNoticed) this.#notice({ finding: "policy.clock", peer: undefined, direction: undefined, detail: `by ${Math.ceil(this.#time.setBack / 60_000)} minutes since the last run` })
   }
 
   /**

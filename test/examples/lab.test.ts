@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import { createTokenProoftype, type TokenProoftype } from "../../examples/token-prooftype/token-prooftype.ts"
-import { judge } from "../../src/entry/main.ts"
+import { connect, judge } from "../../src/entry/main.ts"
 import { startGateway } from "../../src/entry/gateway.ts"
 import { type Lab, lab, type ServerSpec } from "../../src/entry/testing.ts"
 import type { Domain } from "../../src/model/domain.ts"
@@ -62,4 +62,5 @@ test("a prooftype that takes the name of another is refused at start", async () 
   const settings = { domains: [], certificates: { dirs: ["/nowhere"] }, federation: {} }
   await assert.rejects(startGateway(settings, { prooftypes: [pkix] }), /two prooftypes are called pkix/)
   await assert.rejects(startGateway(settings, { prooftypes: [token(a), token(b)] }), /two prooftypes are called token/)
+  await assert.rejects(connect({ from: a, to: b, prooftypes: [{ ...token(a), name: "dane" }] }), /two prooftypes are called dane/)
 })
