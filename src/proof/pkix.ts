@@ -3,7 +3,7 @@ import type { FindingId } from "../model/findings.ts"
 import type { Instant, ReferenceIdentity, ServerProof, Verdict } from "../model/verdict.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import { matchIdentity } from "../x509/identifiers.ts"
-import { type PathProblem, validatePath } from "../x509/path.ts"
+import { type PathProblem, type ProvedPath, type RefusedPath, validatePath } from "../x509/path.ts"
 import type { Prooftype } from "./prooftype.ts"
 
 /** What PKIX needs is at hand: the roots this installation knows. Evidence names them by digest and count. */
@@ -32,6 +32,21 @@ const findingOf: Record<PathProblem, FindingId> = {
   budget: "cert.too-complex",
 }
 
+/** Paths that were found, by the chain as it was shown on one stream, which claims the names of thousands of pairs. */
+const found = new WeakMap<ServerProof["chain"], { readonly anchors: AnchorSet; readonly path: ProvedPath }>()
+
+/**
+ * The path as of this moment. One that was found holds until it ends, with the same anchors; names are no part of it and are
+ * never kept (security.md 8).
+ */
+function pathOf(chain: ServerProof["chain"], anchors: AnchorSet, at: Instant): ProvedPath | RefusedPath {
+  const known = found.get(chain)
+  if (known !== undefined && known.anchors === anchors && at >= known.path.from && at < known.path.until) return known.path
+  const path = validatePath({ chain, anchors, at, purpose: "server" })
+  if (path.ok) found.set(chain, { anchors, path })
+  return path
+}
+
 export const pkix: Prooftype<"pkix", PkixMaterial> = {
   name: "pkix",
   atHand: true,
@@ -43,7 +58,7 @@ export const pkix: Prooftype<"pkix", PkixMaterial> = {
     const by = "pkix"
     if (proof.chain.length === 0) return { outcome: "absent", by, finding: "cert.none-shown", detail: "" }
     // EKU-01: an initiating server's certificate is judged as a server's, too; public authorities issue nothing else.
-    const path = validatePath({ chain: proof.chain, anchors, at, purpose: "server" })
+    const path = pathOf(proof.chain, anchors, at)
     if (!path.ok) return { outcome: "refuted", by, finding: findingOf[path.problem], detail: path.detail }
     const leaf = path.path[0]
     if (leaf === undefined) return { outcome: "refuted", by, finding: "cert.malformed", detail: "an empty path" }
