@@ -186,6 +186,7 @@ function hostingFor({ sender, target }: DomainPair, options: ConnectOptions): Ho
   return {
     hosts: (domain) => domain === sender,
     credentials: (domain) => (domain === sender ? options.credentials : undefined),
+    reserved: () => false,
     anyDomain: sender,
     policy: { require: options.require ?? "authenticated", proofs: new Set(prooftypes.map(({ name }) => name)), exceptions: [], generation: 1 },
     prooftypes,

@@ -1,6 +1,7 @@
 // Judging what a stream may carry: the certificate in hand against a claimed pair, and again when time or policy moved on
 // (DWD-1, DWD-3, DB-34; security.md 9, 10, 18).
 import { type Association, compareLevels, type DomainPair, type FederationLevel, type ObtainedMaterial, weaker } from "../model/association.ts"
+import type { Domain } from "../model/domain.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { peerOf, requirementFor } from "../model/policy.ts"
@@ -96,13 +97,16 @@ export interface FreshMaterial {
  * Judges an association again: time has passed, policy, anchors or hosted names may have changed (security.md 10). What
  * would have to be asked for is judged with as it was recorded, unless it was asked for anew.
  */
+/** No remote server may speak for it, whether it is served at the moment or suspended. */
+export const isOurs = (hosting: Hosting, domain: Domain): boolean => hosting.hosts(domain) || hosting.reserved(domain)
+
 export function rejudge(federation: Federation, association: Association, fresh?: FreshMaterial): Rejudged {
   const hosting = federation.current()
   const at = federation.ports.clock.now()
   const { pair, direction } = association
   const peer = peerOf(pair, direction)
   const ours = direction === "in" ? pair.target : pair.sender
-  if (hosting.hosts(peer)) return { holds: false, finding: "stream.from-own-domain", detail: peer }
+  if (isOurs(hosting, peer)) return { holds: false, finding: "stream.from-own-domain", detail: peer }
   if (!hosting.hosts(ours)) return { holds: false, finding: "stream.host-unknown", detail: ours }
   const requirement = requirementFor(hosting.policy, peer, at)
   const tooWeak = (level: FederationLevel): Rejudged | undefined =>

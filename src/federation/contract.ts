@@ -58,6 +58,8 @@ export interface Hosting {
   hosts(domain: Domain): boolean
   credentials(domain: Domain): TlsCredentials | undefined
   /** Any of our domains, for answers that need one (CORE-14, unknown `to`). */
+  /** Ours, though not served at the moment: whoever claims the name is refused as for one that is hosted. */
+  reserved(domain: Domain): boolean
   readonly anyDomain: Domain
   readonly policy: FederationPolicy
   /** Those that `policy.proofs` names; the user's own among them. */

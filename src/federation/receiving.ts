@@ -19,7 +19,7 @@ import { XmlStream } from "../stream/xml-stream.ts"
 import type { XmlElement } from "../xml/element.ts"
 import { proofOf } from "./associate.ts"
 import { answerVerify } from "./authoritative.ts"
-import { associationByCertificate, judgeAtHand, judgeIncoming } from "./claims.ts"
+import { associationByCertificate, isOurs, judgeAtHand, judgeIncoming } from "./claims.ts"
 import type { Federation, IncomingHooks, IncomingStream } from "./contract.ts"
 import { DeadlinePassed, deadline } from "./deadline.ts"
 import { isDialback, readDialback } from "./dialback.ts"
@@ -276,7 +276,7 @@ class Conversation {
     if (header.to !== undefined && to === undefined) throw new ProtocolError("improper-addressing", "the header's `to` is not a domain")
     if (header.from !== undefined && from === undefined) throw new ProtocolError("improper-addressing", "the header's `from` is not a domain")
     if (to !== undefined && !hosting.hosts(to)) throw new ProtocolError("host-unknown", `the header asks for ${to}`)
-    if (from !== undefined && hosting.hosts(from)) {
+    if (from !== undefined && isOurs(hosting, from)) {
       throw new ProtocolError("invalid-from", findingSentence("stream.from-own-domain", from), { tell: findingSentence("stream.from-own-domain") })
     }
     const id = streamId(this.#federation.ports.random)

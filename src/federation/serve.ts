@@ -12,7 +12,7 @@ import { RouteCache, type StanzaView } from "../stream/relay.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import { attr, type XmlElement } from "../xml/element.ts"
 import { answerVerify } from "./authoritative.ts"
-import { associationByCertificate, judgeAtHand } from "./claims.ts"
+import { associationByCertificate, isOurs, judgeAtHand } from "./claims.ts"
 import type { Delivery, Federation } from "./contract.ts"
 import { type DialbackElement, type DialbackErrorDetail, isDialback, readDialback, resultAnswerXml } from "./dialback.ts"
 import { associations, pendingClaim, pendingCount } from "./pair-ledger.ts"
@@ -135,7 +135,7 @@ class Server {
       throw new ProtocolError("host-unknown", findingSentence("route.foreign-target", pair.target), { tell: findingSentence("route.foreign-target") })
     }
     const proof = this.#options.proof
-    if (proof !== undefined && !hosting.hosts(pair.sender) && associations(this.#session.ledger).length > 0) {
+    if (proof !== undefined && !isOurs(hosting, pair.sender) && associations(this.#session.ledger).length > 0) {
       const proven = judgeAtHand(this.#federation, pair, proof)
       const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
       if (association !== undefined) {
@@ -171,7 +171,7 @@ class Server {
     const pair: DomainPair = { sender: request.from, target: request.to }
     this.#federation.event({ kind: "dialback", at: clock.now(), ...this.#session.at, pair, step: "result-received" })
     if (!hosting.hosts(pair.target)) return this.#refuse(pair, undefined, { condition: "item-not-found" }, "stream.host-unknown", pair.target)
-    if (hosting.hosts(pair.sender)) return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "stream.from-own-domain", pair.sender)
+    if (isOurs(hosting, pair.sender)) return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "stream.from-own-domain", pair.sender)
     const { proof } = this.#options
     const requirement = requirementFor(hosting.policy, pair.sender, clock.now())
     // DB-35: whoever comes without TLS is told to come with it.

@@ -9,8 +9,9 @@ import type { FederationPolicy, PolicyException, RequiredLevel } from "../model/
 import type { Instant } from "../model/verdict.ts"
 import type { Files, LogLevel } from "../ports.ts"
 import type { EndpointOverride } from "../federation/contract.ts"
+import { builtInProoftypes } from "../proof/registry.ts"
 import type { AnchorSet } from "../dns/dnssec/anchors.ts"
-import { configSchema, type DnssecMode, includeSchema, knownProofs, type RawConfig, type RawDomain, type Trust } from "./config-schema.ts"
+import { configSchema, type DnssecMode, includeSchema, type RawConfig, type RawDomain, type Trust } from "./config-schema.ts"
 import { checkDnssec, readDnsAnchors } from "./config-dnssec.ts"
 import { problemsOf } from "./config-problems.ts"
 import { readSecrets, type SecretSource } from "./config-secrets.ts"
@@ -21,9 +22,29 @@ import type { Secret } from "./secret.ts"
 export type { DnssecMode, Trust } from "./config-schema.ts"
 export type { SocketAddress, SocketPath } from "./config-values.ts"
 
+/** A domain of ours, as it was written down. */
 export interface HostedDomain {
   readonly name: Domain
   readonly secret: Secret
+  /** What a second connection of its component does. */
+  readonly conflict: "kick_new"
+  /** The name whose certificate is shown in place of an own one; it is the operator's (security.md 22). */
+  readonly certificate?: Domain
+  /** Absent: nothing is published for it. */
+  readonly posh?: PoshSetting
+  /** Ours, but not served: nobody else may claim the name meanwhile. */
+  readonly suspended: boolean
+  /** The file it stands in, as in `GatewayConfig.sources`. */
+  readonly source: string
+}
+
+/** What is published for a domain under POSH (RFC 7711). */
+export interface PoshSetting {
+  readonly serve: boolean
+  /** How long others may keep the document, ms. */
+  readonly expiresMs: number
+  /** Certificates that will be shown later and are published already. Absolute paths. */
+  readonly next: readonly string[]
 }
 
 export interface GatewayLimits {
@@ -51,11 +72,17 @@ export interface GatewayConfig {
     readonly s2s: readonly SocketAddress[]
     readonly directTls: readonly SocketAddress[]
     readonly components: readonly (SocketAddress | SocketPath)[]
+    /** Plain HTTP for POSH documents, to stand behind a web server. */
+    readonly posh: readonly (SocketAddress | SocketPath)[]
+    readonly poshHttps: readonly SocketAddress[]
+    readonly admin?: SocketPath
   }
   readonly require: RequiredLevel
   readonly proofs: ReadonlySet<string>
   /** TLSA usages in use. */
   readonly daneUsages: readonly number[]
+  /** Whether the older form of POSH documents is asked for, too. */
+  readonly poshOlder: boolean
   readonly dialback: boolean
   readonly exceptions: readonly PolicyException[]
   readonly idleTimeoutMs: number
@@ -71,6 +98,9 @@ export interface GatewayConfig {
   readonly allow: { readonly networks: readonly Cidr[]; readonly names: readonly Domain[] }
   readonly overrides: ReadonlyMap<Domain, EndpointOverride>
   readonly certificates: { readonly dirs: readonly string[]; readonly reload: "watch" | "signal"; readonly warnMs: number }
+  /** Folders of certificates that serve only the domains of one included file, by that file. */
+  readonly tenantDirs: ReadonlyMap<string, readonly string[]>
+  /** All that are ours, the suspended ones among them. */
   readonly domains: ReadonlyMap<Domain, HostedDomain>
   readonly limits: GatewayLimits
   readonly log: { readonly level: LogLevel; readonly format: "auto" | "pretty" | "json" }
@@ -78,6 +108,8 @@ export interface GatewayConfig {
   readonly state: { readonly dir: string; readonly evidenceFiles: number; readonly evidenceBytes: number } | undefined
   /** Every file that was read, the main one first. */
   readonly sources: readonly string[]
+  /** The `include` lines, absolute: where files may appear. */
+  readonly include: readonly string[]
 }
 
 export interface ConfigWorld {
@@ -117,10 +149,13 @@ export async function loadConfig(path: string, world: ConfigWorld): Promise<Load
   const warnings: ConfigProblem[] = []
   const entries: DomainEntry[] = raw.domains.map((domain, index) => ({ raw: domain, text, path: ["domains", index] }))
   const sources = [path]
+  const tenantDirs = new Map<string, readonly string[]>()
   for (const [index, pattern] of raw.include.entries()) {
     for (const file of await included(pattern, text, ["include", index], world, problems)) {
       sources.push(file)
-      entries.push(...(await readInclude(file, world, problems)))
+      const { domains, dirs } = await readInclude(file, world, problems)
+      entries.push(...domains)
+      if (dirs.length > 0) tenantDirs.set(file, dirs)
     }
   }
   checkDomains(entries, problems)
@@ -133,9 +168,25 @@ export async function loadConfig(path: string, world: ConfigWorld): Promise<Load
   }
   if (problems.length > 0) throw new ConfigError(problems)
   const domains = new Map<Domain, HostedDomain>()
-  for (const [index, entry] of entries.entries()) domains.set(entry.raw.name, { name: entry.raw.name, secret: secrets[index]! })
-  return { config: build(raw, domains, sources, dirname(path), dnsAnchors), warnings }
+  for (const [index, entry] of entries.entries()) domains.set(entry.raw.name, hostedDomain(entry, secrets[index]!))
+  return { config: build(raw, { domains, tenantDirs, sources, base: dirname(path), dnsAnchors }), warnings }
 }
+
+function hostedDomain({ raw, text }: DomainEntry, secret: Secret): HostedDomain {
+  const { name, component, certificate, posh, suspended } = raw
+  return {
+    name,
+    secret,
+    conflict: component.conflict,
+    ...(certificate === undefined ? {} : { certificate }),
+    ...(posh === undefined ? {} : { posh: { serve: posh.serve, expiresMs: posh.expires, next: [posh.next].flat().map((file) => besideFile(text.file, file)) } }),
+    suspended,
+    source: text.file,
+  }
+}
+
+/** Relative paths are relative to the file they stand in. */
+const besideFile = (file: string, path: string): string => (isAbsolute(path) ? path : join(dirname(file), path))
 
 function secretSource(entry: DomainEntry): SecretSource {
   return { domain: entry.raw.name, secret: entry.raw.component.secret, text: entry.text, path: [...entry.path, "component", "secret"] }
@@ -185,17 +236,20 @@ function matchesStar(name: string, pattern: string): boolean {
   return true
 }
 
-async function readInclude(file: string, world: ConfigWorld, problems: ConfigProblem[]): Promise<DomainEntry[]> {
+async function readInclude(file: string, world: ConfigWorld, problems: ConfigProblem[]): Promise<{ domains: readonly DomainEntry[]; dirs: readonly string[] }> {
   try {
     const text = ConfigText.parse(file, await readFile(file, world))
     const parsed = includeSchema.safeParse(text.value)
-    if (parsed.success) return parsed.data.domains.map((raw, index) => ({ raw, text, path: ["domains", index] }))
+    if (parsed.success) {
+      const domains = parsed.data.domains.map((raw, index) => ({ raw, text, path: ["domains", index] }))
+      return { domains, dirs: parsed.data.certificates.dirs.map((dir) => besideFile(file, dir)) }
+    }
     problems.push(...inOrder(problemsOf(includeSchema, text, parsed.error.issues)))
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     problems.push(...error.problems)
   }
-  return []
+  return { domains: [], dirs: [] }
 }
 
 function checkDomains(entries: readonly DomainEntry[], problems: ConfigProblem[]): void {
@@ -245,7 +299,7 @@ function checkPolicy(raw: RawConfig, text: ConfigText, world: ConfigWorld, probl
 
 function checkListeners(raw: RawConfig, text: ConfigText, problems: ConfigProblem[]): void {
   const seen = new Map<string, string>()
-  for (const kind of ["s2s", "direct_tls", "components"] as const) {
+  for (const kind of ["s2s", "direct_tls", "components", "posh", "posh_https"] as const) {
     for (const [index, address] of raw.listen[kind].entries()) {
       const label = JSON.stringify(address)
       if ("port" in address && address.port === 0) continue
@@ -266,18 +320,40 @@ function unique(peers: readonly Domain[], setting: string, place: (index: number
   }
 }
 
-function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sources: readonly string[], base: string, dnsAnchors: AnchorSet | undefined): GatewayConfig {
-  const { federation, limits } = raw
+interface Gathered {
+  readonly domains: ReadonlyMap<Domain, HostedDomain>
+  readonly tenantDirs: ReadonlyMap<string, readonly string[]>
+  readonly sources: readonly string[]
+  /** Folder of the main file. */
+  readonly base: string
+  readonly dnsAnchors: AnchorSet | undefined
+}
+
+/** All that the way of checking DNS signatures allows; DANE rests on them. */
+function defaultProofs(dnssec: DnssecMode): readonly string[] {
+  return builtInProoftypes.map(({ name }) => name).filter((name) => name !== "dane" || dnssec !== "off")
+}
+
+function build(raw: RawConfig, { domains, tenantDirs, sources, base, dnsAnchors }: Gathered): GatewayConfig {
+  const { federation, limits, listen } = raw
   const absolute = (path: string): string => (isAbsolute(path) ? path : join(base, path))
   const overrides = new Map<Domain, EndpointOverride>()
   for (const each of federation.overrides) overrides.set(each.peer, { address: each.connect.address, port: each.connect.port, transport: each.transport })
   const resolvers = federation.resolver.address === undefined ? [] : [federation.resolver.address].flat()
   return {
     node: raw.node,
-    listen: { s2s: raw.listen.s2s, directTls: raw.listen.direct_tls, components: raw.listen.components },
+    listen: {
+      s2s: listen.s2s,
+      directTls: listen.direct_tls,
+      components: listen.components,
+      posh: listen.posh,
+      poshHttps: listen.posh_https,
+      ...(listen.admin === undefined ? {} : { admin: listen.admin }),
+    },
     require: federation.require,
-    proofs: new Set(federation.proofs ?? (federation.resolver.dnssec === "off" ? ["pkix"] : knownProofs)),
+    proofs: new Set(federation.proofs ?? defaultProofs(federation.resolver.dnssec)),
     daneUsages: [...new Set(federation.dane.usages)],
+    poshOlder: federation.posh.older,
     dialback: federation.dialback.offer,
     exceptions: federation.exceptions,
     idleTimeoutMs: federation.idle_timeout,
@@ -290,6 +366,7 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     allow: federation.allow,
     overrides,
     certificates: { dirs: raw.certificates.dirs.map(absolute), reload: raw.certificates.reload, warnMs: raw.certificates.warn },
+    tenantDirs,
     domains,
     limits: {
       stanza: limits.stanza,
@@ -306,6 +383,7 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     shutdown: { drainMs: raw.shutdown.drain, deadlineMs: raw.shutdown.deadline },
     state: raw.state === undefined ? undefined : { dir: absolute(raw.state.dir), evidenceFiles: raw.state.evidence_files, evidenceBytes: raw.state.evidence_bytes },
     sources,
+    include: raw.include.map(absolute),
   }
 }
 

@@ -54,7 +54,8 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
   const anchors = await readAnchors(config, sources)
   const policy = policyOf(config, generation)
   const hosting: Hosting = {
-    hosts: (domain) => config.domains.has(domain),
+    hosts: (domain) => config.domains.get(domain)?.suspended === false,
+    reserved: (domain) => config.domains.get(domain)?.suspended === true,
     credentials: (domain) => certificates.pick(domain)?.credentials,
     anyDomain: first,
     policy,

@@ -191,6 +191,7 @@ function hostingOf(options: ServerOptions, reach: ReachPolicy, now: number): Hos
   return {
     hosts: (name) => names.has(name),
     credentials: (name) => shown.get(name),
+    reserved: () => false,
     anyDomain: [...names][0]!,
     policy: { require: options.require ?? "authenticated", proofs: new Set(["pkix"]), exceptions: options.exceptions ?? [], generation: 1 },
     prooftypes: options.prooftypes ?? [pkix],
