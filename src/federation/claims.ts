@@ -21,9 +21,13 @@ export function subjectOf(peer: DomainPair["sender"], role: ProofSubject["role"]
   return { source: peer, service: "xmpp-server", role, endpoint }
 }
 
-/** What prooftypes may use at this moment. */
-export function proofPorts({ ports }: Federation, { anchors }: Hosting, signal: AbortSignal): ProofPorts {
-  return { anchors, resolver: ports.resolver, at: ports.clock.now(), signal }
+/**
+ * What prooftypes may use at this moment.
+ *
+ * @param source network of the peer whose claim causes this, for caps
+ */
+export function proofPorts({ ports }: Federation, { anchors, reach }: Hosting, signal: AbortSignal, source?: string): ProofPorts {
+  return { anchors, resolver: ports.resolver, https: ports.https, reach, at: ports.clock.now(), signal, ...(source === undefined ? {} : { source }) }
 }
 
 /** What the certificate in hand says about the sender as it is claimed now (ID-01), from what is here alone. Pure but for the snapshot and the clock. */
@@ -93,13 +97,13 @@ export interface FreshMaterial {
   readonly obtained: readonly ObtainedMaterial[]
 }
 
+/** No remote server may speak for it, whether it is served at the moment or suspended. */
+export const isOurs = (hosting: Hosting, domain: Domain): boolean => hosting.hosts(domain) || hosting.reserved(domain)
+
 /**
  * Judges an association again: time has passed, policy, anchors or hosted names may have changed (security.md 10). What
  * would have to be asked for is judged with as it was recorded, unless it was asked for anew.
  */
-/** No remote server may speak for it, whether it is served at the moment or suspended. */
-export const isOurs = (hosting: Hosting, domain: Domain): boolean => hosting.hosts(domain) || hosting.reserved(domain)
-
 export function rejudge(federation: Federation, association: Association, fresh?: FreshMaterial): Rejudged {
   const hosting = federation.current()
   const at = federation.ports.clock.now()

@@ -2,7 +2,7 @@
 import type { ConfigProblem } from "../model/errors.ts"
 import type { EventSink } from "../model/events.ts"
 import type { OwnListener, ReachPolicy } from "../model/reach.ts"
-import type { Clock, Dial, Files, Listen, Log, NetworkAddress, Random, Tls } from "../ports.ts"
+import type { Clock, Dial, Files, Https, Listen, Log, NetworkAddress, Random, Tls } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Hosting, IncomingStream } from "../federation/contract.ts"
 import type { ComponentSession, ComponentTimes } from "./component.ts"
@@ -20,6 +20,8 @@ export interface GatewayWorld {
   readonly log: Log
   /** A guarded Dial; the policy is read afresh for every connection. */
   dial(reach: () => ReachPolicy): Dial
+  /** Over that Dial, so under the same guard. */
+  readonly https: Https
   /** A stub resolver; without upstreams, with those of the system. Rejects with an Error whose message is a sentence. */
   resolver(settings: ResolverSettings): Promise<GatewayResolver> | GatewayResolver
   /** Root certificates. Rejects with an Error whose message is a sentence. */

@@ -142,7 +142,7 @@ class RunningGateway implements Gateway {
   // Start.
 
   async start(config: GatewayConfig): Promise<void> {
-    const { clock, random, tls } = this.#world
+    const { clock, random, tls, https } = this.#world
     this.#snapshot = await this.#makeSnapshot(config)
     this.#resolver = await ableResolver(config, this.#world)
     await this.#openEvidence(config)
@@ -150,6 +150,7 @@ class RunningGateway implements Gateway {
       ports: {
         dial: this.#world.dial(() => this.#snapshot.hosting.reach),
         tls,
+        https,
         clock,
         random,
         resolver: { resolve: (name, type, resolveOptions) => this.#resolver.resolve(name, type, resolveOptions) },

@@ -5,7 +5,9 @@ import type { Resolver } from "../model/dns-answer.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { EvidenceFact } from "../model/evidence.ts"
 import type { FindingId } from "../model/findings.ts"
+import type { ReachPolicy } from "../model/reach.ts"
 import type { Instant, ReferenceIdentity, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
+import type { Https } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 
 /** Whose proof is wanted, and how we came to its server. */
@@ -21,6 +23,11 @@ export interface ProofSubject {
 export interface ProofPorts {
   readonly anchors: AnchorSet
   readonly resolver: Resolver
+  readonly https: Https
+  /** What may be asked and dialled (security.md 17); `https` refuses the rest in any case. */
+  readonly reach: ReachPolicy
+  /** The network of the peer whose claim causes this, for caps; absent when we want to know for ourselves. */
+  readonly source?: string
   /** Now. */
   readonly at: Instant
   readonly signal: AbortSignal

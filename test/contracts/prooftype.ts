@@ -12,6 +12,7 @@ import type { AnyProoftype, ProofPorts, ProofSubject } from "../../src/proof/pro
 import { builtInProoftypes } from "../../src/proof/registry.ts"
 import { referenceIdentity } from "../../src/proof/reference.ts"
 import type { AnchorSet } from "../../src/x509/anchors.ts"
+import { noWeb } from "../proof/proof-ports.ts"
 
 export interface ProofSituation {
   readonly name: string
@@ -130,6 +131,7 @@ export function prooftypeContract(prooftype: AnyProoftype, situations: readonly 
         const silent: ProofPorts = {
           ...situation.ports(),
           signal: gone.signal,
+          https: noWeb,
           resolver: {
             resolve: async (asked, type) => ({ name: asked, type, records: [], status: "indeterminate", outcome: "failure", rcode: undefined, why: [], canonical: asked, validatedBy: "self", until: 0 }),
           },

@@ -5,6 +5,7 @@ import type { AnyProoftype, ProofSubject } from "../../src/proof/prooftype.ts"
 import type { Outcome } from "../../src/model/verdict.ts"
 import { type ProofSituation, prooftypeContract } from "../contracts/prooftype.ts"
 import { a, allUsages, clientTlsa, hostTlsa, never, outgoing, publicAnchors, shownBy, signedZone } from "./dane-support.ts"
+import { withoutWeb } from "./proof-ports.ts"
 import { bogus, failing, insecure, scripted, type Zone } from "./scripted-dns.ts"
 import { day, issued, middle, now, own, publicRoot, strangerRoot, tlsa } from "./tlsa-support.ts"
 
@@ -20,7 +21,7 @@ async function situation(name: string, outcome: Outcome, role: ProofSubject["rol
     subject: { source: a, service: "xmpp-server", role, endpoint },
     proof: shownBy(chain, role === "incoming" ? "tls-client" : "tls-server"),
     at: now,
-    ports: () => ({ anchors: publicAnchors, resolver: scripted(zone).resolver, at: now, signal: never }),
+    ports: () => ({ ...withoutWeb, anchors: publicAnchors, resolver: scripted(zone).resolver, at: now, signal: never }),
   }
 }
 
