@@ -125,7 +125,7 @@ async function scanFile(path: string, files: ScanFiles, found: Findings): Promis
 }
 
 /** RFC 7468, in one pass: a BEGIN without its END ends the search. */
-function* pemBlocks(text: string): Generator<{ label: string; body: string; whole: string }> {
+export function* pemBlocks(text: string): Generator<{ label: string; body: string; whole: string }> {
   for (let at = text.indexOf("-----BEGIN "); at !== -1; at = text.indexOf("-----BEGIN ", at)) {
     const labelEnd = text.indexOf("-----", at + 11)
     if (labelEnd === -1 || labelEnd - at > 60) {
