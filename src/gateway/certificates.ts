@@ -38,6 +38,11 @@ export class CertificateSnapshot {
     return [...this.#byDomain.keys()]
   }
 
+  /** The same with others for some domains: a renewal that is held back. */
+  with(replaced: ReadonlyMap<Domain, ShownCertificate>): CertificateSnapshot {
+    return replaced.size === 0 ? this : new CertificateSnapshot(new Map([...this.#byDomain, ...replaced]))
+  }
+
   /** The end of the validity that comes first, with its domain. */
   get nearestExpiry(): { readonly domain: Domain; readonly at: Instant } | undefined {
     let nearest: { domain: Domain; at: Instant } | undefined
