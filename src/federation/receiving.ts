@@ -106,7 +106,9 @@ class Conversation {
     this.#stream = stream
     const opened = await this.#open(stream, signal)
     const plaintext = this.#plaintextAllowed(opened.from)
-    this.#answer(opened, { starttls: plaintext ? "optional" : "required", dialback: plaintext && hosting.dialback })
+    // Where TLS is a choice it is offered only with something to show: a peer that takes it would only fail.
+    const choice = hosting.credentials(opened.to ?? hosting.anyDomain) === undefined ? {} : { starttls: "optional" as const }
+    this.#answer(opened, { ...(plaintext ? choice : { starttls: "required" }), dialback: plaintext && hosting.dialback })
     for (;;) {
       const element = await stream.element(signal)
       // TLS-05: asked for once; after TLS it is an unknown element.
