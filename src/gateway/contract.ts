@@ -46,6 +46,8 @@ export interface GatewayAddresses {
   readonly s2s: readonly NetworkAddress[]
   readonly directTls: readonly NetworkAddress[]
   readonly components: readonly (NetworkAddress | SocketPath)[]
+  /** Unless none is configured. */
+  readonly admin?: SocketPath
 }
 
 export type ReloadResult =

@@ -11,6 +11,9 @@ import type { Federation, IncomingStream } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
 import { openOutgoing } from "../federation/initiating.ts"
 import { FlushList } from "../stream/outlet.ts"
+import { AdminSocket } from "./admin.ts"
+import { answerVerb } from "./admin-verbs.ts"
+import type { GatewaySights } from "./admin-views.ts"
 import { parseQueued } from "./bounce.ts"
 import { BounceLog } from "./bounce-log.ts"
 import { noCertificates } from "./certificates.ts"
@@ -29,9 +32,12 @@ import { Reloading } from "./reloading.ts"
 import { Router } from "./router.ts"
 import { makeSnapshot, type Snapshot } from "./snapshot.ts"
 import { type PoolView, StreamPool } from "./stream-pool.ts"
+import { TenantFiles } from "./tenant-files.ts"
 import { ns } from "../model/namespaces.ts"
 
 export type { DrainResult, Gateway, GatewayAddresses, GatewayOptions, GatewayState, GatewayWorld, ReloadResult } from "./contract.ts"
+
+type ListenerKind = "s2s" | "directTls" | "components"
 
 const poolPairs = 20_000
 const poolOpenings = 256
@@ -62,8 +68,10 @@ class RunningGateway implements Gateway {
   #intake!: Intake
   #evidence: EvidenceFolder | undefined
   #generation = 0
-  #listeners: { readonly kind: keyof GatewayAddresses; readonly at: SocketAddress | SocketPath; readonly listener: Listener }[] = []
+  #listeners: { readonly kind: ListenerKind; readonly at: SocketAddress | SocketPath; readonly listener: Listener }[] = []
   readonly #reloading: Reloading
+  readonly #admin: AdminSocket
+  #startedAt = 0
   readonly ended: Promise<DrainResult>
   #tellEnd!: (result: DrainResult) => void
   #ending: Promise<DrainResult> | undefined
@@ -90,9 +98,11 @@ class RunningGateway implements Gateway {
       told: (after) => this.#tellCertificates(after),
       broken: (error) => this.#broken(error, {}),
     })
+    this.#admin = this.#makeAdmin()
     this.#router = new Router({
       component: (domain) => this.#components.slot(domain),
-      remote: (pair) => this.#pool.way(pair),
+      // A domain that is leaving opens no stream for its last words.
+      remote: (pair) => (this.#snapshot.hosting.hosts(pair.sender) ? this.#pool.way(pair) : this.#pool.openWay(pair)),
       bounced: (from, to, why, answered) => this.#bounces.add(from, to, why, answered),
       load: this.#load,
     })
@@ -143,6 +153,7 @@ class RunningGateway implements Gateway {
 
   async start(config: GatewayConfig): Promise<void> {
     const { clock, random, tls, https } = this.#world
+    this.#startedAt = clock.now()
     this.#snapshot = await this.#makeSnapshot(config)
     this.#resolver = await ableResolver(config, this.#world)
     await this.#openEvidence(config)
@@ -171,9 +182,10 @@ class RunningGateway implements Gateway {
     this.#intake = new Intake({ ...shared, federation: this.#federation, limits: () => this.config.limits, idleMs: () => this.config.idleTimeoutMs })
     try {
       await this.#listen(config)
+      if (config.listen.admin !== undefined) await this.#admin.open(config.listen.admin)
     } catch (error) {
       this.state = "closed"
-      await this.#stopListening()
+      await Promise.all([this.#stopListening(), this.#admin.close()])
       // Somebody may have come in by a listener that was bound before the one that failed.
       await Promise.all([this.#components.close("system-shutdown"), this.#intake.close("system-shutdown"), this.#pool.close()])
       throw error
@@ -185,7 +197,8 @@ class RunningGateway implements Gateway {
 
   #readyText(): string {
     const listening = this.#listeners.map(({ kind, at, listener }) => `${kind} ${addressLabel("path" in at ? at : listener.address)}`)
-    return `ready: ${this.config.domains.size} domains, listening on ${listening.join(", ")}`
+    const admin = this.#admin.path === undefined ? [] : [`admin ${addressLabel(this.#admin.path)}`]
+    return `ready: ${this.config.domains.size} domains, listening on ${[...listening, ...admin].join(", ")}`
   }
 
   async #makeSnapshot(config: GatewayConfig): Promise<Snapshot> {
@@ -223,7 +236,7 @@ class RunningGateway implements Gateway {
   }
 
   async #listen(config: GatewayConfig): Promise<void> {
-    const bind = async (kind: keyof GatewayAddresses, at: SocketAddress | SocketPath, accept: (channel: Channel) => void) => {
+    const bind = async (kind: ListenerKind, at: SocketAddress | SocketPath, accept: (channel: Channel) => void) => {
       try {
         this.#listeners.push({ kind, at, listener: await this.#world.listen.listen(at, accept) })
       } catch (error) {
@@ -236,9 +249,47 @@ class RunningGateway implements Gateway {
   }
 
   get addresses(): GatewayAddresses {
-    const bound = (kind: keyof GatewayAddresses) => this.#listeners.filter((each) => each.kind === kind)
+    const bound = (kind: ListenerKind) => this.#listeners.filter((each) => each.kind === kind)
     const network = (kind: "s2s" | "directTls") => bound(kind).map(({ listener }) => listener.address)
-    return { s2s: network("s2s"), directTls: network("directTls"), components: bound("components").map(({ at, listener }) => ("path" in at ? at : listener.address)) }
+    const admin = this.#admin.path
+    return {
+      s2s: network("s2s"),
+      directTls: network("directTls"),
+      components: bound("components").map(({ at, listener }) => ("path" in at ? at : listener.address)),
+      ...(admin === undefined ? {} : { admin }),
+    }
+  }
+
+  // Administration.
+
+  #makeAdmin(): AdminSocket {
+    const { clock, files, listen, random } = this.#world
+    const tenants = new TenantFiles({ files, random, reloading: this.#reloading, config: () => this.config })
+    const verbs = { lines: this.#lines, reloading: this.#reloading, tenants, sights: () => this.#sights(), drain: () => void this.drain() }
+    return new AdminSocket({
+      clock,
+      listen,
+      files,
+      lines: this.#lines,
+      answer: (request) => answerVerb(request, verbs),
+      broken: (error) => this.#broken(error, {}),
+    })
+  }
+
+  #sights(): GatewaySights {
+    return {
+      version: this.#options.version ?? "0",
+      startedAt: this.#startedAt,
+      state: this.state,
+      snapshot: this.#snapshot,
+      addresses: this.addresses,
+      components: this.components,
+      incoming: this.incoming,
+      outgoing: this.outgoing,
+      lastReload: this.#reloading.last,
+      component: (domain) => this.#components.slot(domain)?.session,
+      facts: () => undefined,
+    }
   }
 
   // Events and trouble.
@@ -272,15 +323,17 @@ class RunningGateway implements Gateway {
     const before = this.#snapshot
     this.#snapshot = after
     this.#resolver = resolver
+    const { hosting } = after
+    this.#pool.giveBack((sender) => before.hosting.hosts(sender) && !hosting.hosts(sender))
     this.#components.configured(before.config)
     this.#rejudge()
   }
 
   /** security.md 10: live pairs are judged against the new policy, anchors and hosted names at once. */
   #rejudge(): void {
-    const { domains } = this.config
+    const { hosting, config } = this.#snapshot
     this.#intake.recheck()
-    this.#pool.reloaded((pair) => domains.has(pair.sender) && !domains.has(pair.target))
+    this.#pool.reloaded((pair) => hosting.hosts(pair.sender) && !config.domains.has(pair.target))
     this.#flushes.flush()
   }
 
@@ -319,7 +372,7 @@ class RunningGateway implements Gateway {
     this.#lines.write("info", "drain.begin", { drain: drainMs, deadline: deadlineMs, text: `stopping: serving for ${drainMs / 1000} s more, then closing within ${deadlineMs / 1000} s` })
     if (drainMs > 0) await wait(drainMs)
     this.#reloading.stop()
-    const closing = this.#stopListening()
+    const closing = Promise.all([this.#stopListening(), this.#admin.stopListening()])
     this.#lines.write("info", "drain.listeners", { text: "no new connections are accepted" })
     const untold = this.#bounces.untold
     // Whoever could send more is told first, so that the queues can only become shorter.
@@ -333,7 +386,7 @@ class RunningGateway implements Gateway {
     await Promise.race([Promise.all([inputs, streams]), lastWord(clock, cancels)])
     for (const cancel of cancels) cancel()
     this.#bounces.flush()
-    await this.#evidence?.settled()
+    await Promise.all([this.#evidence?.settled(), this.#admin.close()])
     this.state = "closed"
     this.#lines.write(lost > 0 ? "warn" : "info", "drain.end", { lost, inTime, text: lost > 0 ? `stopped; ${lost} stanzas were lost` : "stopped; nothing was lost" })
     this.#tellEnd({ lost, inTime })

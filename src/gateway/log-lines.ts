@@ -11,6 +11,8 @@ export const logEvents = [
   "config.warning",
   "config.reloaded",
   "config.refused",
+  "admin.request",
+  "admin.refused",
   "cert.loaded",
   "cert.refused",
   "cert.missing",

@@ -7,6 +7,7 @@ import { defaultTlsaPolicy } from "../proof/tlsa.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Hosting } from "../federation/contract.ts"
 import { type CertificateSnapshot, type CertificateWarning, loadCertificates } from "./certificates.ts"
+import { domainChanges } from "./domain-changes.ts"
 import { type GatewayConfig, policyOf, type Trust } from "./config.ts"
 import type { Clock, Files } from "../ports.ts"
 
@@ -84,14 +85,8 @@ async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Pro
 
 /** What changed between two configurations, for the log of a reload. */
 export function differences(before: GatewayConfig, after: GatewayConfig): { readonly changes: readonly string[]; readonly needRestart: readonly string[] } {
-  const changes: string[] = []
+  const changes = domainChanges(before, after)
   const needRestart: string[] = []
-  for (const name of after.domains.keys()) if (!before.domains.has(name)) changes.push(`+ domain ${name}`)
-  for (const [name, { secret }] of before.domains) {
-    const now = after.domains.get(name)
-    if (now === undefined) changes.push(`- domain ${name}`)
-    else if (now.secret.handshake("") !== secret.handshake("")) changes.push(`~ domain ${name}: secret`)
-  }
   const settings: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
     ["federation.require", (config) => config.require],
     ["federation.proofs", (config) => [...config.proofs].sort()],
