@@ -204,6 +204,8 @@ export interface FileFacts {
   readonly kind: DirectoryEntry["kind"]
   /** Whose it is: the user's this process runs as, the superuser's, or somebody else's. */
   readonly owner: "self" | "root" | "other"
+  /** Whether the path is a symbolic link; everything else is about what it leads to. */
+  readonly link: boolean
   /** Changes whenever the file is written, replaced, or its owner or permissions change. */
   readonly stamp: string
 }
@@ -218,7 +220,7 @@ export interface Files {
    *
    * @param changed is given the paths that changed; undefined when that is not known
    */
-  watch(path: string, changed: (paths: readonly string[] | undefined) => void): () => void
+  watch(path: string, changed: (paths?: readonly string[]) => void): () => void
   write(path: string, bytes: Uint8Array, options: { readonly mode: number }): Promise<void>
   remove(path: string): Promise<void>
 }
