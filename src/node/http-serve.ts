@@ -26,8 +26,9 @@ export interface HttpServeLimits {
 }
 
 export const defaultHttpLimits: HttpServeLimits = {
-  connections: 256,
-  perAddress: 16,
+  connections: 512,
+  // Behind a proxy everybody has its address.
+  perAddress: 64,
   header: 8 * 1024,
   request: 64 * 1024,
   handshake: 5000,

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict"
 import { getEventListeners } from "node:events"
 import { readdirSync } from "node:fs"
+import { get } from "node:https"
 import { createServer, type Server } from "node:net"
 import { describe, test } from "node:test"
 import type tls from "node:tls"
@@ -136,6 +137,17 @@ describe("the certificate comes first", { timeout: 20_000 }, () => {
     await gone(server)
     assert.equal(server.counts.accepted, 1)
     assert.deepEqual(server.requests, [])
+  })
+
+  test("the same with a client that judges when the answer is there: the server that was not meant has seen the request", async () => {
+    const server = await saying(good)
+    const { address: host, port } = server.at
+    const judgedLate = new Promise((_, reject) => {
+      const options = { host, port, servername: "b.example", path: "/secret", rejectUnauthorized: false, agent: false }
+      get(options, (response) => response.on("error", reject).destroy(new Error("not accepted")))
+    })
+    await assert.rejects(judgedLate, /not accepted/)
+    assert.match(server.requests.join(), /^GET \/secret /)
   })
 
   test("what accept throws comes out, and no request is sent", async () => {
