@@ -1,5 +1,6 @@
 // Reading everything again while the gateway serves: one at a time, all or nothing, by hand, by signal, by a change on
 // disk or by age (security.md 10).
+import { dirname } from "node:path"
 import { ConfigError, type ConfigProblem } from "../model/errors.ts"
 import type { Resolver } from "../model/dns-answer.ts"
 import type { Instant } from "../model/verdict.ts"
@@ -38,7 +39,7 @@ export interface LastReload {
 export class Reloading {
   readonly #around: ReloadSurroundings
   #queue: Promise<unknown> = Promise.resolve()
-  #stopWatching: (() => void)[] = []
+  readonly #watched = new Map<string, () => void>()
   #cancelLook: () => void = () => {}
   #last: LastReload | undefined
 
@@ -58,7 +59,8 @@ export class Reloading {
 
   stop(): void {
     this.#cancelLook()
-    for (const stop of this.#stopWatching.splice(0)) stop()
+    for (const stop of this.#watched.values()) stop()
+    this.#watched.clear()
   }
 
   /** Reads the configuration again, or takes the one given. Never rejects. */
@@ -139,17 +141,26 @@ export class Reloading {
     this.#around.told(after)
     const restart = needRestart.length === 0 ? "" : `; a restart is needed for ${needRestart.join(", ")}`
     lines.write("info", "config.reloaded", { changes, needRestart, text: `reloaded: ${changes.length === 0 ? "no change" : changes.join(", ")}${restart}` })
-    if (JSON.stringify(before.config.certificates) !== JSON.stringify(after.config.certificates)) this.#watch()
+    this.#watch()
     return { ok: true, changes, needRestart, warnings }
   }
 
-  /** Certificates changed on disk: the same configuration with what is there now. */
+  /** What changes on disk: certificates count with the same configuration, an include folder means reading it again. */
   #watch(): void {
-    for (const stop of this.#stopWatching.splice(0)) stop()
-    const { certificates } = this.#around.snapshot().config
-    if (certificates.reload !== "watch") return
-    for (const dir of certificates.dirs) {
-      this.#stopWatching.push(this.#around.world.files.watch(dir, () => void this.certificates()))
+    const { certificates, tenantDirs, include } = this.#around.snapshot().config
+    const wanted = new Map<string, () => void>()
+    if (certificates.reload === "watch") {
+      for (const dir of [certificates.dirs, ...tenantDirs.values()].flat()) wanted.set(dir, () => void this.certificates())
+      for (const line of include) wanted.set(line.includes("*") ? dirname(line) : line, () => void this.reload())
+    }
+    for (const [path, stop] of this.#watched) {
+      if (wanted.has(path)) continue
+      stop()
+      this.#watched.delete(path)
+    }
+    for (const [path, changed] of wanted) {
+      // What is watched already goes on: a fresh look could miss a change.
+      if (!this.#watched.has(path)) this.#watched.set(path, this.#around.world.files.watch(path, changed))
     }
   }
 
