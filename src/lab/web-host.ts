@@ -35,7 +35,7 @@ export interface LabWebHost {
   readonly requests: readonly LabWebRequest[]
   /** Handshakes that were begun for this name. */
   readonly connections: number
-  /** `https://` host, port where it is not 443, and the path. */
+  /** As it would stand in a document or a redirect: the port of the lab's web stands for 443 and is not named. */
   url(path: string): string
   /** Answers the path so from now on; undefined: 404 again. */
   answer(path: string, script: LabWebScript | undefined): void
@@ -76,7 +76,7 @@ class Host implements LabWebHost {
   }
 
   url(path: string): string {
-    return `https://${this.host}${this.at.port === 443 ? "" : `:${this.at.port}`}${path}`
+    return `https://${this.host}${path}`
   }
 
   answer(path: string, script: LabWebScript | undefined): void {
