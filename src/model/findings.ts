@@ -103,6 +103,11 @@ export const findings = {
   // Prooftypes as such.
   "proof.unavailable": finding("unknown", "path", "a proof could not be obtained", "try again later", "RFC 7712 7"),
   "proof.internal": finding("unknown", "you", "a prooftype failed in its own code", "report it with the log", "RFC 7712 7"),
+  // Domains of our own, judged as their peers judge them.
+  "own.no-proof": finding("bad", "you", "no proof holds for a domain hosted here, so peers that ask for one refuse it", "put its certificate into a folder of certificates.dirs, or publish DANE or POSH for the certificate it shows", "RFC 7712 4.2"),
+  "own.refused": finding("bad", "you", "DNS promises another certificate than a domain hosted here shows, so peers that validate refuse it", "publish the TLSA record of the certificate in use", "RFC 7673 3.4"),
+  "own.elsewhere": finding("warn", "you", "DNS leads peers of a domain hosted here to a port where this gateway does not listen", "correct its SRV records; nothing if a forwarder stands between", "RFC 6120 3.2.1"),
+  "own.posh-unpublished": finding("warn", "you", "a POSH document is served here for a domain, and peers who ask for it do not get it", "let the web server of the domain lead to listen.posh or listen.posh_https, or refer to the host's document", "RFC 7711 3"),
   // The sender's side of a stanza.
   "route.foreign-target": finding("bad", "peer", "a stanza for a domain that is not hosted here", "nothing; this server does not relay", "RFC 6120 10.4"),
   "route.unproven-sender": finding("bad", "peer", "a stanza from a domain that was not proven on this stream", "nothing; the stream was closed", "RFC 6120 4.9.3.9"),
