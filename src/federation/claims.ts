@@ -8,9 +8,10 @@ import { peerOf, requirementFor } from "../model/policy.ts"
 import { guardName } from "../model/reach.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { ProofPorts, ProofSubject } from "../proof/prooftype.ts"
-import { match, obtainAll, obtainAtHand, obtainKept, type Proven } from "../proof/prove.ts"
+import { match, notAsked, obtainAtHand, obtainKept, type Proven, startAsking } from "../proof/prove.ts"
+import { sourcePrefix } from "./claim-guard.ts"
 import type { Federation, Hosting } from "./contract.ts"
-import { deadline } from "./deadline.ts"
+import { deadline, pause } from "./deadline.ts"
 
 /** Material that has to be asked for is waited for this long before features go out without EXTERNAL (security.md 18), ms. */
 const materialPatience = 5000
@@ -40,9 +41,12 @@ export function judgeAtHand(federation: Federation, pair: DomainPair, proof: Ser
 
 /**
  * All prooftypes on an incoming stream's certificate. What must be asked for is asked only after a certificate was shown
- * that the others do not prove: nobody buys a fetch with a stream header alone.
+ * that the others do not prove: nobody buys a fetch with a stream header alone. What one address may cause at once is
+ * capped (security.md 17); a claim beyond waits for a place while its time lasts.
+ *
+ * @param claimant address that the peer connects from
  */
-export async function judgeIncoming(federation: Federation, pair: DomainPair, proof: ServerProof, signal: AbortSignal): Promise<Proven> {
+export async function judgeIncoming(federation: Federation, pair: DomainPair, proof: ServerProof, claimant: string, signal: AbortSignal): Promise<Proven> {
   const atHand = judgeAtHand(federation, pair, proof)
   const hosting = federation.current()
   if (atHand.combined.outcome === "proved" || proof.chain.length === 0 || hosting.prooftypes.every((prooftype) => prooftype.atHand)) return atHand
@@ -50,11 +54,32 @@ export async function judgeIncoming(federation: Federation, pair: DomainPair, pr
   if (!guardName(pair.sender, hosting.reach).ok) return atHand
   const subject = subjectOf(pair.sender, "incoming")
   const patience = deadline(federation.ports.clock, materialPatience, "obtaining proofs", signal)
+  const source = sourcePrefix(claimant)
+  const now = (): number => federation.ports.clock.now()
+  let leave: (() => void) | undefined
   try {
-    const obtained = await obtainAll(hosting.prooftypes, subject, proofPorts(federation, hosting, patience.signal))
-    return match(obtained, subject, proof, federation.ports.clock.now())
+    leave = await placeFor(federation, source, patience.signal)
+    const ports = proofPorts(federation, hosting, patience.signal, source)
+    if (leave === undefined) {
+      const rest = notAsked(hosting.prooftypes, "too many claims from one place at once")
+      return match([...obtainAtHand(hosting.prooftypes, subject, ports), ...rest], subject, proof, now())
+    }
+    const asking = startAsking(hosting.prooftypes, subject, ports)
+    return match(await asking.for(proof, now), subject, proof, now())
   } finally {
+    leave?.()
     patience.done()
+  }
+}
+
+/** Between two looks for a place, ms. */
+const placeWait = 100
+
+async function placeFor({ claims, ports: { clock } }: Federation, source: string, signal: AbortSignal): Promise<(() => void) | undefined> {
+  for (;;) {
+    const leave = claims.enterMaterial(source)
+    if (leave !== undefined || signal.aborted) return leave
+    await pause(clock, placeWait, signal)
   }
 }
 

@@ -151,7 +151,7 @@ class Conversation {
     const pair = pairOf(opened)
     let proven: Proven | undefined
     if (pair !== undefined) {
-      proven = await judgeIncoming(this.#federation, pair, proof, signal)
+      proven = await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
       for (const verdict of proven.verdicts) this.#federation.event({ kind: "proof", at: clock.now(), ...this.#session.at, pair, verdict })
     }
     if (pair !== undefined && proven !== undefined) this.#refuseAtOnce(pair, proven)
@@ -232,7 +232,7 @@ class Conversation {
     // EXT-03: empty, or the stream's own `from`; nobody speaks for another domain.
     if (request.authzid !== "" && tryDomain(request.authzid) !== pair.sender) return refuse("invalid-authzid", "auth.authzid", `another identity than ${pair.sender}`)
     const proven = judgeAtHand(this.#federation, pair, proof)
-    const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, signal)
+    const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
     if (held.combined.outcome !== "proved") return refuse("not-authorized", held.combined.verdict.finding, held.combined.verdict.detail)
     stream.send(successXml)
     this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "accepted" })
@@ -254,7 +254,7 @@ class Conversation {
     // Judged anew for the new epoch: nothing of the association outlives the restart. The claim comes first, so that a
     // reload while it is judged is seen (security.md 10).
     const claim = this.#session.claim(pair, "external")
-    const proven = await judgeIncoming(this.#federation, pair, proof, signal)
+    const proven = await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
     const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
     if (association === undefined || !this.#session.authorise(association, claim)) {
       throw new ProtocolError("not-authorized", "the proof ended during authentication")

@@ -224,11 +224,11 @@ class Server {
         return this.#refuse(pair, claim, { condition: "not-authorized" }, "policy.level", "the policy changed while the claim was verified")
       }
       if (verification.outcome === "error") {
-        return this.#refuse(pair, claim, verification.error ?? { condition: "remote-server-timeout" }, verification.finding, verification.detail)
+        return this.#refuse(pair, claim, verification.error ?? { condition: "remote-server-timeout" }, verification.finding, verification.detail, verification.shown)
       }
       // DB-22: an invalid key ends the stream, unless other pairs live on it.
-      if (associations(this.#session.ledger).length > 0) return this.#refuse(pair, claim, { condition: "forbidden" }, verification.finding, verification.detail)
-      this.#session.refuse(pair, claim, verification.finding, verification.detail)
+      if (associations(this.#session.ledger).length > 0) return this.#refuse(pair, claim, { condition: "forbidden" }, verification.finding, verification.detail, verification.shown)
+      this.#session.refuse(pair, claim, verification.finding, verification.detail, verification.shown)
       this.#answer(pair, "invalid")
       this.#push.close()
     } catch (error) {
@@ -241,9 +241,9 @@ class Server {
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer })
   }
 
-  #refuse(pair: DomainPair, claim: number | undefined, error: DialbackErrorDetail, finding: Parameters<IncomingSession["refuse"]>[2], detail: string): void {
+  #refuse(pair: DomainPair, claim: number | undefined, error: DialbackErrorDetail, finding: Parameters<IncomingSession["refuse"]>[2], detail: string, shown?: Proven): void {
     this.#push.send(resultAnswerXml(pair, "error", error))
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer: "error", detail: error.condition })
-    this.#session.refuse(pair, claim, finding, detail)
+    this.#session.refuse(pair, claim, finding, detail, shown)
   }
 }

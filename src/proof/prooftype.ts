@@ -54,6 +54,8 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
   readonly atHand: boolean
   /** (4) */
   readonly needsSecureDns: boolean
+  /** Never binding: where the others prove, nobody waits for it, and it is not asked later. */
+  readonly dispensable?: boolean
   /** Whether material that does not match is fatal, whatever the others say (DANE-10; security.md 4). */
   binding(material: Material, role: Role): boolean
   /** What the material asks of a connection, where it can; outgoing only. Asked for of those that need secure DNS. */

@@ -106,8 +106,8 @@ describe("reference identities", () => {
 
 describe("the registry", () => {
   test("a user's prooftype stands beside the built-in ones, and takes none of their names", () => {
-    assert.deepEqual(selectProoftypes(new Set(["mine", "pkix"]), [mine({})]).map(({ name }) => name), ["mine", "pkix"])
-    assert.throws(() => selectProoftypes(new Set(["pkix"]), [mine({ name: "pkix" })]), /two prooftypes are called pkix/)
+    assert.deepEqual(selectProoftypes(new Set(["mine", "pkix"]), { extra: [mine({})] }).map(({ name }) => name), ["mine", "pkix"])
+    assert.throws(() => selectProoftypes(new Set(["pkix"]), { extra: [mine({ name: "pkix" })] }), /two prooftypes are called pkix/)
     assert.throws(() => selectProoftypes(new Set(["magic"])), /there is no prooftype magic; known: pkix/)
   })
 })
