@@ -40,6 +40,8 @@ export interface GatewayOptions {
   readonly event?: EventSink
   /** Changes what the federation core reads of every snapshot; for labs and tests, which weaken or break one thing with it. */
   readonly alterHosting?: (hosting: Hosting) => Hosting
+  /** Where POSH documents are asked for in place of port 443; for labs, which may not bind that. */
+  readonly poshPort?: number
 }
 
 export interface GatewayAddresses {

@@ -6,6 +6,7 @@ import type { FederationEvent } from "../model/events.ts"
 import { findingSentence } from "../model/findings.ts"
 import type { OwnListener } from "../model/reach.ts"
 import type { Channel, Clock, Listener } from "../ports.ts"
+import { PoshMemory } from "../proof/posh-memory.ts"
 import { ClaimGuard } from "../federation/claim-guard.ts"
 import type { Federation, IncomingStream } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
@@ -68,6 +69,8 @@ class RunningGateway implements Gateway {
   #intake!: Intake
   #evidence: EvidenceFolder | undefined
   #generation = 0
+  /** Outlives every snapshot: a reload forgets no document. */
+  readonly #poshMemory: PoshMemory
   #listeners: { readonly kind: ListenerKind; readonly at: SocketAddress | SocketPath; readonly listener: Listener }[] = []
   readonly #reloading: Reloading
   readonly #admin: AdminSocket
@@ -80,6 +83,7 @@ class RunningGateway implements Gateway {
 
   constructor(world: GatewayWorld, options: GatewayOptions) {
     this.#world = world
+    this.#poshMemory = new PoshMemory(world.clock)
     this.#options = options
     this.#lines = new LogLines(world.log)
     this.#bounces = new BounceLog(world.clock, this.#lines)
@@ -209,6 +213,8 @@ class RunningGateway implements Gateway {
       clock: this.#world.clock,
       anchors: (trust) => this.#world.anchors(trust),
       ownListeners: () => this.#ownListeners(),
+      poshMemory: this.#poshMemory,
+      ...(this.#options.poshPort === undefined ? {} : { poshPort: this.#options.poshPort }),
     })
     const { alterHosting } = this.#options
     return alterHosting === undefined ? made : { ...made, hosting: alterHosting(made.hosting) }

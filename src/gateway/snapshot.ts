@@ -2,6 +2,8 @@
 // swapped whole (security.md 10).
 import { ConfigError } from "../model/errors.ts"
 import type { OwnListener } from "../model/reach.ts"
+import { createPosh } from "../proof/posh.ts"
+import type { PoshMemory } from "../proof/posh-memory.ts"
 import { selectProoftypes } from "../proof/registry.ts"
 import { defaultTlsaPolicy } from "../proof/tlsa.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
@@ -33,6 +35,10 @@ export interface SnapshotSources {
   /** The anchors of `federation.trust`. Rejects with an Error whose message is a sentence. */
   anchors(trust: Trust): Promise<AnchorSet> | AnchorSet
   ownListeners(): readonly OwnListener[]
+  /** Of POSH documents, for the life of the gateway. */
+  readonly poshMemory?: PoshMemory
+  /** In place of 443, for labs. */
+  readonly poshPort?: number
 }
 
 /**
@@ -60,7 +66,14 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
     credentials: (domain) => certificates.pick(domain)?.credentials,
     anyDomain: first,
     policy,
-    prooftypes: selectProoftypes(config.proofs, [], { ...defaultTlsaPolicy, usages: config.daneUsages }),
+    prooftypes: selectProoftypes(config.proofs, {
+      tlsa: { ...defaultTlsaPolicy, usages: config.daneUsages },
+      posh: createPosh({
+        older: config.poshOlder,
+        ...(sources.poshMemory === undefined ? {} : { memory: sources.poshMemory }),
+        ...(sources.poshPort === undefined ? {} : { port: sources.poshPort }),
+      }),
+    }),
     anchors,
     get reach() {
       return { networks: config.allow.networks, names: config.allow.names, ownListeners: sources.ownListeners() }
