@@ -1,16 +1,19 @@
 // The federation levels (XEP-0238, in the words of the seed; FED-1): six types of server, each with each, and what the two ends
 // together reach. Twice: as servers were in 2008, and with DANE or POSH for those that sign their own certificates.
 import assert from "node:assert/strict"
+import { createHash } from "node:crypto"
 import { test } from "node:test"
 import { type FederationLevel, weaker } from "../../src/model/association.ts"
 import type { RequiredLevel } from "../../src/model/policy.ts"
 import type { NetworkAddress } from "../../src/ports.ts"
 import { dane } from "../../src/proof/dane.ts"
 import { pkix } from "../../src/proof/pkix.ts"
+import { createPosh } from "../../src/proof/posh.ts"
 import type { AnyProoftype } from "../../src/proof/prooftype.ts"
 import type { IssuedCertificate } from "../../src/lab/certificate-authority.ts"
-import { good, memoryScene, own, type Server } from "./support.ts"
+import { credentialsOf, good, memoryScene, own, type Server } from "./support.ts"
 import { SignedDns, tlsaRow } from "./signed-dns.ts"
+import type { WebReply } from "../world/web.ts"
 
 interface ServerType {
   readonly requires: RequiredLevel
@@ -71,8 +74,13 @@ function withoutStarttls(bytes: Buffer, towards: "server" | "client"): Buffer {
   return Buffer.from(bytes.toString("latin1").replace(/<starttls xmlns='[^']*'(?:\/>|>.*?<\/starttls>)/, ""), "latin1")
 }
 
-type Lift = "2008" | "DANE"
-const inUse: Readonly<Record<Lift, () => readonly AnyProoftype[]>> = { "2008": () => [pkix], DANE: () => [pkix, dane] }
+/** What a domain says of its certificate over HTTPS (RFC 7711 3.1). */
+function poshDocument({ der }: IssuedCertificate): WebReply {
+  return { status: 200, body: JSON.stringify({ fingerprints: [{ "sha-256": createHash("sha256").update(der).digest("base64") }], expires: 86_400 }) }
+}
+
+type Lift = "2008" | "DANE" | "POSH"
+const inUse: Readonly<Record<Lift, () => readonly AnyProoftype[]>> = { "2008": () => [pkix], DANE: () => [pkix, dane], POSH: () => [pkix, createPosh()] }
 
 /** What both ends know of each other in the end; the weaker of the two counts. */
 async function outcome(initiating: ServerType, receiving: ServerType, lift: Lift): Promise<Cell> {
@@ -81,17 +89,21 @@ async function outcome(initiating: ServerType, receiving: ServerType, lift: Lift
   const scene = memoryScene({ link })
   const dns = new SignedDns()
   if (lift !== "DANE") dns.rules.set(".example", "insecure")
-  const make = async (name: string, type: ServerType): Promise<Server> => {
+  const make = async (name: string, type: ServerType, web: string): Promise<Server> => {
     const shown: IssuedCertificate | null = type.certificate === "none" ? null : type.certificate === "self-signed" ? own(name) : good(name)
     const times = { negotiation: 20_000, dialbackAnswer: 15_000 }
     const server = await scene.server({ domains: [name], certificate: shown, require: type.requires, prooftypes: inUse[lift](), ports: dns.ports, times })
     if (type.certificate === "none") plain.add(server.address.address)
     if (shown === null || type.certificate !== "self-signed") return server
     if (lift === "DANE") scene.dns(`_5269._tcp.host.${name}`, { TLSA: [tlsaRow(shown)] })
+    if (lift === "POSH") {
+      scene.dns(name, { A: [web] })
+      await scene.world.web(web, { credentials: credentialsOf(good(name)), answer: () => poshDocument(shown) })
+    }
     return server
   }
-  const a = await make("a.example", initiating)
-  const b = await make("b.example", receiving)
+  const a = await make("a.example", initiating, "127.0.0.101")
+  const b = await make("b.example", receiving, "127.0.0.102")
   const level = await scene.until(
     a.open("b.example").then(
       (stream) => stream.association.level,
@@ -129,7 +141,7 @@ test("FED-1: six types of server with the means of 2008 reach what XEP-0238 prin
   }
 })
 
-for (const lift of ["DANE"] as const) {
+for (const lift of ["DANE", "POSH"] as const) {
   test(`FED-1: with ${lift} the types that sign their own certificates are authenticated like those of an authority`, async (t) => {
     const cells = await played(lift)
     t.diagnostic(`initiating down, receiving across\n${pictured(cells)}`)
