@@ -153,6 +153,7 @@ export class Internet {
         world: (log) => ({ ...this.#ports.world(log), clock: this.clock }),
         address: this.#nextAddress(),
         dns: addressOf(spec.behindStripping === true ? this.signed.stripping : this.dns),
+        webPort: this.webAt.port,
         dnsAnchors: this.signed.zones.anchorText,
         authority: this.authority,
         stranger: () => this.#otherAuthority(),

@@ -1,9 +1,9 @@
 // The lab's web hosts, asked by the real HTTPS client: certificates, scripted answers, and what is kept of requests.
 import assert from "node:assert/strict"
-import { X509Certificate } from "node:crypto"
+import { createHash, X509Certificate } from "node:crypto"
 import { describe, test } from "node:test"
 import { readServerName } from "../../src/lab/client-hello.ts"
-import { Internet, type LabWebHost } from "../../src/lab/internet.ts"
+import { Internet, type LabServer, type LabWebAnswer, type LabWebHost } from "../../src/lab/internet.ts"
 import { DialError, HttpsError } from "../../src/model/errors.ts"
 import { parseCidr } from "../../src/model/reach.ts"
 import { createNodeWorld } from "../../src/node/world.ts"
@@ -202,6 +202,35 @@ describe("web hosts of the lab", { timeout: 30_000 }, () => {
     } finally {
       await again.close()
     }
+  })
+})
+
+test("a server whose certificate names its host is proved by the document of its domain's web host, and not by a wrong one", {
+  timeout: 20_000,
+}, async () => {
+  await inLab(async (net) => {
+    const hosted = { certificate: { from: "lab", names: ["hoster.example"] } } as const
+    const [shop, wrong, peer] = await Promise.all([
+      net.addServer({ domain: "shop.example", ...hosted }),
+      net.addServer({ domain: "wrong.example", ...hosted }),
+      net.addServer({ domain: "peer.example", proofs: ["pkix", "posh"] }),
+    ])
+    const documentOf = (der: Uint8Array): LabWebAnswer => ({
+      json: { fingerprints: [{ "sha-256": createHash("sha256").update(der).digest("base64") }], expires: 3600 },
+    })
+    const good = net.web({ host: "shop.example", answers: { [path]: documentOf(shop.certificate.der) } })
+    net.web({ host: "wrong.example", answers: { [path]: documentOf(shop.certificate.der) } })
+    const outcome = async (to: LabServer): Promise<string> => {
+      const id = net.say(peer, to, "good day")
+      const seen = await net.until("the message", () => net.outcome(to.domain, id) ?? net.outcome(peer.domain, id), 8000)
+      return seen.kind
+    }
+    assert.equal(await outcome(shop), "received")
+    assert.deepEqual(
+      good.requests.map((request) => request.path),
+      [path],
+    )
+    assert.equal(await outcome(wrong), "bounced")
   })
 })
 

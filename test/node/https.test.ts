@@ -6,6 +6,7 @@ import { createServer, type Server } from "node:net"
 import { describe, test } from "node:test"
 import type tls from "node:tls"
 import { gzipSync } from "node:zlib"
+import fc from "fast-check"
 import { DialError, HttpsError } from "../../src/model/errors.ts"
 import { systemClock } from "../../src/node/clock.ts"
 import { createDial } from "../../src/node/dial.ts"
@@ -389,6 +390,33 @@ describe("nothing is left behind", { timeout: 60_000 }, () => {
     for (cut = 0; cut < whole.length; cut += 1) await assert.rejects(https.get(asking(server)), failure("closed"), `cut at ${cut}`)
     assert.equal(Buffer.from((await https.get(asking(server))).body).toString(), "abcde")
     await gone(server)
+  })
+
+  test("an answer with any octets changed, doubled or left out is an HttpsError or an answer within the bounds", async () => {
+    const whole = Buffer.from(
+      "HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nLocation: /\r\nContent-Type: a/b\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n2\r\nde\r\n0\r\nX: y\r\n\r\n",
+    )
+    let said: Buffer = whole
+    const server = await testServer((socket) => socket.end(said))
+    const change = fc.record({ at: fc.nat(whole.length - 1), out: fc.nat(6), put: fc.uint8Array({ maxLength: 6 }) })
+    const changed = (changes: readonly { at: number; out: number; put: Uint8Array }[]): Buffer =>
+      changes.reduce((text, { at, out, put }) => Buffer.concat([text.subarray(0, at), put, text.subarray(at + out)]), whole)
+    const ends = { answered: 0, failed: 0 }
+    const property = fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 3 }), async (changes) => {
+      said = changed(changes)
+      try {
+        const answer = await https.get(asking(server, { maxOctets: 100 }))
+        assert.ok(answer.body.length <= 100)
+        assert.ok(answer.status >= 100 && answer.status <= 999, String(answer.status))
+        ends.answered += 1
+      } catch (error) {
+        if (!(error instanceof HttpsError) || error.failure === "timeout") throw error
+        ends.failed += 1
+      }
+    })
+    await fc.assert(property, { numRuns: 300 })
+    await gone(server)
+    assert.ok(ends.answered > 10 && ends.failed > 10, JSON.stringify(ends))
   })
 
   test("1,000 requests one after the other leave no descriptor and no listener on their signal", {
