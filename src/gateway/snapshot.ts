@@ -53,7 +53,8 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
   const { snapshot: certificates, warnings } = await loadCertificates({
     folders: config.certificates.dirs,
     files: sources.files,
-    domains: config.domains.keys(),
+    tenantFolders: config.tenantDirs,
+    domains: config.domains.values(),
     now: sources.clock.now(),
     warnMs: config.certificates.warnMs,
     previous,

@@ -1,4 +1,5 @@
 // A small file system in memory and a configuration that is in order, for the gateway's tests.
+import { createHash } from "node:crypto"
 import type { DirectoryEntry, FileFacts, Files } from "../../src/ports.ts"
 import type { ConfigWorld } from "../../src/gateway/config.ts"
 
@@ -9,12 +10,6 @@ export interface MemoryFile {
   owner?: FileFacts["owner"]
 }
 
-/** The content a file had when it was last looked at, and how many it has had. */
-interface Seen {
-  text: string | Uint8Array
-  version: number
-}
-
 /** Files by absolute path; folders follow from the paths. */
 export class MemoryFiles implements Files {
   readonly files = new Map<string, MemoryFile>()
@@ -23,7 +18,6 @@ export class MemoryFiles implements Files {
   readonly folders = new Map<string, Partial<Pick<FileFacts, "mode" | "owner">>>()
   /** What was asked for, in order: `read /a`, `stat /a`, `list /a`. */
   readonly asked: string[] = []
-  readonly #seen = new Map<string, Seen>()
 
   constructor(files: Readonly<Record<string, string | MemoryFile>> = {}) {
     for (const [path, file] of Object.entries(files)) this.files.set(path, typeof file === "string" ? { text: file } : file)
@@ -64,11 +58,8 @@ export class MemoryFiles implements Files {
       return { mode: 0o755, size: 0, modified: 0, kind: "directory", owner: "self", link: false, stamp: "", ...this.folders.get(path) }
     }
     const { text, mode = 0o600, modified = 0, owner = "self" } = this.#file(path)
-    const seen = this.#seen.get(path) ?? { text, version: 0 }
-    if (seen.text !== text) seen.version += 1
-    seen.text = text
-    this.#seen.set(path, seen)
-    return { mode, size: text.length, modified, kind: "file", owner, link: false, stamp: `${seen.version} ${mode} ${owner}` }
+    const digest = createHash("sha1").update(text).digest("hex")
+    return { mode, size: text.length, modified, kind: "file", owner, link: false, stamp: `${digest} ${modified} ${mode} ${owner}` }
   }
 
   watch(path: string, changed: (paths?: readonly string[]) => void): () => void {
