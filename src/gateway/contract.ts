@@ -1,13 +1,16 @@
 // What a gateway asks of the machine it runs on, and what it offers to whoever started it (types only).
+import type { Domain } from "../model/domain.ts"
 import type { ConfigProblem } from "../model/errors.ts"
 import type { EventSink } from "../model/events.ts"
 import type { OwnListener, ReachPolicy } from "../model/reach.ts"
-import type { Clock, Dial, Files, Https, Listen, Log, NetworkAddress, Random, Tls } from "../ports.ts"
+import type { Clock, Dial, Files, Https, HttpServe, Listen, Log, NetworkAddress, Random, Tls } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Hosting, IncomingStream } from "../federation/contract.ts"
 import type { ComponentSession, ComponentTimes } from "./component.ts"
 import type { GatewayConfig, SocketPath, Trust } from "./config.ts"
 import type { GatewayResolver, ResolverSettings } from "./dns-ability.ts"
+import type { OwnStanding } from "./own-standing.ts"
+import type { RolloverView } from "./rollover-desk.ts"
 import type { PoolView } from "./stream-pool.ts"
 
 /** The machine, as a gateway sees it. */
@@ -22,6 +25,8 @@ export interface GatewayWorld {
   dial(reach: () => ReachPolicy): Dial
   /** Over that Dial, so under the same guard. */
   readonly https: Https
+  /** For `listen.posh` and `listen.posh_https`; a world without one can have neither. */
+  readonly httpServe?: HttpServe
   /** A stub resolver; without upstreams, with those of the system. Rejects with an Error whose message is a sentence. */
   resolver(settings: ResolverSettings): Promise<GatewayResolver> | GatewayResolver
   /** Root certificates. Rejects with an Error whose message is a sentence. */
@@ -42,12 +47,17 @@ export interface GatewayOptions {
   readonly alterHosting?: (hosting: Hosting) => Hosting
   /** Where POSH documents are asked for in place of port 443; for labs, which may not bind that. */
   readonly poshPort?: number
+  /** After the start and on change, our own domains are judged in the background as their peers judge them. */
+  readonly selfCheck?: boolean
 }
 
 export interface GatewayAddresses {
   readonly s2s: readonly NetworkAddress[]
   readonly directTls: readonly NetworkAddress[]
   readonly components: readonly (NetworkAddress | SocketPath)[]
+  /** Of POSH documents. */
+  readonly posh: readonly (NetworkAddress | SocketPath)[]
+  readonly poshHttps: readonly (NetworkAddress | SocketPath)[]
   /** Unless none is configured. */
   readonly admin?: SocketPath
 }
@@ -80,4 +90,8 @@ export interface Gateway {
   readonly components: readonly ComponentSession[]
   readonly incoming: readonly IncomingStream[]
   readonly outgoing: readonly PoolView[]
+  /** How our domains stand with their peers, as far as they have been judged. */
+  readonly standings: ReadonlyMap<Domain, OwnStanding>
+  /** Certificates on disk, shown and published, of the domains of which something is. */
+  readonly renewals: readonly RolloverView[]
 }

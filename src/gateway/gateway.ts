@@ -1,5 +1,6 @@
 // The gateway: many hosted domains, attached components, streams to remote domains, on one immutable snapshot
 // (security.md 10, 17, 21).
+import type { Domain } from "../model/domain.ts"
 import { ConfigError } from "../model/errors.ts"
 import type { Resolver } from "../model/dns-answer.ts"
 import type { FederationEvent } from "../model/events.ts"
@@ -30,6 +31,9 @@ import { EvidenceFolder } from "./evidence-folder.ts"
 import { Intake } from "./intake.ts"
 import { LogLines } from "./log-lines.ts"
 import { Reloading } from "./reloading.ts"
+import { OwnDomains } from "./own-domains.ts"
+import type { OwnStanding } from "./own-standing.ts"
+import type { RolloverView } from "./rollover-desk.ts"
 import { Router } from "./router.ts"
 import { makeSnapshot, type Snapshot } from "./snapshot.ts"
 import { type PoolView, StreamPool } from "./stream-pool.ts"
@@ -74,6 +78,7 @@ class RunningGateway implements Gateway {
   #listeners: { readonly kind: ListenerKind; readonly at: SocketAddress | SocketPath; readonly listener: Listener }[] = []
   readonly #reloading: Reloading
   readonly #admin: AdminSocket
+  readonly #own: OwnDomains
   #startedAt = 0
   readonly ended: Promise<DrainResult>
   #tellEnd!: (result: DrainResult) => void
@@ -103,6 +108,17 @@ class RunningGateway implements Gateway {
       broken: (error) => this.#broken(error, {}),
     })
     this.#admin = this.#makeAdmin()
+    this.#own = new OwnDomains({
+      world,
+      lines: this.#lines,
+      snapshot: () => this.#snapshot,
+      resolver: { resolve: (name, type, resolveOptions) => this.#resolver.resolve(name, type, resolveOptions) },
+      listening: () => [...this.addresses.s2s, ...this.addresses.directTls],
+      replan: () => void this.#reloading.certificates(),
+      broken: (error, fields) => this.#broken(error, fields),
+      poshPort: options.poshPort,
+      selfCheck: options.selfCheck === true,
+    })
     this.#router = new Router({
       component: (domain) => this.#components.slot(domain),
       // A domain that is leaving opens no stream for its last words.
@@ -153,11 +169,20 @@ class RunningGateway implements Gateway {
     return this.#pool.views
   }
 
+  get standings(): ReadonlyMap<Domain, OwnStanding> {
+    return this.#own.standings
+  }
+
+  get renewals(): readonly RolloverView[] {
+    return this.#own.renewals
+  }
+
   // Start.
 
   async start(config: GatewayConfig): Promise<void> {
     const { clock, random, tls, https } = this.#world
     this.#startedAt = clock.now()
+    await this.#own.open(config)
     this.#snapshot = await this.#makeSnapshot(config)
     this.#resolver = await ableResolver(config, this.#world)
     await this.#openEvidence(config)
@@ -186,15 +211,18 @@ class RunningGateway implements Gateway {
     this.#intake = new Intake({ ...shared, federation: this.#federation, limits: () => this.config.limits, idleMs: () => this.config.idleTimeoutMs })
     try {
       await this.#listen(config)
+      this.#own.adopted(undefined, this.#snapshot)
+      await this.#own.listen(config)
       if (config.listen.admin !== undefined) await this.#admin.open(config.listen.admin)
     } catch (error) {
       this.state = "closed"
-      await Promise.all([this.#stopListening(), this.#admin.close()])
+      await Promise.all([this.#stopListening(), this.#admin.close(), this.#own.stop()])
       // Somebody may have come in by a listener that was bound before the one that failed.
       await Promise.all([this.#components.close("system-shutdown"), this.#intake.close("system-shutdown"), this.#pool.close()])
       throw error
     }
     this.#tellCertificates(this.#snapshot)
+    this.#own.begin()
     this.#reloading.begin()
     this.#lines.write("info", "gateway.ready", { node: config.node, domains: config.domains.size, text: this.#readyText() })
   }
@@ -207,14 +235,15 @@ class RunningGateway implements Gateway {
 
   async #makeSnapshot(config: GatewayConfig): Promise<Snapshot> {
     this.#generation += 1
-    const previous = this.#generation === 1 ? noCertificates : this.#snapshot.certificates
-    const made = await makeSnapshot(config, this.#generation, previous, {
+    const before = this.#generation === 1 ? undefined : this.#snapshot
+    const made = await makeSnapshot(config, this.#generation, before?.onDisk ?? noCertificates, {
       files: this.#world.files,
       clock: this.#world.clock,
       anchors: (trust) => this.#world.anchors(trust),
       ownListeners: () => this.#ownListeners(),
       poshMemory: this.#poshMemory,
       ...(this.#options.poshPort === undefined ? {} : { poshPort: this.#options.poshPort }),
+      renewals: (input) => this.#own.plan({ ...input, previous: before?.certificates }),
     })
     const { alterHosting } = this.#options
     return alterHosting === undefined ? made : { ...made, hosting: alterHosting(made.hosting) }
@@ -262,6 +291,8 @@ class RunningGateway implements Gateway {
       s2s: network("s2s"),
       directTls: network("directTls"),
       components: bound("components").map(({ at, listener }) => ("path" in at ? at : listener.address)),
+      posh: this.#own.addresses("posh"),
+      poshHttps: this.#own.addresses("posh_https"),
       ...(admin === undefined ? {} : { admin }),
     }
   }
@@ -294,7 +325,7 @@ class RunningGateway implements Gateway {
       outgoing: this.outgoing,
       lastReload: this.#reloading.last,
       component: (domain) => this.#components.slot(domain)?.session,
-      facts: () => undefined,
+      facts: (domain) => this.#own.facts(domain),
     }
   }
 
@@ -329,6 +360,7 @@ class RunningGateway implements Gateway {
     const before = this.#snapshot
     this.#snapshot = after
     this.#resolver = resolver
+    this.#own.adopted(before, after)
     const { hosting } = after
     this.#pool.giveBack((sender) => before.hosting.hosts(sender) && !hosting.hosts(sender))
     this.#components.configured(before.config)
@@ -378,7 +410,7 @@ class RunningGateway implements Gateway {
     this.#lines.write("info", "drain.begin", { drain: drainMs, deadline: deadlineMs, text: `stopping: serving for ${drainMs / 1000} s more, then closing within ${deadlineMs / 1000} s` })
     if (drainMs > 0) await wait(drainMs)
     this.#reloading.stop()
-    const closing = Promise.all([this.#stopListening(), this.#admin.stopListening()])
+    const closing = Promise.all([this.#stopListening(), this.#admin.stopListening(), this.#own.stop()])
     this.#lines.write("info", "drain.listeners", { text: "no new connections are accepted" })
     const untold = this.#bounces.untold
     // Whoever could send more is told first, so that the queues can only become shorter.

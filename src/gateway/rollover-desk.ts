@@ -4,7 +4,7 @@ import type { Domain } from "../model/domain.ts"
 import type { TlsaRecord } from "../model/dns-answer.ts"
 import type { Instant } from "../model/verdict.ts"
 import type { Files, TlsCredentials } from "../ports.ts"
-import { defaultTlsaPolicy } from "../proof/tlsa.ts"
+import { defaultTlsaPolicy, type TlsaPolicy } from "../proof/tlsa.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import { CertificateError, parseCertificate } from "../x509/certificate.ts"
 import { type CertificateSnapshot, type CertificateWarning, type ShownCertificate } from "./certificates.ts"
@@ -12,7 +12,7 @@ import { pemBlocks } from "./certificate-scan.ts"
 import type { GatewayConfig, HostedDomain } from "./config.ts"
 import { reason } from "./config-values.ts"
 import { fingerprintsDocument, longestExpires } from "./posh-document.ts"
-import { cacheSlack, lookAgain, planRollover, type PublishedDocument, type RolloverCertificate, type RolloverDecision, type SeenTlsa, type TlsaSight } from "./rollover.ts"
+import { cacheSlack, fit, kinds, lookAgain, planRollover, type PublishedDocument, type RolloverCertificate, type RolloverDecision, type SeenTlsa, type TlsaMeasure, type TlsaSight } from "./rollover.ts"
 import { emptyMemory, type KeptCertificate, type RetiredCertificate, type RolloverMemory, type RolloverStore } from "./rollover-state.ts"
 
 /** How long a certificate that is shown no more stays in documents: streams opened with it are judged by them, ms. */
@@ -68,6 +68,7 @@ export interface RolloverPlan {
   /** When to plan again without a change on disk. */
   readonly again: Instant | undefined
   readonly outcomes: ReadonlyMap<Domain, Outcome>
+  readonly measure: Omit<TlsaMeasure, "domain">
 }
 
 /** What of the configuration decides about renewals. */
@@ -162,6 +163,7 @@ export class RolloverDesk {
       warnings,
       again: Number.isFinite(again) ? again : undefined,
       outcomes,
+      measure: { policy: policyOf(config), anchors: input.anchors, now },
     }
   }
 
@@ -176,7 +178,7 @@ export class RolloverDesk {
       since: since?.fingerprint === candidate.leaf.fingerprint ? since.at : now,
       documents: this.#remembered(hosted, published),
       tlsa: config.dnssec === "off" || !config.proofs.has("dane") ? { kind: "off" } : this.#sight(domain, now),
-      policy: { ...defaultTlsaPolicy, usages: config.daneUsages },
+      policy: policyOf(config),
       anchors,
       now,
     })
@@ -368,25 +370,38 @@ export class RolloverDesk {
 
   /** What is on disk, shown and published, by domain; those of which nothing is published and held back are not listed. */
   views(): readonly RolloverView[] {
-    const plan = this.#committed
-    if (plan === undefined) return []
-    return [...plan.outcomes].map(([domain, { hosted, candidate, shown, decision, retired }]) => {
-      const names = hosted.certificate === undefined ? [domain] : [domain, hosted.certificate]
-      const posh = names.flatMap((name) => {
-        const document = plan.documents.get(name)
-        return document === undefined ? [] : [{ name, expiresMs: document.expiresMs, fingerprints: document.fingerprints }]
-      })
-      const { because, sentence, until } = decision
-      return {
-        domain,
-        ...(hosted.certificate === undefined ? {} : { certificate: hosted.certificate }),
-        onDisk: line(candidate),
-        served: line(shown),
-        ...(decision.serve === "candidate" ? {} : { held: { because, sentence, ...(until === undefined ? {} : { until }) } }),
-        posh,
-        retired: retired.map((each) => ({ fingerprint: each.fingerprint, until: each.until })),
-      }
+    return [...(this.#committed?.outcomes.keys() ?? [])].flatMap((domain) => this.view(domain) ?? [])
+  }
+
+  view(domain: Domain): RolloverView | undefined {
+    const outcome = this.#committed?.outcomes.get(domain)
+    if (outcome === undefined) return undefined
+    const { hosted, candidate, shown, decision, retired } = outcome
+    const names = hosted.certificate === undefined ? [domain] : [domain, hosted.certificate]
+    const posh = names.flatMap((name) => {
+      const document = this.document(name)
+      return document === undefined ? [] : [{ name, expiresMs: document.expiresMs, fingerprints: document.fingerprints }]
     })
+    const { because, sentence, until } = decision
+    return {
+      domain,
+      ...(hosted.certificate === undefined ? {} : { certificate: hosted.certificate }),
+      onDisk: line(candidate),
+      served: line(shown),
+      ...(decision.serve === "candidate" ? {} : { held: { because, sentence, ...(until === undefined ? {} : { until }) } }),
+      posh,
+      retired: retired.map((each) => ({ fingerprint: each.fingerprint, until: each.until })),
+    }
+  }
+
+  /** What DNS promises about the certificate shown: `3 1 1 current`; undefined where nothing is promised or nobody looked. */
+  keyInDns(domain: Domain): string | undefined {
+    const shown = this.#committed?.certificates.pick(domain)
+    const live = (this.#sights.get(domain)?.answers ?? []).filter(({ current }) => current)
+    if (this.#committed === undefined || shown === undefined || live.length === 0) return undefined
+    const measure = { domain, ...this.#committed.measure }
+    const records = kinds(live.flatMap((answer) => answer.records))
+    return `${records} ${live.every((answer) => fit(answer, asPlanned(shown), measure) !== undefined) ? "current" : "other"}`
   }
 
   /** Everything that must survive is on disk. */
@@ -394,6 +409,8 @@ export class RolloverDesk {
     await this.#store?.settled()
   }
 }
+
+const policyOf = ({ daneUsages }: RolloverConfig): TlsaPolicy => ({ ...defaultTlsaPolicy, usages: daneUsages })
 
 const ofShown = ({ leaf }: ShownCertificate) => ({ fingerprint: leaf.fingerprint, der: leaf.der })
 

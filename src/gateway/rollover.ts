@@ -160,8 +160,11 @@ function* tlsaHolds(question: RolloverQuestion, current: RolloverCertificate): G
   }
 }
 
+/** What is needed to say whether a certificate fits records. */
+export type TlsaMeasure = Pick<RolloverQuestion, "domain" | "policy" | "anchors" | "now">
+
 /** By which record the certificate fits, if by any. */
-function fit({ records, base }: SeenTlsa, { chain }: RolloverCertificate, { domain, policy, anchors, now }: RolloverQuestion): string | undefined {
+export function fit({ records, base }: SeenTlsa, { chain }: Pick<RolloverCertificate, "chain">, { domain, policy, anchors, now }: TlsaMeasure): string | undefined {
   const { usable } = selectTlsa(records, policy)
   if (usable.length === 0) return undefined
   const accept: AcceptedIdentity[] = [...referenceIdentity({ source: domain, service: "xmpp-server" }).accept]
@@ -170,6 +173,7 @@ function fit({ records, base }: SeenTlsa, { chain }: RolloverCertificate, { doma
   return found.matched ? `${tlsaParameters(found.record)} ${found.record.association.toString("hex")}` : undefined
 }
 
-function kinds(records: readonly TlsaRecord[]): string {
+/** `3 1 1, 2 0 1`. */
+export function kinds(records: readonly TlsaRecord[]): string {
   return [...new Set(records.map(tlsaParameters))].slice(0, 4).join(", ")
 }

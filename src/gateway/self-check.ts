@@ -37,7 +37,6 @@ export class SelfCheck {
   readonly #stopped = new AbortController()
   #cancelTurn: (() => void) | undefined
   #cancelCycle: () => void = () => {}
-  #paused = false
 
   constructor(around: SelfCheckSurroundings) {
     this.#around = around
@@ -66,15 +65,6 @@ export class SelfCheck {
     for (const list of [this.#standings, this.#waiting, this.#urgent]) for (const domain of [...list.keys()]) if (!served.has(domain)) list.delete(domain)
   }
 
-  pause(): void {
-    this.#paused = true
-  }
-
-  resume(): void {
-    this.#paused = false
-    this.#turn(0)
-  }
-
   stop(): void {
     this.#stopped.abort(new Error("the gateway is shutting down"))
     this.#cancelCycle()
@@ -93,11 +83,11 @@ export class SelfCheck {
   }
 
   #turn(ms: number): void {
-    if (this.#cancelTurn !== undefined || this.#stopped.signal.aborted || this.#paused) return
+    if (this.#cancelTurn !== undefined || this.#stopped.signal.aborted) return
     this.#cancelTurn = this.#around.clock.after(ms, () => {
       this.#cancelTurn = undefined
       const [domain] = this.#urgent.size > 0 ? this.#urgent : this.#waiting
-      if (domain === undefined || this.#paused || this.#running.size >= atOnce) return
+      if (domain === undefined || this.#running.size >= atOnce) return
       this.#urgent.delete(domain)
       this.#waiting.delete(domain)
       // Changed again while it is judged: its next turn comes after this one.

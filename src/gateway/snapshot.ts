@@ -11,6 +11,7 @@ import type { Hosting } from "../federation/contract.ts"
 import { type CertificateSnapshot, type CertificateWarning, loadCertificates } from "./certificates.ts"
 import { domainChanges } from "./domain-changes.ts"
 import { type GatewayConfig, policyOf, type Trust } from "./config.ts"
+import type { RolloverInput, RolloverPlan } from "./rollover-desk.ts"
 import type { Clock, Files } from "../ports.ts"
 
 /** Octets of an element before authentication: enough for every negotiation (RFC 6120 13.12 asks for 10000). */
@@ -24,7 +25,11 @@ const pendingClaims = 64
 
 export interface Snapshot {
   readonly config: GatewayConfig
+  /** As they are shown: a renewal may be held back. */
   readonly certificates: CertificateSnapshot
+  /** As the folders have them. */
+  readonly onDisk: CertificateSnapshot
+  readonly renewals: RolloverPlan | undefined
   readonly warnings: readonly CertificateWarning[]
   readonly hosting: Hosting
 }
@@ -39,27 +44,33 @@ export interface SnapshotSources {
   readonly poshMemory?: PoshMemory
   /** In place of 443, for labs. */
   readonly poshPort?: number
+  /** Which renewals are held back, and what is published. */
+  renewals?(input: Omit<RolloverInput, "previous">): Promise<RolloverPlan | undefined>
 }
 
 /**
  * Everything a configuration needs, read and checked. Nothing is changed when it fails.
  *
+ * @param previous as the folders had them the last time
  * @param generation rises with each snapshot; claims judged under an older one are judged again
  * @throws ConfigError
  */
 export async function makeSnapshot(config: GatewayConfig, generation: number, previous: CertificateSnapshot, sources: SnapshotSources): Promise<Snapshot> {
   const [first] = config.domains.keys()
   if (first === undefined) throw new ConfigError([{ place: config.sources[0] ?? "configuration", setting: "domains", sentence: "No domain is hosted." }])
-  const { snapshot: certificates, warnings } = await loadCertificates({
+  const now = sources.clock.now()
+  const { snapshot: onDisk, warnings } = await loadCertificates({
     folders: config.certificates.dirs,
     files: sources.files,
     tenantFolders: config.tenantDirs,
     domains: config.domains.values(),
-    now: sources.clock.now(),
+    now,
     warnMs: config.certificates.warnMs,
     previous,
   })
   const anchors = await readAnchors(config, sources)
+  const renewals = await sources.renewals?.({ config, certificates: onDisk, anchors, now })
+  const certificates = renewals?.certificates ?? onDisk
   const policy = policyOf(config, generation)
   const hosting: Hosting = {
     hosts: (domain) => config.domains.get(domain)?.suspended === false,
@@ -84,7 +95,7 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
     override: (domain) => config.overrides.get(domain),
     dialback: config.dialback,
   }
-  return { config, certificates, warnings, hosting }
+  return { config, certificates, onDisk, renewals, warnings: [...warnings, ...(renewals?.warnings ?? [])], hosting }
 }
 
 async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Promise<AnchorSet> {
