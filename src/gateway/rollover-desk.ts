@@ -68,6 +68,7 @@ export interface RolloverPlan {
   /** When to plan again without a change on disk. */
   readonly again: Instant | undefined
   readonly outcomes: ReadonlyMap<Domain, Outcome>
+  readonly suspended: ReadonlySet<Domain>
   readonly measure: Omit<TlsaMeasure, "domain">
 }
 
@@ -109,6 +110,8 @@ export class RolloverDesk {
   readonly #since = new Map<Domain, { readonly fingerprint: string; readonly at: Instant }>()
   readonly #sights = new Map<Domain, { readonly at: Instant; readonly answers: readonly SeenTlsa[] }>()
   readonly #abandoned = new Set<Domain>()
+  /** What domains showed that show nothing for a while, since they are suspended. */
+  readonly #parked = new Map<Domain, ShownCertificate>()
   readonly #told = new Map<Domain, string>()
 
   constructor(around: { readonly files: Pick<Files, "read" | "stat">; readonly store: RolloverStore | undefined; readonly news: (news: RolloverNews) => void }) {
@@ -146,7 +149,7 @@ export class RolloverDesk {
       if (candidate === undefined) continue
       // Something that is served may speak for it: its own document, or that of the name whose certificate it shows.
       const published = hosted.posh?.serve === true || hosted.certificate !== undefined || hosts.has(hosted.name)
-      const current = previous?.pick(hosted.name) ?? (previous === undefined ? this.#restored(hosted.name) : undefined)
+      const current = previous?.pick(hosted.name) ?? this.#parked.get(hosted.name) ?? (previous === undefined ? this.#restored(hosted.name) : undefined)
       const unchanged = current === undefined || current.leaf.fingerprint === candidate.leaf.fingerprint
       if (unchanged && !published && !this.#retiredOf(hosted.name, now).length) continue
       const decision = this.#decide(hosted, published, current, candidate, input)
@@ -163,6 +166,7 @@ export class RolloverDesk {
       warnings,
       again: Number.isFinite(again) ? again : undefined,
       outcomes,
+      suspended: new Set([...config.domains.values()].flatMap(({ name, suspended }) => (suspended ? [name] : []))),
       measure: { policy: policyOf(config), anchors: input.anchors, now },
     }
   }
@@ -280,7 +284,9 @@ export class RolloverDesk {
       changed = this.#setRetired(domain, retired) || changed
       this.#tell(domain, decision, shown)
     }
-    for (const domain of [...this.#memory.retired.keys()]) if (!outcomes.has(domain)) changed = this.#setRetired(domain, []) || changed
+    for (const [domain, { shown }] of before?.outcomes ?? []) if (plan.suspended.has(domain)) this.#parked.set(domain, shown)
+    for (const domain of [...this.#parked.keys()]) if (!plan.suspended.has(domain)) this.#parked.delete(domain)
+    for (const domain of [...this.#memory.retired.keys()]) if (!outcomes.has(domain) && !plan.suspended.has(domain)) changed = this.#setRetired(domain, []) || changed
     for (const domain of [...this.#told.keys()]) if (outcomes.get(domain)?.decision.serve !== "current") this.#told.delete(domain)
     this.#abandoned.clear()
     changed = this.#publish(documents, at) || changed

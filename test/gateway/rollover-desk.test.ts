@@ -108,10 +108,18 @@ describe("a domain with a document", () => {
     assert.equal(life.pick("shop.example"), fingerprint(two))
   })
 
-  it("suspended: no document", async () => {
-    const life = await DeskLife.begin({ domains: [hosted("shop.example", { ...served(hour), suspended: true })] })
+  it("suspended: no document, and afterwards the wait goes on", async () => {
+    const on = hosted("shop.example", served(hour))
+    const life = await DeskLife.begin({ domains: [on] })
     await life.load({ "shop.example": one })
-    assert.equal(life.document("shop.example"), undefined)
+    const { again } = await life.load({ "shop.example": two })
+    life.config = { ...life.config, domains: new Map([[shop, { ...on, suspended: true }]]) }
+    await life.load({})
+    assert.deepEqual([life.document("shop.example"), life.pick("shop.example")], [undefined, undefined])
+    life.config = { ...life.config, domains: new Map([[shop, on]]) }
+    assert.equal((await life.load({ "shop.example": two })).again, again)
+    assert.equal(life.pick("shop.example"), fingerprint(one))
+    assert.deepEqual(life.document("shop.example"), [fingerprint(two), fingerprint(one)])
   })
 })
 
