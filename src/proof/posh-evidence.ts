@@ -6,7 +6,7 @@ import { tryDomain, type Domain } from "../model/domain.ts"
 import type { EvidenceFact } from "../model/evidence.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import { largestDocument, readDocument, withoutQuery } from "./posh-document.ts"
-import { exchangeFailures, follow, judgeWebServer, mostExchanges, type PoshExchange, type PoshMaterial } from "./posh-trail.ts"
+import { exchangeFailures, follow, isRedirect, isSuccess, judgeWebServer, mostExchanges, type PoshExchange, type PoshMaterial } from "./posh-trail.ts"
 
 /** A URL whose query is a digest of itself. */
 function redacted(url: URL): string {
@@ -105,6 +105,8 @@ function readExchange(value: unknown, what: string): PoshExchange {
     return { kind, detail: text(said["detail"], `${what}.failure.detail`) }
   })
   if ((answer === null) === (failure === null)) wrong(`${what} must have an answer or a failure`)
+  if (answer !== null && answer.location !== null && !isRedirect(answer.status)) wrong(`${what}.answer leads on without a redirect`)
+  if (answer !== null && answer.body.length > 0 && !isSuccess(answer.status)) wrong(`${what}.answer has a body that is not read`)
   return {
     url: text(from["url"], `${what}.url`),
     address: orNull(from["address"], (address) => text(address, `${what}.address`)),

@@ -5,7 +5,7 @@ import { DialError, HttpsError } from "../model/errors.ts"
 import { guardAddress, guardName } from "../model/reach.ts"
 import type { ProofPorts } from "./prooftype.ts"
 import { largestDocument, type PoshUrl } from "./posh-document.ts"
-import { type ExchangeFailure, follow, judgeWebServer, mostExchanges, type PoshExchange, type PoshMaterial } from "./posh-trail.ts"
+import { type ExchangeFailure, follow, isRedirect, isSuccess, judgeWebServer, mostExchanges, type PoshExchange, type PoshMaterial } from "./posh-trail.ts"
 
 /** Addresses of one host that are tried. */
 const mostAddresses = 4
@@ -110,7 +110,9 @@ async function ask(url: PoshUrl, address: string, { port, anchors, at }: PoshQue
         return server.ok
       },
     })
-    return { url: text, address, chain: facts.chain, answer: { status, location: location ?? null, contentType: contentType ?? null, body }, failure: null }
+    // What a status does not ask for is not looked at, so it is not kept either.
+    const answer = { status, location: isRedirect(status) ? (location ?? null) : null, contentType: contentType ?? null, body: isSuccess(status) ? body : new Uint8Array() }
+    return { url: text, address, chain: facts.chain, answer, failure: null }
   } catch (error) {
     if (signal.aborted) return nothing(url, address, "too-slow", "given up")
     if (error instanceof HttpsError) {

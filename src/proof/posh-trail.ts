@@ -21,6 +21,7 @@ export interface PoshExchange {
   readonly chain: readonly Uint8Array[]
   readonly answer: {
     readonly status: number
+    /** null unless the status is that of a redirect. */
     readonly location: string | null
     readonly contentType: string | null
     /** Empty unless the status is a success. */
@@ -100,7 +101,8 @@ const failureFindings: Record<ExchangeFailure, FindingId> = {
 const failed = (finding: FindingId, detail: string): End => ({ kind: "failed", finding, detail, withdrawn: finding === "posh.expired" })
 
 /** POSH-20: of the redirects; clients may treat permanent ones as temporary, which is what never remembering them does. */
-const redirects = new Set([301, 302, 303, 307, 308])
+export const isRedirect = (status: number): boolean => [301, 302, 303, 307, 308].includes(status)
+export const isSuccess = (status: number): boolean => status >= 200 && status < 300
 
 /** Where on the way we are. */
 interface Place {
@@ -147,8 +149,8 @@ class Walk {
     const server = judgeWebServer(chain, host, anchors, at)
     if (!server.ok) return failed("posh.tls-error", server.detail)
     const { status, location, body } = answer
-    if (redirects.has(status)) return this.#redirected(place, location)
-    if (status >= 200 && status < 300) return this.#read(place, place.form === "final" ? readDocument(body) : readOlderDocument(body))
+    if (isRedirect(status)) return this.#redirected(place, location)
+    if (isSuccess(status)) return this.#read(place, place.form === "final" ? readDocument(body) : readOlderDocument(body))
     // POSH-03: 404 says that there is none; at a place that the domain itself refers to, it is an error.
     if (status !== 404 || !place.first) return failed("posh.http-error", `${shown}: status ${status}`)
     if (place.form === "older" || !this.#material.older) return { kind: "none", detail: `${shown}: status 404` }

@@ -53,7 +53,7 @@ export function ageing(material: PoshMaterial): { readonly from: Instant; readon
   const { until } = step
   const from = at + Math.max((until - at) / 2, shortestRest)
   if (from < until) return { from, until }
-  return { from: Math.min(at + Math.max(Math.floor(((until - at) * 3) / 4), shortestLife), until), until }
+  return { from: Math.min(at + Math.max(Math.floor(((until - at) * 3) / 4), shortestLife), until - 1), until }
 }
 
 function worth(material: PoshMaterial): Worth {

@@ -61,7 +61,8 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
   /** What the material asks of a connection, where it can; outgoing only. Asked for of those that need secure DNS. */
   terms?(material: Material): ConnectionTerms
   /**
-   * How the material ages: asked for again from `from` on, not judged with after `until`. Absent: it does not age by itself.
+   * How the material ages: asked for again from `from` on, not judged with after `until`; both are
+   * infinite for material that does not age. Absent: none of it does.
    */
   ageing?(material: Material): { readonly from: Instant; readonly until: Instant }
   /** The material as JSON, for evidence. */

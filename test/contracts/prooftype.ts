@@ -69,7 +69,7 @@ export function prooftypeContract(prooftype: AnyProoftype, situations: readonly 
         for (const [label, value] of prooftype.facts(material)) assert.ok(label !== "" && typeof value === "string")
         for (const { fact, mark } of prooftype.rests?.(material) ?? []) assert.ok(fact !== "" && (mark === "signed" || mark === "attested"))
         const ageing = prooftype.ageing?.(material)
-        if (ageing !== undefined) assert.ok(ageing.from < ageing.until && ageing.from >= at - longestProof)
+        if (ageing !== undefined) assert.ok((ageing.from < ageing.until || ageing.from === Number.POSITIVE_INFINITY) && ageing.from >= at - longestProof)
       })
 
       test(`${situation.name}: matching is pure`, async () => {
