@@ -158,6 +158,7 @@ export async function connect(options: ConnectOptions): Promise<ProvenStream> {
     ports: {
       dial: world.dial(() => hosting.reach),
       tls: world.tls,
+      https: world.https,
       clock: world.clock,
       random: world.random,
       resolver: options.resolver ?? (await world.resolver(resolverSettings(options))),
@@ -185,6 +186,7 @@ function hostingFor({ sender, target }: DomainPair, options: ConnectOptions): Ho
   const negotiation = options.timeout ?? 60_000
   return {
     hosts: (domain) => domain === sender,
+    reserved: () => false,
     credentials: (domain) => (domain === sender ? options.credentials : undefined),
     anyDomain: sender,
     policy: { require: options.require ?? "authenticated", proofs: new Set(prooftypes.map(({ name }) => name)), exceptions: [], generation: 1 },

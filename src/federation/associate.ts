@@ -194,7 +194,7 @@ async function attempt(
   const subject = subjectOf(pair.target, "outgoing", endpoint)
   const requirement = requirementOf(federation, hosting, pair.target, "out", clock.now())
   const at = { stream: name, direction: "out" as const }
-  const { channel, tlsPromised, material } = await connectTo(federation, hosting, pair, endpoint, signal, options.source)
+  const { channel, tlsPromised, material, giveUp } = await connectTo(federation, hosting, pair, endpoint, signal, options.source)
   federation.event({ kind: "connected", at: clock.now(), ...at, pair, peer: endpoint.address, transport: endpoint.transport })
   let stream: XmlStream | undefined
   let closable = channel
@@ -215,7 +215,7 @@ async function attempt(
       const before = await openAnswer(stream, signal)
       federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: before.header.id ?? "" })
       if (plaintextAllowed && before.features.starttls === undefined) {
-        return finish(federation, hosting, pair, endpoint, name, stream, before, undefined, match(await material, subject, noProof, clock.now()))
+        return finish(federation, hosting, pair, endpoint, name, stream, before, undefined, match(await material(noProof), subject, noProof, clock.now()))
       }
       // CORE-16: a peer of version 0.9 knows no STARTTLS, and may never answer it.
       if (before.header.version === undefined) throw refusal("tls.not-offered", "a server of version 0.9", "refused")
@@ -238,7 +238,7 @@ async function attempt(
       certificate: facts.chain.length > 0 ? "shown" : "none",
     })
     const proof = proofOf(facts, "tls-server")
-    const proven = establishAssociation(await material, subject, proof, clock.now())
+    const proven = establishAssociation(await material(proof), subject, proof, clock.now())
     for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
     requireLevel(proven, "encrypted", requirement, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
     // security.md 24: nothing of ours stands on the secured stream before our own verdict.
@@ -269,6 +269,7 @@ async function attempt(
     federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: answer.header.id ?? "" })
     return finish(federation, hosting, pair, endpoint, name, stream, answer, proof, proven, sent)
   } catch (error) {
+    giveUp()
     const refused = refusalOf(error, signal)
     leave(stream, closable, error, clock, hosting.times.closing)
     federation.event({

@@ -19,7 +19,7 @@ import { XmlStream } from "../stream/xml-stream.ts"
 import type { XmlElement } from "../xml/element.ts"
 import { proofOf } from "./associate.ts"
 import { answerVerify } from "./authoritative.ts"
-import { associationByCertificate, judgeAtHand, judgeIncoming } from "./claims.ts"
+import { associationByCertificate, isOurs, judgeAtHand, judgeIncoming } from "./claims.ts"
 import { type Federation, type IncomingHooks, type IncomingStream, usesOf } from "./contract.ts"
 import { DeadlinePassed, deadline } from "./deadline.ts"
 import { isDialback, readDialback } from "./dialback.ts"
@@ -111,8 +111,10 @@ class Conversation {
     this.#stream = stream
     const opened = await this.#open(stream, signal)
     const plaintext = this.#plaintextAllowed(opened.from)
+    // Where TLS is a choice it is offered only with something to show: a peer that takes it would only fail.
+    const choice = hosting.credentials(opened.to ?? hosting.anyDomain) === undefined ? {} : { starttls: "optional" as const }
     // BIDI-1: said before TLS as well, for those who plan by it; it counts after.
-    this.#answer(opened, { starttls: plaintext ? "optional" : "required", dialback: plaintext && hosting.dialback, bidi: this.#offersBidi(opened.from) })
+    this.#answer(opened, { ...(plaintext ? choice : { starttls: "required" }), dialback: plaintext && hosting.dialback, bidi: this.#offersBidi(opened.from) })
     for (;;) {
       const element = await stream.element(signal)
       // TLS-05: asked for once; after TLS it is an unknown element.
@@ -162,7 +164,7 @@ class Conversation {
     const pair = pairOf(opened)
     let proven: Proven | undefined
     if (pair !== undefined) {
-      proven = await judgeIncoming(this.#federation, pair, proof, signal)
+      proven = await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
       for (const verdict of proven.verdicts) this.#federation.event({ kind: "proof", at: clock.now(), ...this.#session.at, pair, verdict })
     }
     if (pair !== undefined && proven !== undefined) this.#refuseAtOnce(pair, proven)
@@ -248,7 +250,7 @@ class Conversation {
     // EXT-03: empty, or the stream's own `from`; nobody speaks for another domain.
     if (request.authzid !== "" && tryDomain(request.authzid) !== pair.sender) return refuse("invalid-authzid", "auth.authzid", `another identity than ${pair.sender}`)
     const proven = judgeAtHand(this.#federation, pair, proof)
-    const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, signal)
+    const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
     if (held.combined.outcome !== "proved") return refuse("not-authorized", held.combined.verdict.finding, held.combined.verdict.detail)
     stream.send(successXml)
     this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "accepted" })
@@ -270,7 +272,7 @@ class Conversation {
     // Judged anew for the new epoch: nothing of the association outlives the restart. The claim comes first, so that a
     // reload while it is judged is seen (security.md 10).
     const claim = this.#session.claim(pair, "external")
-    const proven = await judgeIncoming(this.#federation, pair, proof, signal)
+    const proven = await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
     const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
     if (association === undefined || !this.#session.authorise(association, claim)) {
       throw new ProtocolError("not-authorized", "the proof ended during authentication")
@@ -315,7 +317,7 @@ class Conversation {
     if (header.to !== undefined && to === undefined) throw new ProtocolError("improper-addressing", "the header's `to` is not a domain")
     if (header.from !== undefined && from === undefined) throw new ProtocolError("improper-addressing", "the header's `from` is not a domain")
     if (to !== undefined && !hosting.hosts(to)) throw new ProtocolError("host-unknown", `the header asks for ${to}`)
-    if (from !== undefined && hosting.hosts(from)) {
+    if (from !== undefined && isOurs(hosting, from)) {
       throw new ProtocolError("invalid-from", findingSentence("stream.from-own-domain", from), { tell: findingSentence("stream.from-own-domain") })
     }
     const id = streamId(this.#federation.ports.random)

@@ -2,12 +2,16 @@
 // swapped whole (security.md 10).
 import { ConfigError } from "../model/errors.ts"
 import type { OwnListener } from "../model/reach.ts"
+import { createPosh } from "../proof/posh.ts"
+import type { PoshMemory } from "../proof/posh-memory.ts"
 import { selectProoftypes } from "../proof/registry.ts"
 import { defaultTlsaPolicy } from "../proof/tlsa.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Hosting } from "../federation/contract.ts"
 import { type CertificateSnapshot, type CertificateWarning, loadCertificates } from "./certificates.ts"
+import { domainChanges } from "./domain-changes.ts"
 import { type GatewayConfig, policyOf, type Trust, usesFor } from "./config.ts"
+import type { RolloverInput, RolloverPlan } from "./rollover-desk.ts"
 import type { Clock, Files } from "../ports.ts"
 
 /** Octets of an element before authentication: enough for every negotiation (RFC 6120 13.12 asks for 10000). */
@@ -21,7 +25,11 @@ const pendingClaims = 64
 
 export interface Snapshot {
   readonly config: GatewayConfig
+  /** As they are shown: a renewal may be held back. */
   readonly certificates: CertificateSnapshot
+  /** As the folders have them. */
+  readonly onDisk: CertificateSnapshot
+  readonly renewals: RolloverPlan | undefined
   readonly warnings: readonly CertificateWarning[]
   readonly hosting: Hosting
 }
@@ -32,33 +40,52 @@ export interface SnapshotSources {
   /** The anchors of `federation.trust`. Rejects with an Error whose message is a sentence. */
   anchors(trust: Trust): Promise<AnchorSet> | AnchorSet
   ownListeners(): readonly OwnListener[]
+  /** Of POSH documents, for the life of the gateway. */
+  readonly poshMemory?: PoshMemory
+  /** In place of 443, for labs. */
+  readonly poshPort?: number
+  /** Which renewals are held back, and what is published. */
+  renewals?(input: Omit<RolloverInput, "previous">): Promise<RolloverPlan | undefined>
 }
 
 /**
  * Everything a configuration needs, read and checked. Nothing is changed when it fails.
  *
+ * @param previous as the folders had them the last time
  * @param generation rises with each snapshot; claims judged under an older one are judged again
  * @throws ConfigError
  */
 export async function makeSnapshot(config: GatewayConfig, generation: number, previous: CertificateSnapshot, sources: SnapshotSources): Promise<Snapshot> {
   const [first] = config.domains.keys()
   if (first === undefined) throw new ConfigError([{ place: config.sources[0] ?? "configuration", setting: "domains", sentence: "No domain is hosted." }])
-  const { snapshot: certificates, warnings } = await loadCertificates({
+  const now = sources.clock.now()
+  const { snapshot: onDisk, warnings } = await loadCertificates({
     folders: config.certificates.dirs,
     files: sources.files,
-    domains: config.domains.keys(),
-    now: sources.clock.now(),
+    tenantFolders: config.tenantDirs,
+    domains: config.domains.values(),
+    now,
     warnMs: config.certificates.warnMs,
     previous,
   })
   const anchors = await readAnchors(config, sources)
+  const renewals = await sources.renewals?.({ config, certificates: onDisk, anchors, now })
+  const certificates = renewals?.certificates ?? onDisk
   const policy = policyOf(config, generation)
   const hosting: Hosting = {
-    hosts: (domain) => config.domains.has(domain),
+    hosts: (domain) => config.domains.get(domain)?.suspended === false,
+    reserved: (domain) => config.domains.get(domain)?.suspended === true,
     credentials: (domain) => certificates.pick(domain)?.credentials,
     anyDomain: first,
     policy,
-    prooftypes: selectProoftypes(config.proofs, [], { ...defaultTlsaPolicy, usages: config.daneUsages }),
+    prooftypes: selectProoftypes(config.proofs, {
+      tlsa: { ...defaultTlsaPolicy, usages: config.daneUsages },
+      posh: createPosh({
+        older: config.poshOlder,
+        ...(sources.poshMemory === undefined ? {} : { memory: sources.poshMemory }),
+        ...(sources.poshPort === undefined ? {} : { port: sources.poshPort }),
+      }),
+    }),
     anchors,
     get reach() {
       return { networks: config.allow.networks, names: config.allow.names, ownListeners: sources.ownListeners() }
@@ -69,7 +96,7 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
     dialback: config.dialback,
     uses: (peer) => usesFor(config, peer),
   }
-  return { config, certificates, warnings, hosting }
+  return { config, certificates, onDisk, renewals, warnings: [...warnings, ...(renewals?.warnings ?? [])], hosting }
 }
 
 async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Promise<AnchorSet> {
@@ -84,14 +111,8 @@ async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Pro
 
 /** What changed between two configurations, for the log of a reload. */
 export function differences(before: GatewayConfig, after: GatewayConfig): { readonly changes: readonly string[]; readonly needRestart: readonly string[] } {
-  const changes: string[] = []
+  const changes = domainChanges(before, after)
   const needRestart: string[] = []
-  for (const name of after.domains.keys()) if (!before.domains.has(name)) changes.push(`+ domain ${name}`)
-  for (const [name, { secret }] of before.domains) {
-    const now = after.domains.get(name)
-    if (now === undefined) changes.push(`- domain ${name}`)
-    else if (now.secret.handshake("") !== secret.handshake("")) changes.push(`~ domain ${name}: secret`)
-  }
   const settings: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
     ["federation.require", (config) => config.require],
     ["federation.proofs", (config) => [...config.proofs].sort()],

@@ -2,6 +2,7 @@
 // idle, and a pair left alone for a while after a failure (CORE-05, CORE-07; security.md 14: failures of strangers never
 // count here).
 import { type Association, type DomainPair, pairKey } from "../model/association.ts"
+import type { Domain } from "../model/domain.ts"
 import type { Instant } from "../model/verdict.ts"
 import type { Clock, Random } from "../ports.ts"
 import type { OutgoingFailure, OutgoingStream, StreamEnd } from "../federation/contract.ts"
@@ -9,7 +10,7 @@ import { OutgoingRefused } from "../federation/refusal.ts"
 import { type FlushList, Outlet } from "../stream/outlet.ts"
 import type { Taken } from "../stream/retention.ts"
 import { retryWait } from "./backoff.ts"
-import { type BounceReason, bounceOfFailure } from "./bounce.ts"
+import { type BounceReason, bounceOfFailure, bounceReasons } from "./bounce.ts"
 import type { Destination } from "./destination.ts"
 import { Carrier, Way, type WayState } from "./ways.ts"
 
@@ -96,6 +97,12 @@ export class StreamPool {
     this.#ways.set(key, way)
     this.#sweepLater()
     return way
+  }
+
+  /** The same when its stream is open: for last words of a domain that is leaving. */
+  openWay(pair: DomainPair): Destination | undefined {
+    const way = this.#ways.get(pairKey(pair))
+    return way?.state === "open" ? way : undefined
   }
 
   /** A queue of the size that one destination may have. */
@@ -377,6 +384,14 @@ export class StreamPool {
   }
 
   // Reload.
+
+  /** What domains that are leaving had waiting goes back to them while their components can still be told. */
+  giveBack(leaving: (sender: Domain) => boolean): void {
+    for (const way of this.#ways.values()) {
+      if (leaving(way.pair.sender)) this.#around.undelivered(way.pair, way.outlet.take(), bounceReasons.gone)
+    }
+    this.#around.flushes.flush()
+  }
 
   /**
    * After a new configuration: pairs that are no longer ours to send for, or no longer remote, end at once; the others

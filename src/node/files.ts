@@ -1,9 +1,9 @@
 // The Files port: whole files, atomic writes, and a watch by directory that sees renames and symbolic links.
 import { randomBytes } from "node:crypto"
-import { type FSWatcher, watch } from "node:fs"
+import { type FSWatcher, type Stats, watch } from "node:fs"
 import { lstat, mkdir, open, readdir, readFile, realpath, rename, stat, unlink } from "node:fs/promises"
 import { dirname, join } from "node:path"
-import type { DirectoryEntry, Files } from "../ports.ts"
+import type { DirectoryEntry, FileFacts, Files } from "../ports.ts"
 import { errorCode } from "./tcp.ts"
 
 export interface WatchTimes {
@@ -160,6 +160,12 @@ class PathWatch {
   }
 }
 
+function factsOf(found: Stats, link: boolean): FileFacts {
+  const { mode, size, mtimeMs, ctimeMs, dev, ino, uid } = found
+  const owner = uid === process.geteuid?.() ? "self" : uid === 0 ? "root" : "other"
+  return { mode: mode & 0o7777, size, modified: mtimeMs, kind: kindOf(found), owner, link, stamp: `${dev}.${ino} ${size} ${mtimeMs} ${ctimeMs}` }
+}
+
 /** @param times of the watch; tests make them short */
 export function createFiles(times: Partial<WatchTimes> = {}): Files {
   const watchTimes = { ...defaultWatchTimes, ...times }
@@ -172,8 +178,9 @@ export function createFiles(times: Partial<WatchTimes> = {}): Files {
     },
 
     async stat(path) {
-      const found = await stat(path)
-      return { mode: found.mode & 0o7777, size: found.size, modified: found.mtimeMs, kind: kindOf(found) }
+      const here = await lstat(path)
+      const link = here.isSymbolicLink()
+      return factsOf(link ? await stat(path) : here, link)
     },
 
     watch(path, changed) {

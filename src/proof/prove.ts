@@ -1,5 +1,6 @@
 // Asking all prooftypes about one stream and weighing what they say: `combine` is the only place that weighs (security.md 4).
 import type { Evidence } from "../model/evidence.ts"
+import type { FindingId } from "../model/findings.ts"
 import type { DomainPair, ObtainedMaterial } from "../model/association.ts"
 import type { Instant, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
 import type { AnyProoftype, ConnectionTerms, ProofPorts, ProofSubject } from "./prooftype.ts"
@@ -80,10 +81,53 @@ export async function obtainAll(prooftypes: readonly AnyProoftype[], subject: Pr
       try {
         return { prooftype, material: await within(ports.signal, prooftype.obtain(subject, ports)) }
       } catch (error) {
-        return { prooftype, material: new BrokenProoftype(error) }
+        return { prooftype, material: new BrokenProoftype(error, ports.signal.aborted ? "proof.unavailable" : "proof.internal") }
       }
     }),
   )
+}
+
+/** Asked for, with what may be left out set apart. */
+export interface Asking {
+  /** Of those on secure DNS, which may forbid a connection before it is used. */
+  readonly secureDns: Promise<readonly Obtained[]>
+  /**
+   * What was obtained: all of it, or without the dispensable where the rest already decides about what was shown.
+   *
+   * @param now the moment of judging
+   */
+  for(proof: ServerProof, now: () => Instant): Promise<readonly Obtained[]>
+  /** What is still under way is not needed any more. */
+  giveUp(): void
+}
+
+/** Starts asking. A web server that says nothing must not hold up a stream that is proved without it. */
+export function startAsking(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts): Asking {
+  const needless = new AbortController()
+  const secureDns = obtainAll(prooftypes.filter(({ needsSecureDns }) => needsSecureDns), subject, ports)
+  const others = prooftypes.filter(({ needsSecureDns }) => !needsSecureDns)
+  const needed = obtainAll(others.filter(({ dispensable }) => dispensable !== true), subject, ports)
+  const spare = obtainAll(others.filter(({ dispensable }) => dispensable === true), subject, { ...ports, signal: AbortSignal.any([ports.signal, needless.signal]) })
+  const giveUp = (): void => needless.abort(new Error("not needed any more"))
+  const inOrder = (all: readonly Obtained[]): readonly Obtained[] => prooftypes.flatMap((prooftype) => all.filter((each) => each.prooftype === prooftype))
+  return {
+    secureDns,
+    giveUp,
+    async for(proof, now) {
+      const first = inOrder([...(await secureDns), ...(await needed)])
+      const { outcome } = match(first, subject, proof, now()).combined
+      if (outcome === "proved" || outcome === "stop") {
+        giveUp()
+        return first
+      }
+      return inOrder([...first, ...(await spare)])
+    },
+  }
+}
+
+/** In place of asking, where that is not allowed now: what would have to be asked for is unavailable, not absent. */
+export function notAsked(prooftypes: readonly AnyProoftype[], why: string): readonly Obtained[] {
+  return prooftypes.filter(({ atHand }) => !atHand).map((prooftype) => ({ prooftype, material: new BrokenProoftype(new Error(why), "proof.unavailable") }))
 }
 
 /** A prooftype that does not heed the signal must not hold a stream open. */
@@ -145,7 +189,9 @@ export function termsOf(obtained: readonly Obtained[]): ConnectionTerms {
 
 class BrokenProoftype {
   readonly reason: string
-  constructor(error: unknown) {
+  readonly finding: FindingId
+  constructor(error: unknown, finding: FindingId = "proof.internal") {
+    this.finding = finding
     this.reason = error instanceof Error ? error.message : String(error)
   }
 }
@@ -177,12 +223,12 @@ function weigh(
   reference: ReferenceIdentity,
   at: Instant,
 ): WeighedVerdict {
-  const broken = (reason: string): WeighedVerdict => ({
-    verdict: { outcome: "unavailable", by: prooftype.name, finding: "proof.internal", detail: reason },
+  const broken = (reason: string, finding: FindingId = "proof.internal"): WeighedVerdict => ({
+    verdict: { outcome: "unavailable", by: prooftype.name, finding, detail: reason },
     // A prooftype that cannot say whether it binds must not open the door by failing.
     binding: prooftype.needsSecureDns && subject.role === "outgoing",
   })
-  if (material instanceof BrokenProoftype) return broken(material.reason)
+  if (material instanceof BrokenProoftype) return broken(material.reason, material.finding)
   try {
     const verdict = prooftype.match(proof, material, reference, at)
     return { verdict: capped(verdict, at), binding: prooftype.binding(material, subject.role) }

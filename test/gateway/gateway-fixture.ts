@@ -5,9 +5,11 @@ import { connect, type Socket } from "node:net"
 import { type Domain, parseDomain } from "../../src/model/domain.ts"
 import type { Resolver } from "../../src/model/dns-answer.ts"
 import type { FederationEvent } from "../../src/model/events.ts"
+import { publicInternetOnly, type ReachPolicy } from "../../src/model/reach.ts"
 import { CertificateAuthority, type IssuedCertificate, type IssueOptions } from "../../src/lab/certificate-authority.ts"
 import { systemClock } from "../../src/node/clock.ts"
 import { createDial } from "../../src/node/dial.ts"
+import { createHttps } from "../../src/node/https.ts"
 import { createListen } from "../../src/node/listen.ts"
 import { systemRandom } from "../../src/node/random.ts"
 import { createTls } from "../../src/node/tls.ts"
@@ -111,10 +113,14 @@ export async function startFixture(options: FixtureOptions): Promise<RunningFixt
   const waiting = new Set<() => void>()
   const clock = options.clock ?? systemClock
   const listen = createListen()
+  const tls = createTls()
+  let reach: () => ReachPolicy = () => publicInternetOnly
+  const dial = createDial({ reach: () => reach(), clock: systemClock, ownListeners: () => listen.ownListeners() })
   const world: GatewayWorld = {
     clock,
     random: systemRandom,
-    tls: createTls(),
+    tls,
+    https: createHttps({ dial, tls }),
     listen,
     files,
     log: {
@@ -123,7 +129,10 @@ export async function startFixture(options: FixtureOptions): Promise<RunningFixt
         for (const look of [...waiting]) look()
       },
     },
-    dial: (reach) => createDial({ reach, clock: systemClock, ownListeners: () => listen.ownListeners() }),
+    dial: (current) => {
+      reach = current
+      return dial
+    },
     resolver: (settings) => (typeof options.resolver === "function" ? options.resolver(settings) : (options.resolver ?? silentResolver)),
     anchors: () => anchorSet([authority.certificate.der]),
     environment: () => undefined,
