@@ -1,7 +1,8 @@
 // Measures the relay path alone, in one process: cutter, route cache and outlet between two channels that do nothing;
 // with and without acknowledgements.
 import { Outlet, FlushList, InputPressure } from "../src/stream/outlet.ts"
-import { Relay, RouteCache } from "../src/stream/relay.ts"
+import { Relay } from "../src/stream/relay.ts"
+import { RouteCache } from "../src/stream/route-cache.ts"
 import { StreamManagement } from "../src/stream/stream-management.ts"
 import { element } from "../src/xml/element.ts"
 

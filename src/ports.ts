@@ -61,6 +61,8 @@ export interface TlsFacts {
   readonly alpn: string | undefined
   /** EXPORTER-Channel-Binding, 32 octets, empty context (RFC 9266). */
   readonly exporter: Uint8Array
+  /** Further ones under the labels asked for, 32 octets, empty context; TLS 1.3 only. Never logged, kept or recorded (security.md 27). */
+  readonly exporters?: ReadonlyMap<string, Uint8Array>
 }
 
 export interface SecuredChannel {
@@ -75,6 +77,8 @@ export interface TlsClientOptions {
   readonly alpn?: string
   /** Our own certificate, shown when the peer asks for one. */
   readonly credentials?: TlsCredentials
+  /** Labels of further exporters; they must be asked for before the handshake. */
+  readonly exporterLabels?: readonly string[]
   readonly signal: AbortSignal
 }
 
@@ -85,6 +89,7 @@ export interface TlsServerOptions {
   readonly alpn: readonly string[]
   /** False: no certificate is asked of the client, as a browser would ask its user for one. */
   readonly asksForCertificate?: boolean
+  readonly exporterLabels?: readonly string[]
   readonly signal: AbortSignal
 }
 

@@ -1,6 +1,6 @@
 // The outgoing flow of the seed's chart up to the association (seed 3 and 4):
 // discover -> connect -> openStream -> negotiateTls -> establishAssociation.
-import { type Association, type DomainPair, type FederationLevel } from "../model/association.ts"
+import type { Association, DomainPair, FederationLevel } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { findingSentence } from "../model/findings.ts"

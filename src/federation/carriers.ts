@@ -11,12 +11,15 @@ import { deadline } from "./deadline.ts"
 import { openOutgoing } from "./initiating.ts"
 import { NotCarried } from "./piggyback.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
+import type { FormerStream } from "../stream/stream-management.ts"
 
 /** How long a pair that was refused on a stream of others goes by a connection of its own, ms. */
 const refusalLasts = 24 * 3_600_000
 /** How long a place is remembered whose server takes one pair a stream, ms. */
 const singleLasts = 600_000
 const remembered = 4096
+/** For this part of the time of a negotiation a pair waits for others that go to the same place. */
+const patienceShare = 4
 
 /** Moments until which something counts, the oldest forgotten first: nothing but round trips rests on them. */
 class ShortMemory {
@@ -45,8 +48,10 @@ export class Carriers {
   readonly #federation: Federation
   readonly #hooks: IncomingHooks | undefined
   /** Live streams by the domains that are proven on them, and by where they are connected to. */
-  readonly #byTarget = new Map<Domain, Set<OutgoingStream>>()
-  readonly #byPlace = new Map<string, Set<OutgoingStream>>()
+  readonly #byTarget = new Map<Domain, OutgoingStream[]>()
+  readonly #byPlace = new Map<string, OutgoingStream[]>()
+  /** Under which keys a stream is found. */
+  readonly #named = new Map<OutgoingStream, string[]>()
   /** Where a stream is being opened; resolves when it is known whether others may come along. */
   readonly #opening = new Map<string, Promise<void>>()
   readonly #refused = new ShortMemory(refusalLasts)
@@ -63,74 +68,101 @@ export class Carriers {
     this.#index(this.#byTarget, domain, stream)
   }
 
-  #index<Key>(index: Map<Key, Set<OutgoingStream>>, key: Key, stream: OutgoingStream): void {
-    const there = index.get(key) ?? new Set()
-    if (there.has(stream)) return
-    index.set(key, there.add(stream))
-    void stream.closed.then(() => {
-      there.delete(stream)
-      if (there.size === 0 && index.get(key) === there) index.delete(key)
-    })
+  #index<Key extends string>(index: Map<Key, OutgoingStream[]>, key: Key, stream: OutgoingStream): void {
+    const there = index.get(key)
+    if (there?.includes(stream) === true) return
+    if (there === undefined) index.set(key, [stream])
+    else there.push(stream)
+    const named = this.#named.get(stream)
+    if (named !== undefined) named.push(key)
+    else {
+      this.#named.set(stream, [key])
+      void stream.closed.then(() => this.#forget(stream))
+    }
+  }
+
+  #forget(stream: OutgoingStream): void {
+    const named = this.#named.get(stream) ?? []
+    this.#named.delete(stream)
+    for (const index of [this.#byTarget, this.#byPlace] as Map<string, OutgoingStream[]>[]) {
+      for (const key of named) {
+        const left = index.get(key)?.filter((other) => other !== stream)
+        if (left === undefined) continue
+        if (left.length === 0) index.delete(key)
+        else index.set(key, left)
+      }
+    }
   }
 
   /**
    * A stream that carries the pair when the promise resolves.
    *
+   * @param former a lost stream that was opened for this pair: a new one asks to go on with it
    * @throws OutgoingRefused
    */
-  async open(pair: DomainPair, signal: AbortSignal): Promise<OutgoingStream> {
+  async open(pair: DomainPair, signal: AbortSignal, former?: FormerStream): Promise<OutgoingStream> {
+    // What is to go on with a lost stream is a stream for the same pair, of its own (security.md 12).
+    if (former !== undefined) return await this.#fresh(pair, signal, undefined, former)
     const federation = this.#federation
     const hosting = federation.current()
     const { clock } = federation.ports
     const { bidi, piggyback } = usesOf(hosting, pair.target)
     if ((!bidi && !piggyback) || this.#refused.has(pairKey(pair), clock.monotonic())) return await this.#fresh(pair, signal)
-    const limit = deadline(clock, hosting.times.negotiation, "looking for a stream", signal)
-    let found: Discovery
-    try {
-      const known = await this.#join(this.#byTarget.get(pair.target), pair, limit.signal)
-      if (known !== undefined) return known
-      found = await discoverPeer(federation, hosting, pair.target, limit.signal)
-      const places = found.outcome === "endpoints" && piggyback ? found.endpoints.map(placeOf) : []
-      const [first] = places
-      for (let turn = 0; first !== undefined && turn < 2; turn += 1) {
-        for (const place of places) {
-          const joined = await this.#join(this.#byPlace.get(place), pair, limit.signal, found)
-          if (joined !== undefined) return joined
-        }
-        const others = this.#opening.get(first)
-        if (others === undefined || turn > 0 || this.#single.has(first, clock.monotonic())) break
-        await settledOrAborted(others, limit.signal)
+    const known = await this.#join(this.#byTarget.get(pair.target), pair, signal)
+    if (known !== undefined) return known
+    const found = await this.#discover(pair.target, signal)
+    const places = found.outcome === "endpoints" && piggyback ? found.endpoints.map(placeOf) : []
+    const [first] = places
+    for (let turn = 0; first !== undefined && turn < 2; turn += 1) {
+      for (const place of places) {
+        const joined = await this.#join(this.#byPlace.get(place), pair, signal, found)
+        if (joined !== undefined) return joined
       }
-      if (signal.aborted) throw signal.reason
-    } catch (error) {
-      throw refusalOf(error, limit.signal)
-    } finally {
-      limit.done()
+      const others = this.#opening.get(first)
+      if (others === undefined || turn > 0 || this.#single.has(first, clock.monotonic())) break
+      const patience = deadline(clock, hosting.times.negotiation / patienceShare, "waiting for others", signal)
+      await settledOrAborted(others, patience.signal)
+      patience.done()
     }
+    if (signal.aborted) throw refusalOf(signal.reason, signal)
     return await this.#fresh(pair, signal, found)
   }
 
+  async #discover(target: Domain, signal: AbortSignal): Promise<Discovery> {
+    const hosting = this.#federation.current()
+    const limit = deadline(this.#federation.ports.clock, hosting.times.negotiation, "the lookup", signal)
+    try {
+      return await discoverPeer(this.#federation, hosting, target, limit.signal)
+    } finally {
+      limit.done()
+    }
+  }
+
   /** On one of these streams, if one takes it; whatever one of them refuses is no matter to the others. */
-  async #join(streams: ReadonlySet<OutgoingStream> | undefined, pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<OutgoingStream | undefined> {
+  async #join(streams: readonly OutgoingStream[] | undefined, pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<OutgoingStream | undefined> {
     const { clock } = this.#federation.ports
     if (streams === undefined || this.#refused.has(pairKey(pair), clock.monotonic())) return undefined
     for (const stream of [...streams]) {
+      const limit = deadline(clock, this.#federation.current().times.negotiation, "joining a stream", signal)
       try {
-        await stream.add(pair, signal, found)
+        await stream.add(pair, limit.signal, found)
         this.#index(this.#byTarget, pair.target, stream)
         return stream
       } catch (error) {
-        if (signal.aborted || !(error instanceof NotCarried || error instanceof OutgoingRefused)) throw error
+        if (signal.aborted) throw refusalOf(error, signal)
         if (error instanceof NotCarried) continue
+        if (!limit.signal.aborted && !(error instanceof OutgoingRefused)) throw error
         // It was asked and said no, or nothing: that costs one time, not every time.
         this.#refused.add(pairKey(pair), clock.monotonic())
         return undefined
+      } finally {
+        limit.done()
       }
     }
     return undefined
   }
 
-  async #fresh(pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<OutgoingStream> {
+  async #fresh(pair: DomainPair, signal: AbortSignal, found?: Discovery, former?: FormerStream): Promise<OutgoingStream> {
     const place = found?.outcome === "endpoints" && found.endpoints[0] !== undefined ? placeOf(found.endpoints[0]) : undefined
     let release = (): void => {}
     if (place !== undefined && !this.#opening.has(place)) {
@@ -143,6 +175,7 @@ export class Carriers {
     try {
       const stream = await openOutgoing(this.#federation, pair, signal, {
         ...(found === undefined ? {} : { found }),
+        ...(former === undefined ? {} : { former }),
         ...(this.#hooks === undefined ? {} : { hooks: this.#hooks }),
         single: () => {
           if (place !== undefined) this.#single.add(place, this.#federation.ports.clock.monotonic())

@@ -4,9 +4,11 @@ import { createHash } from "node:crypto"
 
 import type { DomainPair } from "../model/association.ts"
 import type { ServerProof } from "../model/verdict.ts"
-import type { SessionBinding } from "../stream/resumable-sessions.ts"
+import type { Clock, Random } from "../ports.ts"
+import { ResumableSessions, type SessionBinding } from "../stream/resumable-sessions.ts"
+import { RetainedLoad } from "../stream/retention.ts"
 import { type FormerStream, type ManagementEvent, type ManagementOptions, StreamManagement } from "../stream/stream-management.ts"
-import { type Federation, type StreamEnd, usesOf } from "./contract.ts"
+import { type Federation, type ManagementShare, type StreamEnd, usesOf } from "./contract.ts"
 import type { LiveStream } from "./live-stream.ts"
 import { openCount } from "./pair-ledger.ts"
 import { refusal } from "./refusal.ts"
@@ -18,9 +20,14 @@ const retainedPerStream = 1 << 20
 const resumableSeconds = 300
 
 /** Streams of a gateway that can be resumed at once, and those of one pair of domains with one certificate. */
-export const sessionLimits = { sessions: 4096, alike: 8 }
+const sessionLimits = { sessions: 4096, alike: 8 }
 /** Octets that all streams of a gateway retain together. */
-export const retainedInAll = 64 << 20
+const retainedInAll = 64 << 20
+
+/** What all streams of one gateway share. */
+export function managementShare(clock: Pick<Clock, "monotonic">, random: Pick<Random, "bytes">): ManagementShare {
+  return { sessions: new ResumableSessions(clock, random, sessionLimits), retained: new RetainedLoad(retainedInAll) }
+}
 
 type Surroundings = Pick<ManagementOptions, "clock" | "retained" | "resumable">
 

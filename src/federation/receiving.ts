@@ -11,6 +11,7 @@ import type { Proven } from "../proof/prove.ts"
 import { endWithin, partWithin } from "../stream/closing.ts"
 import { featuresXml, type OfferedFeatures } from "../stream/features.ts"
 import { type PeerLimits, readLimits } from "../stream/limits.ts"
+import { failedXml } from "../stream/management-elements.ts"
 import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
 import { type AuthRequest, challengeXml, failureXml, isAuth, readAuth, readResponse, type SaslFailure, successXml } from "../stream/sasl-external.ts"
 import { acceptStarttls, InjectedBytes, isStarttls, starttlsFailureXml } from "../stream/starttls.ts"
@@ -174,13 +175,19 @@ class Conversation {
     // EXT-08: empty features would say that all is done; who has no way to prove itself here is told so now.
     if (!external && !dialback) throw this.#noWay(pair, proven)
     const bidi = this.#offersBidi(opened.from)
-    this.#answer(opened, { external, dialback, bidi, ...this.#announced() })
+    const pipelining = opened.from !== undefined && usesOf(this.#federation.current(), opened.from).pipelining
+    this.#answer(opened, { external, dialback, bidi, pipelining, ...this.#announced() })
     if (external && pair !== undefined) this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "offered" })
     for (;;) {
       const element = await stream.element(signal)
       if (isAuth(element)) {
         const authenticated = await this.#external(stream, element, opened, proof, signal)
         if (authenticated !== undefined) return await this.#afterExternal(stream, authenticated, proof, signal)
+        continue
+      }
+      if (element.ns === ns.sm && (element.name === "enable" || element.name === "resume")) {
+        // SM-1: not before authentication, which may still follow.
+        stream.send(failedXml("unexpected-request"))
         continue
       }
       if (isBidi(element)) {

@@ -9,7 +9,8 @@ import type { ServerProof } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
 import type { PeerLimits } from "../stream/limits.ts"
-import { RouteCache, type StanzaView } from "../stream/relay.ts"
+import type { StanzaView } from "../stream/relay.ts"
+import { RouteCache } from "../stream/route-cache.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import { attr, type XmlElement } from "../xml/element.ts"
 import { answerVerify } from "./authoritative.ts"
@@ -45,7 +46,6 @@ export interface BidiOptions {
 }
 
 interface Route {
-  readonly pair: DomainPair
   readonly delivery: Delivery
   readonly until: number
   /** Both addresses are written in canonical form, so the bytes may go on as they are. */
@@ -91,7 +91,13 @@ export class Inbound {
   readonly #options: ServeOptions
   readonly #live: LiveStream
   readonly #push: PushStream
-  readonly #routes = new RouteCache<Route>(pairsPerStream)
+  /** What takes stanzas as they are written; found for as long as every pair holds. */
+  readonly #routes = new RouteCache<Delivery>(pairsPerStream)
+  /** When the first of them ends, and how often one has. */
+  #soonest = Number.POSITIVE_INFINITY
+  #ends = 0
+  /** The clock was asked since the chunk began. */
+  #timely = false
 
   constructor(federation: Federation, session: IncomingSession, live: LiveStream, options: ServeOptions) {
     this.#federation = federation
@@ -104,26 +110,40 @@ export class Inbound {
   flushed(): void {
     const { outbound } = this.#live
     if (outbound !== undefined) outbound.lastInput = this.#federation.ports.clock.monotonic()
+    this.#timely = false
     this.#session.hooks.flushed(this.#session.handle)
   }
 
   // Stanzas.
 
   stanza(view: StanzaView): void {
-    let route = this.#routes.find(view, this.#session.revision)
-    if (route === undefined || this.#federation.ports.clock.now() >= route.until) {
-      const written = (encoding: "latin1" | "utf8", start: number, end: number) => (start < 0 ? "" : view.bytes.toString(encoding, start, end))
-      // In Latin-1 only ASCII equals the canonical form: every byte counts when the bytes are to go on as they are.
-      route = this.#route(
-        written("utf8", view.fromStart, view.fromEnd),
-        written("utf8", view.toStart, view.toEnd),
-        written("latin1", view.fromStart, view.fromEnd),
-        written("latin1", view.toStart, view.toEnd),
-      )
-      this.#routes.keep(view, this.#session.revision, route)
-    }
-    if (route.canonical) route.delivery.raw(view)
-    else route.delivery.tree(withCanonicalDomains(view, ns.server))
+    if (!this.#timely) this.#lookAtTime()
+    const epoch = this.#session.revision + this.#ends
+    const delivery = this.#routes.find(view, epoch) ?? this.#find(view, epoch)
+    delivery.raw(view)
+  }
+
+  /** security.md 10: an end is checked on use; once a chunk, since all its stanzas are used at once. */
+  #lookAtTime(): void {
+    this.#timely = true
+    if (this.#federation.ports.clock.now() < this.#soonest) return
+    this.#soonest = Number.POSITIVE_INFINITY
+    this.#ends += 1
+  }
+
+  #find(view: StanzaView, epoch: number): Delivery {
+    const written = (encoding: "latin1" | "utf8", start: number, end: number) => (start < 0 ? "" : view.bytes.toString(encoding, start, end))
+    // In Latin-1 only ASCII equals the canonical form: every byte counts when the bytes are to go on as they are.
+    const { delivery, until, canonical } = this.#route(
+      written("utf8", view.fromStart, view.fromEnd),
+      written("utf8", view.toStart, view.toEnd),
+      written("latin1", view.fromStart, view.fromEnd),
+      written("latin1", view.toStart, view.toEnd),
+    )
+    this.#soonest = Math.min(this.#soonest, until)
+    const taking = canonical ? delivery : rewriting(delivery)
+    this.#routes.keep(view, epoch, taking)
+    return taking
   }
 
   tree(element: XmlElement): void {
@@ -144,7 +164,7 @@ export class Inbound {
     const pair = { sender: from, target: to }
     const association = this.#standing(pair) ?? this.#byOurs(pair) ?? this.#byCertificate(pair)
     const delivery = this.#session.hooks.delivery(pair, this.#session.handle)
-    return { pair, delivery, until: association.until, canonical: fromWritten === from && toWritten === to }
+    return { delivery, until: association.until, canonical: fromWritten === from && toWritten === to }
   }
 
   #standing(pair: DomainPair): Association | undefined {
@@ -302,4 +322,9 @@ export class Inbound {
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer: "error", detail: error.condition })
     this.#session.refuse(pair, claim, finding, detail, shown)
   }
+}
+
+/** Stanzas whose domains are not written in canonical form are written anew. */
+function rewriting(delivery: Delivery): Delivery {
+  return { raw: (view) => delivery.tree(withCanonicalDomains(view, ns.server)), tree: (stanza) => delivery.tree(stanza) }
 }

@@ -28,6 +28,7 @@ export function onSteadyTime(federation: Federation): Federation {
     claims: federation.claims,
     ...(federation.abilities === undefined ? {} : { abilities: federation.abilities }),
     ...(federation.ratchet === undefined ? {} : { ratchet: federation.ratchet }),
+    ...(federation.management === undefined ? {} : { management: federation.management }),
   }
 }
 

@@ -15,6 +15,8 @@ export interface BounceReason {
   readonly type: BounceType
   /** For people; English. */
   readonly text: string
+  /** Whose rule it is: ours, unless it is the peer's; then we do not sign it (LIM-2). */
+  readonly rule?: "peer"
 }
 
 /** RFC 6120 8.3.3 in the cases the gateway meets by itself. */
@@ -26,6 +28,8 @@ export const bounceReasons = {
   broken: { condition: "remote-server-timeout", type: "wait", text: "The connection to the server was lost" },
   stopping: { condition: "remote-server-timeout", type: "wait", text: "This server is shutting down" },
   gone: { condition: "service-unavailable", type: "cancel", text: "This domain is not served here any more" },
+  unconfirmed: { condition: "remote-server-timeout", type: "wait", text: "The connection to the server was lost twice; whether the stanza arrived is not known" },
+  tooLarge: { condition: "policy-violation", type: "modify", text: "The stanza is larger than the other server accepts", rule: "peer" },
   crowded: { condition: "resource-constraint", type: "wait", text: "Too many destinations at once" },
 } as const satisfies Record<string, BounceReason>
 
@@ -59,7 +63,7 @@ export function isAnswered(kind: string, type: string | undefined): boolean {
 export function bounceXml(stanza: XmlElement, reason: BounceReason, by: string, to: ContentNamespace): string | undefined {
   if (!isAnswered(stanza.name, attr(stanza, "type"))) return undefined
   const back = element(stanza.name, to, { from: attr(stanza, "to"), to: attr(stanza, "from"), id: attr(stanza, "id"), type: "error" }, [
-    element("error", to, { type: reason.type, by }, [
+    element("error", to, { type: reason.type, by: reason.rule === "peer" ? undefined : by }, [
       element(reason.condition, ns.stanzaErrors),
       element("text", ns.stanzaErrors, { "xml:lang": "en" }, [reason.text.slice(0, 500)]),
     ]),

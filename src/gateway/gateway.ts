@@ -12,6 +12,7 @@ import { ClaimGuard } from "../federation/claim-guard.ts"
 import type { Federation, IncomingStream } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
 import { Carriers } from "../federation/carriers.ts"
+import { managementShare } from "../federation/managed-stream.ts"
 import { FlushList } from "../stream/outlet.ts"
 import { AdminSocket } from "./admin.ts"
 import { answerVerb } from "./admin-verbs.ts"
@@ -141,7 +142,7 @@ class RunningGateway implements Gateway {
       random: world.random,
       flushes: this.#flushes,
       limits: () => ({ queue: this.config.limits.queue, retryMaxMs: this.config.retryMaxMs, idleMs: this.config.idleTimeoutMs, pairs: poolPairs, openings: poolOpenings }),
-      open: (pair, signal) => this.#carriers.open(pair, signal),
+      open: (pair, signal, former) => this.#carriers.open(pair, signal, former),
       undelivered: (_pair, stanzas, why) => {
         for (const bytes of stanzas) this.#router.bounceQueued(parseQueued(bytes, ns.server), why)
       },
@@ -214,6 +215,7 @@ class RunningGateway implements Gateway {
       claims: new ClaimGuard(clock),
       abilities: this.#recollection.abilities,
       ratchet: this.#recollection.ratchet,
+      management: managementShare(clock, random),
     }
     const shared = { clock, random, load: this.#load, flushes: this.#flushes, lines: this.#lines, router: this.#router }
     this.#components = new Components({

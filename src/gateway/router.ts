@@ -6,8 +6,9 @@ import { ProtocolError } from "../model/errors.ts"
 import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import { parseView, withCanonicalDomains } from "../federation/canonical.ts"
 import type { Delivery } from "../federation/contract.ts"
-import type { InputPressure } from "../stream/outlet.ts"
-import { RouteCache, type StanzaView } from "../stream/relay.ts"
+import type { Appended, InputPressure } from "../stream/outlet.ts"
+import type { StanzaView } from "../stream/relay.ts"
+import { RouteCache } from "../stream/route-cache.ts"
 import { attr, type XmlElement } from "../xml/element.ts"
 import { XmlError } from "../xml/errors.ts"
 import { rescope, serialise } from "../xml/serialise.ts"
@@ -60,18 +61,7 @@ export class Router {
 
   /** The stanzas of a pair that was proven on an incoming stream. The federation core has compared both domains. */
   forRemote(pair: DomainPair, input: InputPressure): Delivery {
-    return {
-      raw: (view) => {
-        const destination = this.#around.component(pair.target)
-        if (destination === undefined) throw foreignTarget(pair.target)
-        this.raw(view, destination, pair.sender, pair.target, ns.server, input)
-      },
-      tree: (stanza) => {
-        const destination = this.#around.component(pair.target)
-        if (destination === undefined) throw foreignTarget(pair.target)
-        this.tree(stanza, destination, pair.sender, pair.target, input)
-      },
-    }
+    return new RemoteDelivery(this, this.#around, pair, input)
   }
 
   /** Queues a stanza as it was received. */
@@ -80,7 +70,7 @@ export class Router {
     if (reason === undefined) {
       const appended = destination.outlet.appendView(view, input)
       if (appended === "queued") return destination.wanted()
-      this.bounceView(view, appended === "full" ? bounceReasons.full : bounceReasons.broken, from, to, content, input)
+      this.bounceView(view, reasonOf(appended), from, to, content, input)
     } else this.bounceView(view, reason, from, to, content, input)
   }
 
@@ -97,7 +87,7 @@ export class Router {
     }
     const appended = destination.outlet.appendText(text, input)
     if (appended === "queued") return destination.wanted()
-    this.bounce(stanza, appended === "full" ? bounceReasons.full : bounceReasons.broken, from, to, input)
+    this.bounce(stanza, reasonOf(appended), from, to, input)
   }
 
   bounceView(view: StanzaView, reason: BounceReason, from: Domain, to: Domain | undefined, content: ContentNamespace, input: InputPressure): void {
@@ -137,6 +127,48 @@ export class Router {
     const destination = local ?? (this.#around.component(from) === undefined ? undefined : this.#around.remote({ sender: from, target: to }))
     if (destination === undefined) return this.bounce(stanza, bounceReasons.broken, from, to, undefined)
     this.tree(stanza, destination, from, to, undefined)
+  }
+}
+
+function reasonOf(appended: Exclude<Appended, "queued">): BounceReason {
+  if (appended === "too-large") return bounceReasons.tooLarge
+  return appended === "full" ? bounceReasons.full : bounceReasons.broken
+}
+
+/** Where the stanzas of one remote pair go. One object for each of many thousand pairs, so that a stanza touches little memory. */
+class RemoteDelivery implements Delivery {
+  readonly #router: Router
+  readonly #around: RouterSurroundings
+  readonly #sender: Domain
+  readonly #target: Domain
+  readonly #input: InputPressure
+  #destination: Destination | undefined
+  #epoch = -1
+
+  constructor(router: Router, around: RouterSurroundings, pair: DomainPair, input: InputPressure) {
+    this.#router = router
+    this.#around = around
+    this.#sender = pair.sender
+    this.#target = pair.target
+    this.#input = input
+  }
+
+  raw(view: StanzaView): void {
+    this.#router.raw(view, this.#found(), this.#sender, this.#target, ns.server, this.#input)
+  }
+
+  tree(stanza: XmlElement): void {
+    this.#router.tree(stanza, this.#found(), this.#sender, this.#target, this.#input)
+  }
+
+  #found(): Destination {
+    const { epoch } = this.#router
+    if (this.#destination === undefined || this.#epoch !== epoch) {
+      this.#destination = this.#around.component(this.#target)
+      this.#epoch = epoch
+    }
+    if (this.#destination === undefined) throw foreignTarget(this.#target)
+    return this.#destination
   }
 }
 

@@ -95,6 +95,7 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
     override: (domain) => config.overrides.get(domain),
     dialback: config.dialback,
     uses: (peer) => usesFor(config, peer),
+    announced: { maxBytes: config.limits.stanza, idleSeconds: Math.max(1, Math.floor(config.idleTimeoutMs / 1000)) },
   }
   return { config, certificates, onDisk, renewals, warnings: [...warnings, ...(renewals?.warnings ?? [])], hosting }
 }

@@ -1,71 +1,28 @@
 // Streams to remote domains: opened when a stanza wants to leave, shared by the pairs that a stream may carry, closed when
 // idle, and a pair left alone for a while after a failure (CORE-05, CORE-07; security.md 14: failures of strangers never
 // count here).
-import { type Association, type DomainPair, pairKey } from "../model/association.ts"
+import { type DomainPair, pairKey } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
-import type { Instant } from "../model/verdict.ts"
-import type { Clock, Random } from "../ports.ts"
 import type { OutgoingFailure, OutgoingStream, StreamEnd } from "../federation/contract.ts"
 import { OutgoingRefused } from "../federation/refusal.ts"
-import { type FlushList, Outlet } from "../stream/outlet.ts"
-import type { Taken } from "../stream/retention.ts"
+import { Outlet } from "../stream/outlet.ts"
+import { unwritten } from "../stream/retention.ts"
+import type { FormerStream } from "../stream/stream-management.ts"
 import { retryWait } from "./backoff.ts"
-import { type BounceReason, bounceOfFailure, bounceReasons } from "./bounce.ts"
+import { bounceOfFailure, bounceReasons } from "./bounce.ts"
 import type { Destination } from "./destination.ts"
-import { Carrier, Way, type WayState } from "./ways.ts"
-
-export interface PoolLimits {
-  /** Octets that may wait for one pair. */
-  readonly queue: number
-  readonly retryMaxMs: number
-  readonly idleMs: number
-  /** Pairs known at once: with a stream, a queue or a memory of failure. */
-  readonly pairs: number
-  /** Streams being opened at once; others wait their turn. */
-  readonly openings: number
-}
-
-export interface PoolSurroundings {
-  readonly clock: Clock
-  readonly random: Random
-  readonly flushes: FlushList
-  limits(): PoolLimits
-  /** Rejects with OutgoingRefused. */
-  open(pair: DomainPair, signal: AbortSignal): Promise<OutgoingStream>
-  /** Stanzas that will not leave, in the content namespace of s2s streams. */
-  undelivered(pair: DomainPair, stanzas: Iterable<Buffer>, reason: BounceReason): void
-  /** The domains of a stanza in the queue. */
-  pairOf(stanza: Buffer): DomainPair | undefined
-  /** Stanzas that wait for a pair which is not remote any more. */
-  reroute(pair: DomainPair, stanzas: Iterable<Buffer>): void
-  /** No stream came to be. `next`: before that moment stanzas bounce at once. */
-  failed(pair: DomainPair, failure: OutgoingFailure, next: Instant): void
-  /** Stanzas were written to a stream that broke before the network took them. */
-  lost(pair: DomainPair, stream: string, unacknowledged: number): void
-  /** An error of our own; the pool goes on. */
-  broken(pair: DomainPair, error: unknown): void
-  /** A pair was forgotten: remembered routes to it are void. */
-  forgotten(): void
-}
+import type { PoolSurroundings, PoolView } from "./pool-contract.ts"
+import { Losses } from "./losses.ts"
+import { Carrier, Way } from "./ways.ts"
 
 /** Stanzas wait for a peer that has read nothing for this long: it is given up, ms. */
 const stallMs = 120_000
 /** How often it is looked, at the end, whether the network has taken everything, ms. */
 const backlogLookMs = 20
-/** A channel that was ended has this long to write what it holds, ms; no less than the closing handshake takes. */
-const lastWordsMs = 6000
 /** A stream that lives shorter than this and breaks with stanzas waiting counts as a failure, ms. */
 const shortLife = 5000
 
-export interface PoolView {
-  readonly pair: DomainPair
-  readonly state: WayState
-  readonly stream: OutgoingStream | undefined
-  /** Of this pair on that stream. */
-  readonly association: Association | undefined
-  readonly unsent: number
-  readonly failures: number
-}
+export type { PoolLimits, PoolSurroundings, PoolView } from "./pool-contract.ts"
 
 export class StreamPool {
   readonly #around: PoolSurroundings
@@ -78,11 +35,11 @@ export class StreamPool {
   #stopping = false
   #idle: (() => void)[] = []
   #cancelBacklog: () => void = () => {}
-  /** Streams we closed whose last words are under way. */
-  readonly #leaving = new Set<() => void>()
+  readonly #losses: Losses
 
   constructor(around: PoolSurroundings) {
     this.#around = around
+    this.#losses = new Losses(around)
   }
 
   /** The way for a pair; undefined when there are too many ways and none can be forgotten. */
@@ -126,7 +83,7 @@ export class StreamPool {
     }
     way.state = "opening"
     this.#openings += 1
-    this.#around.open(way.pair, this.#abort.signal).then(
+    this.#around.open(way.pair, this.#abort.signal, way.held?.former).then(
       (stream) => this.#opened(way, stream),
       (error: unknown) => this.#refused(way, error),
     )
@@ -143,6 +100,8 @@ export class StreamPool {
   }
 
   #opened(way: Way, stream: OutgoingStream): void {
+    const resumed = way.held !== undefined
+    this.#letGo(way, stream.arrived)
     if (way.gone || this.#stopping) {
       this.#unwanted(way, stream)
       return this.#turnDone()
@@ -157,10 +116,10 @@ export class StreamPool {
     }
     way.state = "open"
     way.quietSince = this.#around.clock.monotonic()
-    if (carrier === undefined) this.#carry(way, stream)
+    if (carrier === undefined) this.#carry(way, stream, resumed)
     else {
       carrier.quietSince = way.quietSince
-      way.join(carrier)
+      this.#join(way, carrier)
       carrier.outlet.flush()
     }
     this.#turnDone()
@@ -172,17 +131,27 @@ export class StreamPool {
     else stream.close(this.#stopping ? "system-shutdown" : undefined)
   }
 
-  #carry(way: Way, stream: OutgoingStream): void {
-    const { outlet } = way
-    const carrier = new Carrier(stream, outlet, this.#around.clock.monotonic())
+  #join(way: Way, carrier: Carrier): void {
+    for (const { stanza } of way.join(carrier)) this.#around.undelivered(way.pair, [stanza], bounceReasons.tooLarge)
+  }
+
+  #carry(way: Way, stream: OutgoingStream, resumed: boolean): void {
+    const outlet = way.own
+    const carrier = new Carrier(stream, outlet, this.#around.clock.monotonic(), resumed)
     this.#carriers.set(stream, carrier)
-    way.join(carrier)
+    const { limits } = stream
+    // LIM-2: what the peer says it does not take would cost the stream.
+    this.#around.undelivered(way.pair, outlet.limitStanzas(limits?.maxBytes), bounceReasons.tooLarge)
+    this.#join(way, carrier)
+    // It may have to be closed earlier than those before.
+    if (limits?.idleSeconds !== undefined) this.#cancelSweep = void this.#cancelSweep?.()
+    this.#sweepLater()
     stream.onDrain = () => {
       outlet.drained()
       this.#checkIdle()
     }
     stream.onWithdrawn = (pair) => this.#withdrawn(carrier, pair)
-    outlet.attach(stream.channel)
+    outlet.attach(stream.channel, stream.carry?.(outlet))
     void stream.closed.then((end) => this.#closed(carrier, end))
   }
 
@@ -204,16 +173,49 @@ export class StreamPool {
     way.part()
   }
 
-  /** Gives what waits in a stream's queue back to the pairs it is of, each in its order. */
-  #sortOut(carrier: Carrier): void {
-    for (const taken of carrier.outlet.state === "attached" ? unwritten(carrier.outlet.take()) : carrier.outlet.takeEverything()) {
+  /**
+   * Gives what waits in a stream's queue back to the pairs it is of, each in its order. What was not acknowledged on the
+   * stream goes once more, by whatever stream its pair is proven on next; what was not acknowledged twice is bounced (SM-7).
+   *
+   * @param arrived of what is unacknowledged, when the peer said so
+   */
+  #sortOut(carrier: Carrier, arrived?: number): void {
+    for (const taken of carrier.outlet.state === "attached" ? unwritten(carrier.outlet.take()) : carrier.outlet.takeEverything(arrived)) {
       const pair = this.#around.pairOf(taken.stanza)
+      if (taken.writes === 2) {
+        this.#around.undelivered(pair ?? carrier.stream.pair, [taken.stanza], bounceReasons.unconfirmed)
+        continue
+      }
       const way = pair === undefined ? undefined : this.#ways.get(pairKey(pair))
       if (way === undefined || way.outlet.appendTaken(taken) !== "queued") this.#around.reroute(pair ?? carrier.stream.pair, [taken.stanza])
     }
   }
 
+  /** The stream before was lost with stanzas that were not acknowledged: the next one asks how far it came (XEP-0198 5). */
+  #hold(carrier: Carrier, former: FormerStream, way: Way): void {
+    way.held = { former, carrier }
+    // What comes meanwhile queues behind what is held.
+    for (const each of carrier.ways) each.state = "waiting-turn"
+    this.open(way)
+  }
+
+  /** It is known how far the stream before came, or never will be: each pair waits for a stream on which it is proven. */
+  #letGo(way: Way, arrived: number | undefined): void {
+    const carrier = way.held?.carrier
+    if (carrier === undefined) return
+    way.held = undefined
+    const ways = [...carrier.ways]
+    for (const each of ways) {
+      this.#partWith(each, carrier)
+      if (each !== way) each.state = "quiet"
+    }
+    this.#sortOut(carrier, arrived)
+    carrier.outlet.close()
+    for (const each of ways) if (each.state === "quiet" && each.waiting > 0) this.open(each)
+  }
+
   #refused(way: Way, error: unknown): void {
+    this.#letGo(way, undefined)
     way.state = "quiet"
     if (way.gone || this.#stopping) return this.#turnDone()
     if (!(error instanceof OutgoingRefused)) this.#around.broken(way.pair, error)
@@ -250,6 +252,13 @@ export class StreamPool {
     if (!carrier.leaving) this.#countLost(carrier, end.by === "us")
     const now = this.#around.clock.monotonic()
     const lived = now - carrier.openedAt
+    const first = this.#ways.get(pairKey(stream.pair))
+    // A peer that loses every stream it resumes would be asked again for ever.
+    const resumable = !carrier.leaving && !this.#stopping && (lived >= shortLife || !carrier.resumed)
+    if (resumable && stream.former !== undefined && outlet.unacknowledged > 0 && first?.carrier === carrier) {
+      for (const way of ways) way.quietSince = now
+      return this.#hold(carrier, stream.former, first)
+    }
     for (const way of ways) {
       way.part()
       way.state = "quiet"
@@ -259,7 +268,7 @@ export class StreamPool {
     carrier.ways.clear()
     if (!carrier.leaving) {
       const [only] = ways
-      if (ways.length === 1 && only !== undefined) only.own = outlet
+      if (ways.length === 1 && only !== undefined && outlet.unacknowledged === 0) only.own = outlet
       else this.#sortOut(carrier)
     }
     // While stopping, what waits is counted by the gateway: nobody is left to be told.
@@ -273,29 +282,20 @@ export class StreamPool {
     this.#checkIdle()
   }
 
-  /**
-   * Counts what was written and may not have arrived.
-   *
-   * @param orderly we closed the stream: what the channel holds is still written, so it is looked at when that had its time
-   */
-  #countLost({ outlet, stream }: Carrier, orderly: boolean): void {
-    const unacknowledged = outlet.detach()
-    if (unacknowledged === 0) return
-    if (!orderly || this.#stopping) return this.#around.lost(stream.pair, stream.id, unacknowledged)
-    const look = (): void => {
-      cancel()
-      this.#leaving.delete(look)
-      if (stream.channel.backlog > 0) this.#around.lost(stream.pair, stream.id, unacknowledged)
-    }
-    const cancel = this.#around.clock.after(lastWordsMs, look)
-    this.#leaving.add(look)
+  /** @param orderly we closed the stream */
+  #countLost(carrier: Carrier, orderly: boolean): void {
+    const { outlet, stream } = carrier
+    const unacknowledged = carrier.detach() + (this.#stopping ? outlet.unacknowledged : 0)
+    this.#losses.count(stream, unacknowledged, orderly && !this.#stopping)
   }
 
   // Idle streams and forgotten pairs.
 
   #sweepLater(): void {
     if (this.#cancelSweep !== undefined || this.#stopping) return
-    const wait = Math.min(60_000, Math.max(1000, this.#around.limits().idleMs / 8))
+    let idleMs = this.#around.limits().idleMs
+    for (const carrier of this.#carriers.values()) idleMs = Math.min(idleMs, carrier.idleWithin(idleMs))
+    const wait = Math.min(60_000, Math.max(1000, idleMs / 8))
     this.#cancelSweep = this.#around.clock.after(wait, () => {
       this.#cancelSweep = undefined
       this.#sweep()
@@ -334,15 +334,18 @@ export class StreamPool {
       return
     }
     outlet.trim()
+    // A peer that owes an answer for long is not there any more.
+    if (stream.unansweredSince !== undefined && now - stream.unansweredSince >= stallMs) return this.#stalled(carrier)
+    if (outlet.unacknowledgedBytes > 0) return
     // With bidi the other direction may be busy.
     const quietSince = Math.max(carrier.quietSince, stream.lastInput ?? 0)
-    if (now - quietSince >= idleMs) this.#release(carrier)
+    if (now - quietSince >= carrier.idleWithin(idleMs)) this.#release(carrier)
   }
 
   /** A peer that keeps the connection and reads nothing would hold its stanzas for ever: they bounce, it is left alone. */
   #stalled(carrier: Carrier): void {
     const { stream, outlet } = carrier
-    const unacknowledged = outlet.detach()
+    const unacknowledged = carrier.detach()
     const ways = [...carrier.ways]
     this.#carriers.delete(stream)
     for (const way of ways) {
@@ -350,7 +353,7 @@ export class StreamPool {
       way.state = "quiet"
     }
     const [only] = ways
-    if (ways.length === 1 && only !== undefined) only.own = outlet
+    if (ways.length === 1 && only !== undefined && outlet.unacknowledged === 0) only.own = outlet
     else this.#sortOut(carrier)
     if (unacknowledged > 0) this.#around.lost(stream.pair, stream.id, unacknowledged)
     stream.close("connection-timeout", "nothing was read for long")
@@ -400,6 +403,7 @@ export class StreamPool {
    * @param remote whether the pair still leads from a domain of ours to a remote one
    */
   reloaded(remote: (pair: DomainPair) => boolean): void {
+    for (const way of this.#ways.values()) this.#letGo(way, undefined)
     const touched = new Set<Carrier>()
     for (const [key, way] of this.#ways) {
       if (remote(way.pair)) {
@@ -440,7 +444,7 @@ export class StreamPool {
     }
     this.#carriers.delete(stream)
     this.#countLost(carrier, true)
-    const stanzas = carrier.outlet.take()
+    const stanzas = [...carrier.outlet.takeEverything()].map((taken) => taken.stanza)
     carrier.outlet.close()
     stream.close("reset", "this pair of domains is not served any more")
     this.#around.reroute(stream.pair, stanzas)
@@ -480,6 +484,7 @@ export class StreamPool {
     let unsent = 0
     for (const way of this.#ways.values()) unsent += way.waiting
     for (const { outlet } of this.#carriers.values()) unsent += outlet.unsent
+    for (const { held } of this.#ways.values()) unsent += held?.carrier.outlet.unsent ?? 0
     return unsent
   }
 
@@ -489,9 +494,13 @@ export class StreamPool {
     this.#cancelSweep?.()
     this.#cancelBacklog()
     this.#idle = []
-    for (const look of this.#leaving) look()
+    this.#losses.close()
     const closing: Promise<unknown>[] = []
-    for (const way of this.#ways.values()) way.cancelRetry()
+    for (const way of this.#ways.values()) {
+      way.cancelRetry()
+      const { held } = way
+      if (held !== undefined) this.#around.lost(way.pair, held.carrier.stream.id, held.carrier.outlet.unacknowledged)
+    }
     for (const carrier of [...this.#carriers.values()]) {
       const { stream, leaving } = carrier
       closing.push(stream.closed)
@@ -503,8 +512,4 @@ export class StreamPool {
     this.#abort.abort(new Error("the gateway is stopping"))
     await Promise.all(closing)
   }
-}
-
-function* unwritten(stanzas: Iterable<Buffer>): Iterable<Taken> {
-  for (const stanza of stanzas) yield { stanza, writes: 0 }
 }

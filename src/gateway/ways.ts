@@ -2,7 +2,10 @@
 import type { DomainPair } from "../model/association.ts"
 import { ns } from "../model/namespaces.ts"
 import type { OutgoingStream } from "../federation/contract.ts"
+import { idleWithin, noLimits } from "../stream/limits.ts"
 import type { Outlet } from "../stream/outlet.ts"
+import type { Taken } from "../stream/retention.ts"
+import type { FormerStream } from "../stream/stream-management.ts"
 import type { BounceReason } from "./bounce.ts"
 import type { Destination } from "./destination.ts"
 
@@ -20,6 +23,7 @@ export class Carrier {
   readonly outlet: Outlet
   readonly ways = new Set<Way>()
   readonly openedAt: number
+  readonly resumed: boolean
   /** `outlet.written` when the pool looked last, and since when it has not changed. */
   writtenBefore = 0
   quietSince: number
@@ -28,7 +32,9 @@ export class Carrier {
   /** We closed it, and it is not over yet. */
   leaving = false
 
-  constructor(stream: OutgoingStream, outlet: Outlet, now: number) {
+  /** @param resumed it was opened to go on with a lost stream */
+  constructor(stream: OutgoingStream, outlet: Outlet, now: number, resumed: boolean) {
+    this.resumed = resumed
     this.stream = stream
     this.outlet = outlet
     this.openedAt = now
@@ -36,6 +42,23 @@ export class Carrier {
     this.movedAt = now
     this.writtenBefore = outlet.written
   }
+
+  /** How long it stays open without traffic, ms, where we would wait `ours`. */
+  idleWithin(ours: number): number {
+    return idleWithin(ours, this.stream.limits ?? noLimits)
+  }
+
+  /** @returns as `Outlet.detach`: what may be lost */
+  detach(): number {
+    this.stream.uncarry?.()
+    return this.outlet.detach()
+  }
+}
+
+/** A lost stream that the next one is asked to go on with; its queue, with what is unacknowledged, waits for the answer. */
+export interface Held {
+  readonly former: FormerStream
+  readonly carrier: Carrier
 }
 
 export class Way implements Destination {
@@ -49,6 +72,8 @@ export class Way implements Destination {
   retryAt = 0
   cancelRetry: () => void = () => {}
   quietSince = 0
+  /** The stream that is being opened for this pair shall go on with this one. Its pairs keep its queue meanwhile. */
+  held: Held | undefined
   /** Taken out of the pool while a stream was being opened. */
   gone = false
   /** What waits while there is no stream. */
@@ -86,15 +111,21 @@ export class Way implements Destination {
     if (this.#own?.unsent === 0) this.#own = undefined
   }
 
-  /** It leaves on this stream from now on, with what has waited. */
-  join(carrier: Carrier): void {
+  /**
+   * It leaves on this stream from now on, with what has waited.
+   *
+   * @returns what the peer does not take, because of its size
+   */
+  join(carrier: Carrier): readonly Taken[] {
     const own = this.#own
     this.#own = undefined
     this.carrier = carrier
     carrier.ways.add(this)
-    if (own === undefined || own === carrier.outlet) return
-    for (const taken of own.takeEverything()) carrier.outlet.appendTaken(taken)
+    if (own === undefined || own === carrier.outlet) return []
+    const refused: Taken[] = []
+    for (const taken of own.takeEverything()) if (carrier.outlet.appendTaken(taken) === "too-large") refused.push(taken)
     own.close()
+    return refused
   }
 
   /** It has no stream any more. What it left in the queue of the stream is the pool's to give back. */

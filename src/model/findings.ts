@@ -131,6 +131,8 @@ export const findings = {
   "policy.clock": finding("warn", "you", "the clock was set back", "check time synchronisation", "RFC 5280 6"),
   // Prooftypes as such.
   "proof.unavailable": finding("unknown", "path", "a proof could not be obtained", "try again later", "RFC 7712 7"),
+  "proof.not-presented": finding("info", "nobody", "the server showed no proof of this kind in the stream", "nothing; another proof may do", "RFC 7712 7"),
+  "proof.not-valid": finding("bad", "peer", "the proof that was shown in the stream is not valid for it", "see the detail", "RFC 7712 7"),
   "proof.internal": finding("unknown", "you", "a prooftype failed in its own code", "report it with the log", "RFC 7712 7"),
   // Domains of our own, judged as their peers judge them.
   "own.no-proof": finding("bad", "you", "no proof holds for a domain hosted here, so peers that ask for one refuse it", "put its certificate into a folder of certificates.dirs, or publish DANE or POSH for the certificate it shows", "RFC 7712 4.2"),

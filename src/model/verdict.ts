@@ -1,4 +1,5 @@
 // The four-valued verdict and what it is about (seed 9, RFC 7712 7; design: never a boolean for trust).
+import type { DomainPair } from "./association.ts"
 import type { Domain } from "./domain.ts"
 import type { FindingId } from "./findings.ts"
 
@@ -17,11 +18,17 @@ export type Verdict =
 
 export type Outcome = Verdict["outcome"]
 
+/** Shown in the stream itself, for one domain pair: plain JSON by the name of its prooftype, without secrets (security.md 27). */
+export interface Presented {
+  readonly pair: DomainPair
+  readonly said: Readonly<Record<string, unknown>>
+}
+
 /** What a server showed when it was asked who it is. Kept once a stream; DER here, Base64 only in evidence. */
 export interface ServerProof {
   readonly chain: readonly Uint8Array[]
-  /** What a prooftype that is not about certificates was shown. */
-  readonly presented?: unknown
+  /** What prooftypes that are not about certificates were shown. */
+  readonly presented?: Presented
   readonly presentedAs: "tls-server" | "tls-client"
   readonly protocol: string
   readonly cipher: string

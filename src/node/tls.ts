@@ -76,21 +76,25 @@ export class ContextCache {
  * Copies what the handshake showed. Called once, first thing in the secure event: in Node 24 the chain can be read only once, and
  * getters on a socket that is closing can end the process.
  */
-function capture(socket: tls.TLSSocket, serverName: string | undefined): TlsFacts {
+function capture(socket: tls.TLSSocket, serverName: string | undefined, labels: readonly string[]): TlsFacts {
   const chain: Uint8Array[] = []
   for (let certificate = socket.getPeerX509Certificate(); certificate !== undefined; certificate = certificate.issuerCertificate) {
     chain.push(Uint8Array.from(certificate.raw))
     if (chain.length === maximumChain) break
   }
   const alpn = socket.alpnProtocol
+  // The empty context is given explicitly: in TLS 1.2 leaving it out gives another value (RFC 9266 4).
+  const exported = (label: string): Uint8Array => Uint8Array.from(socket.exportKeyingMaterial(32, label, Buffer.alloc(0)))
+  // TLS 1.2 without its extended master secret exports the same octets on two connections.
+  const exporters = socket.getProtocol() === "TLSv1.3" && labels.length > 0 ? new Map(labels.map((label) => [label, exported(label)])) : undefined
   return {
     chain,
     protocol: socket.getProtocol() ?? "unknown",
     cipher: socket.getCipher().standardName,
     serverName,
     alpn: typeof alpn === "string" ? alpn : undefined,
-    // The empty context is given explicitly: in TLS 1.2 leaving it out gives another value (RFC 9266 4).
-    exporter: Uint8Array.from(socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0))),
+    exporter: exported("EXPORTER-Channel-Binding"),
+    ...(exporters === undefined ? {} : { exporters }),
   }
 }
 
@@ -100,6 +104,7 @@ interface Attempt {
   /** A finer reason than the library's error, where we refused ourselves. */
   readonly refusal: (error: TlsError) => TlsError | undefined
   readonly serverName: (socket: tls.TLSSocket) => string | undefined
+  readonly exporterLabels: readonly string[] | undefined
 }
 
 /** A server socket of our own making reports later TLS errors only by this event, and would hang without an end. */
@@ -166,7 +171,7 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
         // A resumed session shows no chain, so nothing could be proved on it.
         if (socket.isSessionReused())
           return fail(new TlsError("resumed", "the TLS session was resumed; every stream needs a full handshake"))
-        const facts = capture(socket, attempt.serverName(socket))
+        const facts = capture(socket, attempt.serverName(socket), attempt.exporterLabels ?? [])
         stop()
         const pace = attempt.newPace?.()
         resolve({ channel: new SocketChannel(socket, { addresses: under, pace }), facts })
@@ -223,6 +228,7 @@ export function createTls(options: { newPace?: NewPace; contexts?: ContextCache 
         newPace,
         refusal: () => undefined,
         serverName: () => wanted.serverName,
+        exporterLabels: wanted.exporterLabels,
       })
     },
 
@@ -277,6 +283,7 @@ export function createTls(options: { newPace?: NewPace; contexts?: ContextCache 
           const name: unknown = "servername" in socket ? socket.servername : undefined
           return typeof name === "string" && name !== "" ? name : undefined
         },
+        exporterLabels: wanted.exporterLabels,
       })
     },
   }

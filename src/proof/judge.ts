@@ -5,7 +5,7 @@ import { type Domain, parseDomain, tryDomain } from "../model/domain.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { Evidence, EvidenceFact, EvidenceFile } from "../model/evidence.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
-import type { Instant, ServerProof, Verdict } from "../model/verdict.ts"
+import type { Instant, Presented, ServerProof, Verdict } from "../model/verdict.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { AnyProoftype } from "./prooftype.ts"
 import { rfc3339 } from "./prove.ts"
@@ -162,7 +162,7 @@ function judgeWith(
   if (presentedAs !== "tls-server" && presentedAs !== "tls-client") return cannot("the file does not say whether a server or a client showed the certificate")
   const proof: ServerProof = {
     chain: evidence.proof.chain.map((der) => Buffer.from(der, "base64")),
-    ...(evidence.proof.presented === undefined ? {} : { presented: evidence.proof.presented }),
+    ...(evidence.proof.presented === undefined ? {} : { presented: evidence.proof.presented as Presented }),
     presentedAs,
     protocol: evidence.proof.protocol,
     cipher: evidence.proof.cipher,

@@ -1,5 +1,6 @@
 // What a prooftype is (seed 9, RFC 7712 7): the four things in its own order, the same for built-in and user-made ones.
 import type { AnchorSet as DnsAnchorSet } from "../dns/dnssec/anchors.ts"
+import type { DomainPair } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import type { Resolver } from "../model/dns-answer.ts"
 import type { Endpoint } from "../model/endpoint.ts"
@@ -9,6 +10,7 @@ import type { ReachPolicy } from "../model/reach.ts"
 import type { Instant, ReferenceIdentity, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
 import type { Https } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
+import type { XmlElement } from "../xml/element.ts"
 
 /** Whose proof is wanted, and how we came to its server. */
 export interface ProofSubject {
@@ -33,6 +35,36 @@ export interface ProofPorts {
   readonly signal: AbortSignal
 }
 
+/** Where something is presented: what the presenter vouches for and the other end compares with (security.md 28). */
+export interface PresentationContext {
+  /** Both ends export the same octets: without this one could send back what the other one said. */
+  readonly presenter: "initiating" | "receiving"
+  /** From the initiating server's domain to the receiving one's. */
+  readonly pair: DomainPair
+  /** Of the receiving server's latest header. */
+  readonly streamId: string
+  /** 32 octets exported from TLS 1.3 under the prooftype's own label. */
+  readonly exporter: Uint8Array
+  readonly at: Instant
+}
+
+/**
+ * How a prooftype that is not about certificates shows its proof in the stream, in both directions: the receiving server
+ * below its features after TLS, the initiating one before it authenticates, and only where the other advertises it. TLS 1.3 only.
+ */
+export interface Exchange {
+  /** Of its elements. */
+  readonly namespace: string
+  /** For the TLS exporter (RFC 8446 7.5); asked for before the handshake. */
+  readonly exporterLabel: string
+  /** An empty element below the features: proofs are accepted. */
+  readonly advertisement: string
+  /** One element that proves the presenter's domain; undefined: there is none for this pair. */
+  present(context: PresentationContext): string | undefined
+  /** What the other end's element says in this context, checked against it: plain JSON for `ServerProof.presented`, without secrets. */
+  read(element: XmlElement, context: PresentationContext): unknown
+}
+
 /** What material says about a connection before anything goes over it. */
 export interface ConnectionTerms {
   /** The endpoint must not be used at all (DANE-11). */
@@ -52,6 +84,8 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
   obtain(subject: ProofSubject, ports: ProofPorts): Material | Promise<Material>
   /** `obtain` answers at once, from what is here: the prooftype can be used between two stanzas. */
   readonly atHand: boolean
+  /** Where the proof is no certificate: how it is shown. */
+  readonly exchange?: Exchange
   /** (4) */
   readonly needsSecureDns: boolean
   /** Never binding: where the others prove, nobody waits for it, and it is not asked later. */

@@ -2,7 +2,7 @@
 import type { Evidence } from "../model/evidence.ts"
 import type { FindingId } from "../model/findings.ts"
 import type { DomainPair, ObtainedMaterial } from "../model/association.ts"
-import type { Instant, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
+import type { Instant, Presented, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
 import type { AnyProoftype, ConnectionTerms, ProofPorts, ProofSubject } from "./prooftype.ts"
 import { referenceIdentity } from "./reference.ts"
 
@@ -206,12 +206,19 @@ export function match(obtained: readonly Obtained[], subject: ProofSubject, proo
     combined: combine(weighed, subject.role),
     at,
     kept: obtained.flatMap(({ prooftype, material }) => (prooftype.atHand || material instanceof BrokenProoftype ? [] : [{ prooftype: prooftype.name, material }])),
-    evidence: (pair) =>
-      obtained.flatMap(({ prooftype, material }, index) =>
-        material instanceof BrokenProoftype
-          ? []
-          : [evidenceOf(prooftype, material, subject.role, pair, reference, proof, at, (weighed[index] as WeighedVerdict).verdict)],
-      ),
+    evidence: evidenceLater(obtained, subject, proof, at),
+  }
+}
+
+/** Evidence as it is to be written when somebody asks. Thousands of associations hold one: it keeps what went in, and matches again. */
+function evidenceLater(obtained: readonly Obtained[], subject: ProofSubject, proof: ServerProof, at: Instant): Proven["evidence"] {
+  return (pair) => {
+    const reference = referenceIdentity(subject)
+    return obtained.flatMap(({ prooftype, material }) => {
+      if (material instanceof BrokenProoftype) return []
+      const { verdict } = weigh(prooftype, material, subject, proof, reference, at)
+      return [evidenceOf(prooftype, material, subject.role, pair, reference, proof, at, verdict)]
+    })
   }
 }
 
@@ -260,7 +267,7 @@ function evidenceOf(
     reference,
     proof: {
       chain: proof.chain.map((der) => Buffer.from(der).toString("base64")),
-      ...(proof.presented === undefined ? {} : { presented: proof.presented }),
+      ...presentedFor(prooftype, proof),
       presentedAs: proof.presentedAs,
       protocol: proof.protocol,
       cipher: proof.cipher,
@@ -271,6 +278,11 @@ function evidenceOf(
     at: rfc3339(at),
     verdict,
   }
+}
+
+/** Only what the prooftype was shown itself. */
+function presentedFor({ name }: AnyProoftype, { presented }: ServerProof): { presented?: Presented } {
+  return presented === undefined || !Object.hasOwn(presented.said, name) ? {} : { presented: { pair: presented.pair, said: { [name]: presented.said[name] } } }
 }
 
 /** RFC 3339 in UTC, with milliseconds. Pure: the instant is an argument. */

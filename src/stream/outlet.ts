@@ -296,6 +296,7 @@ export class Outlet {
     const lost = Math.max(0, this.#held - this.#arena.kept)
     this.#retention?.load?.change(-this.#arena.keptBytes)
     this.#retention = undefined
+    this.#largest = Number.POSITIVE_INFINITY
     this.#channel = undefined
     this.#saturated = false
     this.#recent = []
@@ -344,7 +345,7 @@ export class Outlet {
   }
 
   /**
-   * Octets of one element that the peer takes (LIM-2): larger ones are refused from now on.
+   * Octets of one element that the peer takes (LIM-2): larger ones are refused from now on, until `detach`.
    *
    * @param largest undefined: it does not say
    * @returns those that wait here already and are larger; to be bounced

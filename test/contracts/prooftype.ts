@@ -39,6 +39,12 @@ function fileOf(items: readonly Evidence[], { source, role }: ProofSubject, at: 
   return { evidence: 1, tool: { name: "xmpp-dna", version: "0" }, recorded, direction: "out", pair, decision: "associated", level: null, finding: null, sentence: "", items }
 }
 
+/** One part of what was shown missing, or of another kind. */
+function mutated(said: unknown): unknown[] {
+  const parts = Object.entries(said as Record<string, unknown>)
+  return parts.flatMap(([name]) => [undefined, "rubbish", -1, {}].map((value) => Object.fromEntries(parts.map(([each, old]) => [each, each === name ? value : old]))))
+}
+
 /** Registers the tests. Situations must hold at least one that is proved. */
 export function prooftypeContract(prooftype: AnyProoftype, situations: readonly ProofSituation[], anchors: readonly AnchorSet[]): void {
   const { name } = prooftype
@@ -107,8 +113,17 @@ export function prooftypeContract(prooftype: AnyProoftype, situations: readonly 
         assert.notEqual(verdict.outcome, "proved")
       })
 
-      test(`${situation.name}: nor a stranger's chain, rubbish, or nothing`, async () => {
+      test(`${situation.name}: nor what a stranger shows, rubbish, or nothing`, async () => {
         const { material } = await settle(situation)
+        if (prooftype.exchange !== undefined) {
+          const { presented, ...bare } = proof
+          assert.notEqual(prooftype.match(bare, material, referenceIdentity(subject), at).outcome, "proved")
+          for (const said of [undefined, null, 7, "x", [], {}, ...mutated(presented?.said[name])]) {
+            const altered = { ...bare, presented: { pair: presented!.pair, said: { [name]: said } } }
+            assert.notEqual(prooftype.match(altered, material, referenceIdentity(subject), at).outcome, "proved", JSON.stringify(said))
+          }
+          return
+        }
         for (const chain of [[], [new Uint8Array(0)], [Buffer.from("3000", "hex")], [Buffer.alloc(300, 0x30)], [...proof.chain].slice(1)]) {
           const verdict = prooftype.match({ ...proof, chain }, material, referenceIdentity(subject), at)
           assert.notEqual(verdict.outcome, "proved")

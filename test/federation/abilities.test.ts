@@ -98,7 +98,10 @@ test("what is seen again unchanged is not written again within a day", async () 
   const association = associationWith("out", b, "authenticated")
   let puts = 0
   const put = memory.put.bind(memory)
-  memory.put = (...parts) => ((puts += 1), put(...parts))
+  memory.put = (...parts) => {
+    puts += 1
+    return put(...parts)
+  }
   for (let count = 0; count < 5; count += 1) abilities.learn(association, { advertised, externalAccepted: "aa" })
   assert.equal(puts, 1)
   await clock.advance(86_400_000)

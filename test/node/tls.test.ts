@@ -54,6 +54,40 @@ describe("facts of a handshake", { timeout: 20_000 }, () => {
     close()
   })
 
+  test("further exporters, asked for by label before the handshake: alike on both ends, different by label and by connection", async () => {
+    const exporterLabels = ["EXPERIMENTAL-one", "EXPERIMENTAL-two"]
+    const values: string[] = []
+    for (let count = 0; count < 2; count += 1) {
+      const { a: near, b: far } = await tcpPair()
+      const [client, server] = await Promise.all([
+        transport.client(near, { serverName: "b.example", exporterLabels, signal: inTime() }),
+        transport.server(far, { ...serve, exporterLabels, signal: inTime() }),
+      ])
+      assert.deepEqual([...(client.facts.exporters?.keys() ?? [])], exporterLabels)
+      assert.deepEqual(client.facts.exporters, server.facts.exporters)
+      for (const octets of [client.facts.exporter, ...(client.facts.exporters?.values() ?? [])]) {
+        assert.equal(octets.length, 32)
+        values.push(Buffer.from(octets).toString("hex"))
+      }
+      client.channel.destroy()
+      server.channel.destroy()
+    }
+    assert.equal(new Set(values).size, 6)
+  })
+
+  test("security.md 28: TLS 1.2 gives no such exporters, and none come unasked", async () => {
+    const { raw, channel, close } = await rawPair()
+    const client = tls.connect({ socket: raw, ca: [], rejectUnauthorized: false, maxVersion: "TLSv1.2", servername: "b.example" })
+    client.on("error", () => client.destroy())
+    const { facts } = await transport.server(channel, { ...serve, exporterLabels: ["EXPERIMENTAL-one"], signal: inTime() })
+    assert.deepEqual([facts.protocol, facts.exporters], ["TLSv1.2", undefined])
+    close()
+    const pair = await secure(await tcpPair())
+    assert.equal(pair.client.facts.exporters, undefined)
+    pair.client.channel.destroy()
+    pair.server.channel.destroy()
+  })
+
   test("the chain comes as presented: order kept, duplicates and unrelated certificates included", async () => {
     const middle = authority.intermediate({ name: "Middle" })
     const stranger = CertificateAuthority.create({ name: "Stranger", now })

@@ -8,11 +8,13 @@ import type { Evidence } from "../../src/model/evidence.ts"
 import type { FederationPolicy, RequiredLevel } from "../../src/model/policy.ts"
 import { parseCidr, type ReachPolicy } from "../../src/model/reach.ts"
 import { createResolver } from "../../src/dns/resolver.ts"
+import type { Abilities } from "../../src/federation/abilities.ts"
 import { ClaimGuard } from "../../src/federation/claim-guard.ts"
 import type { EndpointOverride, Federation, FederationPorts, FederationTimes, Hosting, IncomingHooks, IncomingStream, OutgoingStream, StreamUses } from "../../src/federation/contract.ts"
 import { Carriers } from "../../src/federation/carriers.ts"
 import { KeyRing } from "../../src/federation/dialback.ts"
 import { openOutgoing } from "../../src/federation/initiating.ts"
+import { managementShare } from "../../src/federation/managed-stream.ts"
 import type { Ratchet } from "../../src/federation/ratchet.ts"
 import { acceptStream } from "../../src/federation/receiving.ts"
 import { OutgoingRefused } from "../../src/federation/refusal.ts"
@@ -29,6 +31,7 @@ import type { Channel, Listener, NetworkAddress, SecuredChannel, Tls, TlsCredent
 import { pkix } from "../../src/proof/pkix.ts"
 import type { AnyProoftype } from "../../src/proof/prooftype.ts"
 import { anchorsFromPem } from "../../src/x509/anchors.ts"
+import type { PeerLimits } from "../../src/stream/limits.ts"
 import { serialise } from "../../src/xml/serialise.ts"
 import type { Link } from "../world/channel.ts"
 import type { ManualClock } from "../world/clock.ts"
@@ -82,8 +85,12 @@ export interface ServerOptions {
   readonly ratchet?: Ratchet
   /** No SRV record for its domains. */
   readonly unlisted?: boolean
+  /** What it says that its streams accept (XEP-0478). */
+  readonly announced?: PeerLimits
   /** What its streams may do beyond one pair one way; nothing unless given. */
   readonly uses?: Partial<StreamUses>
+  /** Remembers what others can do. */
+  readonly abilities?: (clock: FederationPorts["clock"]) => Abilities
 }
 
 export interface Delivered {
@@ -113,7 +120,9 @@ export class Server {
       event: (event) => void this.events.push(event),
       keys: new KeyRing(ports.random, ports.clock),
       claims: options.claims?.(ports.clock) ?? new ClaimGuard(ports.clock),
+      management: managementShare(ports.clock, ports.random),
       ...(options.ratchet === undefined ? {} : { ratchet: options.ratchet }),
+      ...(options.abilities === undefined ? {} : { abilities: options.abilities(ports.clock) }),
     }
     this.carriers = new Carriers(this.federation, this.hooks)
   }
@@ -226,6 +235,7 @@ function hostingOf(options: ServerOptions, reach: ReachPolicy, now: number): Hos
     times: { ...times, ...options.times },
     override: (name) => options.overrides?.[name],
     dialback: options.dialback ?? true,
+    ...(options.announced === undefined ? {} : { announced: options.announced }),
     uses: () => ({ bidi: false, piggyback: false, streamManagement: false, pipelining: false, ...options.uses }),
   }
 }

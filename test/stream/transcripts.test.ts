@@ -28,7 +28,7 @@ interface Transcript {
   readonly steps: readonly Step[]
 }
 
-const settingNames = new Set(["drives", "require", "I shows", "R shows", "authority", "dialback", "pieces", "I concludes", "R concludes", "delivered"])
+const settingNames = new Set(["drives", "require", "I shows", "R shows", "authority", "dialback", "management", "pieces", "I concludes", "R concludes", "delivered"])
 
 /** `words.txt`: short forms of what is said often; `$1` and so on stand for the words behind the name. */
 const words = new Map(
@@ -249,6 +249,7 @@ const settingsFor = (transcript: Transcript, side: Speaker) => ({
   certificate: certificateFor(transcript.settings[`${side} shows`]),
   mute: transcript.settings[`${side} shows`] === "nothing",
   dialback: transcript.settings.dialback !== "off",
+  uses: { streamManagement: transcript.settings.management === "on" },
 })
 
 function check(transcript: Transcript, side: Speaker, words: string): void {

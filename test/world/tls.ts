@@ -150,6 +150,7 @@ function secured(
   serverName: string,
   alpn: string | undefined,
   exporter: Buffer,
+  labels: readonly string[] = [],
 ): SecuredChannel {
   return {
     channel: conversation.done(),
@@ -160,6 +161,7 @@ function secured(
       serverName: serverName === "" ? undefined : serverName,
       alpn,
       exporter: Uint8Array.from(exporter),
+      ...(labels.length === 0 ? {} : { exporters: new Map(labels.map((label) => [label, Uint8Array.from(digest(label, exporter.toString("hex")))])) }),
     },
   }
 }
@@ -180,7 +182,7 @@ export function createMemoryTls(random: Random): Tls {
         const answer = await conversation.read("server")
         const exporter = digest(hello, answer)
         conversation.send({ kind: "client", chain, seen: exporter.toString("hex") })
-        return secured(conversation, answer.chain, options.serverName, answer.alpn, exporter)
+        return secured(conversation, answer.chain, options.serverName, answer.alpn, exporter, options.exporterLabels)
       } catch (error) {
         return conversation.fail(error)
       }
@@ -212,7 +214,7 @@ export function createMemoryTls(random: Random): Tls {
         const exporter = digest(hello, answer)
         // Stands for Finished: both saw the same handshake.
         if (last.seen !== exporter.toString("hex")) throw new TlsError("handshake", "the two ends saw different handshakes")
-        return secured(conversation, last.chain, hello.serverName, chosen, exporter)
+        return secured(conversation, last.chain, hello.serverName, chosen, exporter, options.exporterLabels)
       } catch (error) {
         return conversation.fail(error)
       }
