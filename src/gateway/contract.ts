@@ -4,6 +4,7 @@ import type { ConfigProblem } from "../model/errors.ts"
 import type { EventSink } from "../model/events.ts"
 import type { OwnListener, ReachPolicy } from "../model/reach.ts"
 import type { Clock, Dial, Files, Https, HttpServe, Listen, Log, NetworkAddress, Random, Tls } from "../ports.ts"
+import type { PoshMemoryLimits } from "../proof/posh-memory.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Hosting, IncomingStream } from "../federation/contract.ts"
 import type { ComponentSession, ComponentTimes } from "./component.ts"
@@ -47,6 +48,8 @@ export interface GatewayOptions {
   readonly alterHosting?: (hosting: Hosting) => Hosting
   /** Where POSH documents are asked for in place of port 443; for labs, which may not bind that. */
   readonly poshPort?: number
+  /** Of the memory of POSH documents, where others are wanted than the usual ones; for labs and tests, which cannot wait. */
+  readonly poshLimits?: Partial<PoshMemoryLimits>
   /** After the start and on change, our own domains are judged in the background as their peers judge them. */
   readonly selfCheck?: boolean
 }

@@ -88,7 +88,7 @@ class RunningGateway implements Gateway {
 
   constructor(world: GatewayWorld, options: GatewayOptions) {
     this.#world = world
-    this.#poshMemory = new PoshMemory(world.clock)
+    this.#poshMemory = new PoshMemory(world.clock, options.poshLimits)
     this.#options = options
     this.#lines = new LogLines(world.log)
     this.#bounces = new BounceLog(world.clock, this.#lines)
