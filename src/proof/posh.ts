@@ -125,7 +125,8 @@ function matchPosh(proof: ServerProof, material: PoshMaterial, reference: Refere
   const step = ended(material)
   // POSH-25: nothing published is no failure.
   if (step.kind === "none") return { outcome: "absent", by, finding: "posh.not-published", detail: step.detail }
-  if (step.kind === "failed") return { outcome: "unavailable", by, finding: step.finding, detail: step.detail }
+  // POSH-09: who says that nothing holds has said something, unlike who says what cannot be read.
+  if (step.kind === "failed") return { outcome: step.withdrawn ? "refuted" : "unavailable", by, finding: step.finding, detail: step.detail }
   const [leaf] = proof.chain
   if (leaf === undefined) return { outcome: "absent", by, finding: "cert.none-shown", detail: "" }
   if (at >= step.until || at < material.at - clockSlack) return { outcome: "unavailable", by, finding: "posh.expired", detail: "it could not be asked for again in time" }
