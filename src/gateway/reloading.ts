@@ -30,6 +30,9 @@ export interface ReloadSurroundings {
 /** Certificates grow old without a change on disk. */
 const certificateLookMs = 12 * 3_600_000
 
+/** What was dropped between reading the files and watching them is found by one more look, ms. */
+const secondLookMs = 3000
+
 /** What became of the last reload, for display. */
 export interface LastReload {
   readonly at: Instant
@@ -41,6 +44,7 @@ export class Reloading {
   #queue: Promise<unknown> = Promise.resolve()
   readonly #watched = new Map<string, () => void>()
   #cancelLook: () => void = () => {}
+  #cancelSecondLook: () => void = () => {}
   #last: LastReload | undefined
 
   constructor(around: ReloadSurroundings) {
@@ -55,10 +59,14 @@ export class Reloading {
   begin(): void {
     this.#watch()
     this.#lookAgain()
+    const { include, certificates } = this.#around.snapshot().config
+    if (include.length === 0 || certificates.reload !== "watch") return
+    this.#cancelSecondLook = this.#around.world.clock.after(secondLookMs, () => void this.reload())
   }
 
   stop(): void {
     this.#cancelLook()
+    this.#cancelSecondLook()
     for (const stop of this.#watched.values()) stop()
     this.#watched.clear()
   }
