@@ -3,7 +3,7 @@ import { basename } from "node:path"
 import type { CertificateMark, CertificateRow, ComponentRow, DomainRow, ReadyView, StatusView, StreamsView } from "../gateway/admin-views.ts"
 import type { DomainEdit } from "../gateway/tenant-files.ts"
 import { printable } from "./exit.ts"
-import { lengthText, momentText, table } from "./table.ts"
+import { dateText, lengthText, momentText, table } from "./table.ts"
 
 type Address = { readonly address: string; readonly port: number } | { readonly path: string }
 
@@ -46,7 +46,8 @@ export function showDomains(domains: readonly DomainRow[]): string {
   return `${table(["NAME", "STATE", "CERTIFICATE", "PROOFS", "COMP", "FILE"], rows, 24)}${count(domains.length, "domain")}, ${suspended} suspended\n`
 }
 
-const markText = (mark: CertificateMark | undefined): string => (mark === undefined ? "-" : `${mark.fingerprint.slice(0, 8)} ${momentText(mark.from)}`)
+/** Which certificate, and from when; 80 columns have no room for more. */
+const markText = (mark: CertificateMark | undefined): string => (mark === undefined ? "-" : `${mark.fingerprint.slice(0, 8)} ${dateText(mark.from)}`)
 
 export function showCertificates(certificates: readonly CertificateRow[], now: number): string {
   const rows = certificates.map((each) => [

@@ -26,8 +26,13 @@ export function lengthText(ms: number): string {
 
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
+/** `12 Nov`, UTC. */
+export function dateText(iso: string): string {
+  const at = new Date(iso)
+  return `${at.getUTCDate()} ${months[at.getUTCMonth()]}`
+}
+
 /** `12 Nov 03:10`, UTC. */
 export function momentText(iso: string): string {
-  const at = new Date(iso)
-  return `${at.getUTCDate()} ${months[at.getUTCMonth()]} ${at.toISOString().slice(11, 16)}`
+  return `${dateText(iso)} ${new Date(iso).toISOString().slice(11, 16)}`
 }

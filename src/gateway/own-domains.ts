@@ -248,13 +248,13 @@ function candidateOf({ onDisk }: RolloverView, { until, sentence }: NonNullable<
   return { fingerprint: onDisk.fingerprint, notBefore: onDisk.notBefore, ...(until === undefined ? {} : { heldUntil: until }), because: sentence }
 }
 
-/** `7 d, 2 certificates`, or `host.example` for one that is served under another name. */
+/** `7 d, 2 certs` (a table of 80 columns has no room for more), or `host.example` for one that is served under another name. */
 function poshText({ domain, posh }: RolloverView): string {
   const own = posh.find(({ name }) => name === domain)
   if (own === undefined) return `by ${posh.map(({ name }) => name).join(", ")}`
   const hours = Math.round(own.expiresMs / 3_600_000)
   const count = own.fingerprints.length
-  return `${hours % 24 === 0 ? `${hours / 24} d` : `${hours} h`}, ${count} certificate${count === 1 ? "" : "s"}`
+  return `${hours % 24 === 0 ? `${hours / 24} d` : `${hours} h`}, ${count} cert${count === 1 ? "" : "s"}`
 }
 
 /** What of a domain decides how it stands. */
