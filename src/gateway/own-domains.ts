@@ -180,7 +180,7 @@ export class OwnDomains {
     return await ownStanding({
       domain,
       chain: shown === undefined ? undefined : chainOf(shown),
-      poshServed: this.#desk?.document(domain) !== undefined,
+      poshServed: config.domains.get(domain)?.posh?.serve === true || this.#desk?.document(domain) !== undefined,
       hosting,
       prooftypes: hosting.prooftypes.map((prooftype) => (prooftype.name === "posh" ? posh : prooftype)),
       resolver,

@@ -42,7 +42,7 @@ export interface StandingQuestion {
   readonly domain: Domain
   /** DER as it is shown; undefined where there is none. */
   readonly chain: readonly Uint8Array[] | undefined
-  /** A document is served here for the domain. */
+  /** A document is served here for the domain, or is meant to be. */
   readonly poshServed: boolean
   readonly hosting: Hosting
   readonly prooftypes: readonly AnyProoftype[]

@@ -73,7 +73,7 @@ export interface RolloverPlan {
 }
 
 /** What of the configuration decides about renewals. */
-export type RolloverConfig = Pick<GatewayConfig, "domains" | "dnssec" | "proofs" | "daneUsages">
+export type RolloverConfig = Pick<GatewayConfig, "domains" | "dnssec" | "proofs" | "daneUsages"> & { readonly listen: Pick<GatewayConfig["listen"], "posh" | "poshHttps"> }
 
 export interface RolloverInput {
   readonly config: RolloverConfig
@@ -148,7 +148,7 @@ export class RolloverDesk {
       const candidate = certificates.pick(hosted.name)
       if (candidate === undefined) continue
       // Something that is served may speak for it: its own document, or that of the name whose certificate it shows.
-      const published = hosted.posh?.serve === true || hosted.certificate !== undefined || hosts.has(hosted.name)
+      const published = serves(config) && (hosted.posh?.serve === true || hosted.certificate !== undefined || hosts.has(hosted.name))
       const current = previous?.pick(hosted.name) ?? this.#parked.get(hosted.name) ?? (previous === undefined ? this.#restored(hosted.name) : undefined)
       const unchanged = current === undefined || current.leaf.fingerprint === candidate.leaf.fingerprint
       if (unchanged && !published && !this.#retiredOf(hosted.name, now).length) continue
@@ -242,6 +242,7 @@ export class RolloverDesk {
 
   /** A document for each domain that serves one, and for each name whose certificate others show. */
   #documents(config: RolloverConfig, certificates: CertificateSnapshot, outcomes: ReadonlyMap<Domain, Outcome>): ReadonlyMap<Domain, ServedDocument> {
+    if (!serves(config)) return new Map()
     const content = new Map<Domain, { certificates: Outcome["publish"][number][]; expiresMs: number[] }>()
     const add = (name: Domain, publish: Outcome["publish"], expiresMs: number | undefined): void => {
       const entry = content.get(name) ?? { certificates: [], expiresMs: [] }
@@ -415,6 +416,9 @@ export class RolloverDesk {
     await this.#store?.settled()
   }
 }
+
+/** Without a listener nothing is published, whatever domains ask for. */
+const serves = ({ listen }: RolloverConfig): boolean => listen.posh.length + listen.poshHttps.length > 0
 
 const policyOf = ({ daneUsages }: RolloverConfig): TlsaPolicy => ({ ...defaultTlsaPolicy, usages: daneUsages })
 

@@ -123,6 +123,14 @@ describe("a domain with a document", () => {
   })
 })
 
+test("without a listener nothing is published, and nothing waits for it", async () => {
+  const life = await DeskLife.begin({ domains: [hosted("shop.example", served(day))] })
+  life.config = { ...life.config, listen: { posh: [], poshHttps: [] } }
+  await life.load({ "shop.example": one })
+  await life.load({ "shop.example": two })
+  assert.deepEqual([life.pick("shop.example"), life.document("shop.example")], [fingerprint(two), undefined])
+})
+
 test("without a document or records: at once", async () => {
   const life = await DeskLife.begin({ domains: [hosted("shop.example")] })
   await life.load({ "shop.example": one })

@@ -49,7 +49,8 @@ export class DeskLife {
 
   private constructor(options: DeskOptions) {
     this.files = options.files ?? new MemoryFiles()
-    this.config = { domains: new Map(options.domains.map((each) => [each.name, each])), dnssec: options.dnssec ?? "off", proofs: new Set(["pkix", "posh", "dane"]), daneUsages: [3, 2] }
+    const listen = { posh: [{ address: "127.0.0.1", port: 8081 }], poshHttps: [] }
+    this.config = { listen, domains: new Map(options.domains.map((each) => [each.name, each])), dnssec: options.dnssec ?? "off", proofs: new Set(["pkix", "posh", "dane"]), daneUsages: [3, 2] }
     const store = new RolloverStore("/state", this.files, (sentence) => this.trouble.push(sentence))
     this.desk = new RolloverDesk({ files: this.files, store, news: (news) => this.news.push(news) })
   }

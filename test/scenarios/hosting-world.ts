@@ -14,6 +14,7 @@ import type { AnyProoftype } from "../../src/proof/prooftype.ts"
 import { MemoryFiles, secretA } from "../gateway/config-fixture.ts"
 import type { TestHost } from "../world/world.ts"
 import { serveWeb, type WebHost } from "../world/web.ts"
+import type { SignedDns } from "./signed-dns.ts"
 import { anchors, credentialsOf, good, memoryScene, type MemoryScene, never, type Server } from "./support.ts"
 
 export const minute = 60_000
@@ -49,6 +50,8 @@ export interface HouseOptions {
   readonly posh?: string
   /** Of an earlier life, with its state. */
   readonly files?: MemoryFiles
+  /** DNS is signed, and DANE in use. */
+  readonly signed?: SignedDns
   /** How the customer's web server leads to the host's document. */
   readonly leads?: "redirect" | "reference"
 }
@@ -92,7 +95,7 @@ export function hoarding(): AnyProoftype {
 /** Once in a run a key is made; later ones are made where they are wanted. */
 export const hostCertificate = (more: Parameters<typeof good>[1] = {}): IssuedCertificate => good("host.example", more)
 
-export async function house(first: IssuedCertificate, { options, posh = "serve: true, expires: 2h", files = new MemoryFiles(), leads = "redirect" }: HouseOptions = {}): Promise<House> {
+export async function house(first: IssuedCertificate, { options, posh = "serve: true, expires: 2h", files = new MemoryFiles(), leads = "redirect", signed }: HouseOptions = {}): Promise<House> {
   const scene = memoryScene()
   const host = scene.world.host(houseAddress)
   files.set("/state/keep", "")
@@ -106,7 +109,7 @@ export async function house(first: IssuedCertificate, { options, posh = "serve: 
   components: ["127.0.0.5:5347"]
   posh_https: ["${houseAddress}:443"]
 federation:
-  resolver: { dnssec: off }
+  resolver: { dnssec: ${signed === undefined ? "off" : "validate"} }
   allow: { networks: [127.0.0.0/8], names: [example] }
 certificates: { dirs: [/certs] }
 state: { dir: /state }
@@ -115,7 +118,8 @@ domains:
   - { name: shop.example, certificate: host.example, posh: { ${posh} }, component: { secret: { file: /secrets/shop } } }
 `,
   )
-  const { clock, random, tls, listen, dial, https, resolver, log } = host
+  const { clock, random, tls, listen, dial, https, log } = host
+  const { resolver } = signed?.ports(host) ?? host
   const listeners: ((event: string, text: string) => void)[] = []
   const world: GatewayWorld = {
     clock,
@@ -132,7 +136,7 @@ domains:
     https,
     httpServe: memoryHttpServe(host),
     dial: () => dial,
-    resolver: () => resolver,
+    resolver: () => ({ resolve: (name, type, lookup) => resolver.resolve(name, type, lookup), ability: async () => ({ able: true }) }),
     anchors: () => anchors,
     ownListeners: () => host.ownListeners(),
     environment: () => undefined,
