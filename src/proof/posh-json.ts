@@ -18,7 +18,7 @@ export class JsonError extends Error {
 const deepest = 8
 
 // Each part of a string begins with a backslash, so that no text is read in two ways.
-const stringToken = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\u0000-\u001f]*)*"/y
+const stringToken = /"[^"\\]*(?:\\[^][^"\\]*)*"/y
 const numberToken = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const space = /[ \t\n\r]*/y
 const words: readonly (readonly [string, Json])[] = [
@@ -83,7 +83,12 @@ class Reader {
 
   #string(): string | undefined {
     const token = this.#token(stringToken)
-    return token === undefined ? undefined : (JSON.parse(token) as string)
+    if (token === undefined) return undefined
+    try {
+      return JSON.parse(token) as string
+    } catch {
+      throw new JsonError("syntax", `a string before character ${this.#at} holds a bare control character or an escape that is none`)
+    }
   }
 
   #object(depth: number): ReadonlyMap<string, Json> {

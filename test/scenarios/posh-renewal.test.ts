@@ -4,8 +4,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { dane } from "../../src/proof/dane.ts"
 import type { AnyProoftype } from "../../src/proof/prooftype.ts"
-import { own, type ServerOptions } from "./support.ts"
-import { memoryScene } from "./support.ts"
+import { memoryScene, own, type ServerOptions } from "./support.ts"
 import { documentOf, Webs, withPosh } from "./posh-web.ts"
 import { SignedDns, tlsaRow } from "./signed-dns.ts"
 
@@ -16,16 +15,19 @@ const bCertificate = own("b.example", { names: {}, commonName: "B" })
 const next = own("b.example", { names: {}, commonName: "next B" })
 const bTlsa = "_5269._tcp.host.b.example"
 
-/** A, which wants B proved by POSH (and DANE, where it is in use); B asks nothing. */
-async function pair(expires: number, more: readonly AnyProoftype[] = [], dnsOf?: SignedDns) {
+/** POSH is asked beside DANE even where DANE proves, so that both have material that ages. */
+const needed = (prooftypes: readonly AnyProoftype[]): readonly AnyProoftype[] => prooftypes.map((each) => ({ ...each, dispensable: false }))
+
+/** A, which wants B proved by POSH, and by DANE where DNS is given; B is content with little. */
+async function pair(expires: number, dns?: SignedDns) {
   const scene = memoryScene()
   const webs = new Webs(scene)
-  const options: Partial<ServerOptions> = dnsOf === undefined ? {} : { ports: dnsOf.ports }
-  const a = await scene.server({ domains: ["a.example"], prooftypes: withPosh(scene, ...more), certificate: aCertificate, ...options })
-  const b = await scene.server({ domains: ["b.example"], require: "encrypted", certificate: bCertificate })
+  const options: Partial<ServerOptions> = dns === undefined ? { prooftypes: withPosh(scene) } : { ports: dns.ports, prooftypes: needed(withPosh(scene, dane)) }
+  const a = await scene.server({ domains: ["a.example"], certificate: aCertificate, ...options })
+  await scene.server({ domains: ["b.example"], require: "encrypted", certificate: bCertificate })
   await webs.host("b.example")
   webs.page("b.example", documentOf([bCertificate], expires))
-  if (dnsOf !== undefined) scene.dns(bTlsa, { TLSA: [tlsaRow(bCertificate)] })
+  if (dns !== undefined) scene.dns(bTlsa, { TLSA: [tlsaRow(bCertificate)] })
   const stream = await scene.until(a.open("b.example"))
   let end: string | undefined
   void stream.closed.then(({ detail }) => {
@@ -35,7 +37,7 @@ async function pair(expires: number, more: readonly AnyProoftype[] = [], dnsOf?:
     await webs.close()
     await scene.close()
   }
-  return { scene, webs, a, b, stream, ended: () => end, at: scene.clock.now(), close }
+  return { scene, webs, stream, ended: () => end, at: scene.clock.now(), close }
 }
 
 test("asked for again at half its life, and the proof goes on, on the same connection", async () => {
@@ -118,28 +120,9 @@ test("a stream that PKIX proves asks for no document, then or later", async () =
   await scene.close()
 })
 
-/** POSH is asked beside DANE even where DANE proves, so that both have material that ages. */
-const needed = (prooftypes: readonly AnyProoftype[]): readonly AnyProoftype[] => prooftypes.map((each) => ({ ...each, dispensable: false }))
-
-async function withBoth(expires: number) {
-  const dns = new SignedDns()
-  const scene = memoryScene()
-  const webs = new Webs(scene)
-  const a = await scene.server({ domains: ["a.example"], prooftypes: needed(withPosh(scene, dane)), certificate: aCertificate, ports: dns.ports })
-  await scene.server({ domains: ["b.example"], require: "encrypted", certificate: bCertificate })
-  await webs.host("b.example")
-  webs.page("b.example", documentOf([bCertificate], expires))
-  scene.dns(bTlsa, { TLSA: [tlsaRow(bCertificate)] })
-  const stream = await scene.until(a.open("b.example"))
-  let end: string | undefined
-  void stream.closed.then(({ detail }) => {
-    end = detail
-  })
-  return { scene, dns, webs, stream, ended: () => end, at: scene.clock.now(), close: async () => (await webs.close(), await scene.close()) }
-}
-
 test("each prooftype by itself: the web is silent, DANE goes on; DNS is silent, POSH goes on until DANE's end binds", async () => {
-  const { scene, dns, webs, stream, ended, at, close } = await withBoth(8 * 3600)
+  const dns = new SignedDns()
+  const { scene, webs, stream, ended, at, close } = await pair(8 * 3600, dns)
   webs.page("b.example", { status: 503 })
   await scene.clock.advance(12 * hour)
   assert.equal(ended(), undefined)
@@ -156,7 +139,7 @@ test("each prooftype by itself: the web is silent, DANE goes on; DNS is silent, 
 })
 
 test("each prooftype by itself: TLSA withdrawn in good order leaves the stream to POSH", async () => {
-  const { scene, webs, stream, ended, close } = await withBoth(48 * 3600)
+  const { scene, webs, stream, ended, close } = await pair(48 * 3600, new SignedDns())
   scene.dns(bTlsa, undefined)
   await scene.clock.advance(3 * hour)
   assert.equal(ended(), undefined)
