@@ -32,7 +32,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const log = createLog({ level: config.log.level, format: config.log.format })
   const world = createGatewayWorld({ log })
   const started = world.clock.monotonic()
-  const gateway = await startGateway(config, world, { version: version(), allowInlineSecrets })
+  const gateway = await startGateway(config, world, { version: version(), allowInlineSecrets, selfCheck: true })
   holdYoungGeneration()
   process.stderr.write(banner(options.config, gateway, world.clock.monotonic() - started))
   return await untilStopped(gateway)
