@@ -18,7 +18,7 @@ export class JsonError extends Error {
 const deepest = 8
 
 // Each part of a string begins with a backslash, so that no text is read in two ways.
-const stringToken = /"[^"\\]*(?:\\[^][^"\\]*)*"/y
+const stringToken = /"[^"\\]*(?:\\.[^"\\]*)*"/sy
 const numberToken = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const space = /[ \t\n\r]*/y
 const words: readonly (readonly [string, Json])[] = [
