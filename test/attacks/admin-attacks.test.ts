@@ -2,6 +2,7 @@
 // gateway, connections that never finish, lines without end (security.md 20, 22, 27).
 import assert from "node:assert/strict"
 import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { after, afterEach, describe, it } from "node:test"
@@ -12,7 +13,7 @@ import { systemClock } from "../../src/node/clock.ts"
 import { createFiles } from "../../src/node/files.ts"
 import { createListen } from "../../src/node/listen.ts"
 import { type Hosting, type HostingOptions, RawAdmin, startHosting, tenant } from "../gateway/admin-fixture.ts"
-import { RawComponent } from "../gateway/gateway-fixture.ts"
+import { RawComponent, startFixture } from "../gateway/gateway-fixture.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "admin-"))
 after(() => rmSync(folder, { recursive: true }))
@@ -129,11 +130,56 @@ describe("the place of the socket", () => {
     assert.deepEqual(await (await admin(stale)).ask({ v: 1, verb: "status" }), { v: 1, ok: true, result: "here" })
     await socket.close()
   })
+  it("red: without that rule whoever may write there answers in the gateway's place; green: it never began to listen", async () => {
+    const open = join(folder, "stolen")
+    mkdirSync(open)
+    chmodSync(open, 0o777)
+    const path = join(open, "admin.sock")
+    const files = createFiles()
+    // The weakened copy believes every folder to be its own.
+    const weakened = { stat: async (of: string) => ({ ...(await files.stat(of)), mode: 0o700 }) }
+    const parts = { clock: systemClock, listen: createListen(), lines: new LogLines({ write: () => undefined }), answer: async () => "the gateway", broken: () => undefined }
+    const victim = new AdminSocket({ ...parts, files: weakened })
+    await victim.open({ path })
+    rmSync(path)
+    const thief = createServer((socket) => socket.end('{"v":1,"ok":true,"result":"the thief"}\n'))
+    await new Promise<void>((resolve) => thief.listen(path, resolve))
+    assert.match(await (await admin(path)).line(), /the thief/)
+    await Promise.all([victim.close(), new Promise((resolve) => thief.close(resolve))])
+    await assert.rejects(new AdminSocket({ ...parts, files }).open({ path }), /Everybody may write/)
+    assert.deepEqual(readdirSync(open), [])
+  })
   it("a file that is no socket stays as it is", async () => {
     const file = join(folder, "file.sock")
     writeFileSync(file, "mine")
     assert.match(await refusal(hosting({ domains: ["a.example"], socket: join(dirname(file), "file.sock") })), /^listen\.admin: .*file\.sock/)
     assert.equal(readFileSync(file, "utf8"), "mine")
+  })
+})
+
+describe("the name of a suspended domain", () => {
+  /** Somebody elsewhere who has a good certificate for it, and says something in its name. */
+  const claimed = async (options: HostingOptions["options"]): Promise<{ host: Hosting; heard: RawComponent; thief: RawComponent }> => {
+    const thief = await startFixture({ domains: ["b.example"], address: "127.0.0.2" })
+    running.push(thief)
+    const host = await hosting({ domains: ["a.example"], certified: ["b.example"], tenants: { "b.yaml": tenant("b.example") }, ...(options === undefined ? {} : { options }) })
+    thief.rewrite((yaml) => yaml.replace("  resolver:", `  overrides: [{ peer: a.example, connect: "127.0.0.1:${host.s2s.port}" }]\n  resolver:`))
+    await thief.gateway.reload()
+    await host.done({ verb: "domain.suspend", name: "b.example" })
+    const [heard, speaks] = [await RawComponent.attach(host.components, "a.example"), await RawComponent.attach(thief.components, "b.example")]
+    raw.push(heard, speaks)
+    speaks.send("<message from='b.example' to='a.example' id='1'/>")
+    return { host, heard, thief: speaks }
+  }
+  it("red: where it counts as anybody's, a stranger with a certificate speaks in it", async () => {
+    const { heard } = await claimed({ alterHosting: (original) => ({ ...original, reserved: () => false }) })
+    await heard.until(/<message from='b\.example' to='a\.example' id='1'/)
+  })
+  it("green: it stays ours, and nobody else is let in under it", async () => {
+    const { host, heard, thief } = await claimed(undefined)
+    await thief.until(/id='1' type='error'/)
+    assert.equal(heard.text.includes("id='1'"), false)
+    assert.match(JSON.stringify(host.log), /stream\.from-own-domain/)
   })
 })
 

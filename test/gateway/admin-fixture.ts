@@ -16,7 +16,7 @@ import type { Files, NetworkAddress } from "../../src/ports.ts"
 import { anchorSet } from "../../src/x509/anchors.ts"
 import type { AdminAnswer, AdminFailure } from "../../src/gateway/admin-protocol.ts"
 import { loadConfig } from "../../src/gateway/config.ts"
-import { type Gateway, type GatewayWorld, startGateway } from "../../src/gateway/gateway.ts"
+import { type Gateway, type GatewayOptions, type GatewayWorld, startGateway } from "../../src/gateway/gateway.ts"
 import { authority, certificateFor, type LogLine, patiently, secretFor } from "./gateway-fixture.ts"
 
 export interface HostingOptions {
@@ -30,6 +30,7 @@ export interface HostingOptions {
   readonly socket?: string
   readonly more?: string
   readonly yaml?: (text: string) => string
+  readonly options?: GatewayOptions
   /** Puts itself between the gateway and its files. */
   readonly files?: (files: Files) => Files
 }
@@ -121,7 +122,7 @@ ${options.domains.map((name) => `  - { name: ${name}, component: { secret: { fil
   let gateway: Gateway
   try {
     const { config } = await loadConfig(at("gw.yaml"), { files, environment: () => undefined, now: Date.now() })
-    gateway = await startGateway(config, world)
+    gateway = await startGateway(config, world, options.options ?? {})
   } catch (error) {
     rmSync(folder, { recursive: true })
     throw error
