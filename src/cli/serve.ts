@@ -22,7 +22,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const early = createGatewayWorld({ log: createLog({ descriptor: 2, level: "warn" }) })
   const allowInlineSecrets = options.allowInlineSecrets === true
   const { config, warnings } = await loadConfig(options.config, {
-    files: early.files,
+    files: early.startFiles,
     environment: early.environment,
     now: early.clock.now(),
     allowInlineSecrets,

@@ -21,6 +21,8 @@ export interface GatewayWorld {
   readonly tls: Tls
   readonly listen: Listen
   readonly files: Files
+  /** Used in place of `files` until the gateway serves; may be faster by waiting for the disk. */
+  readonly startFiles?: Files
   readonly log: Log
   /** A guarded Dial; the policy is read afresh for every connection. */
   dial(reach: () => ReachPolicy): Dial

@@ -336,8 +336,9 @@ export class StreamPool {
    * are judged again. Failures are forgotten: what was wrong may have been ours.
    *
    * @param remote whether the pair still leads from a domain of ours to a remote one
+   * @param concerns whether anything has changed for a pair; the others go on as they are
    */
-  reloaded(remote: (pair: DomainPair) => boolean): void {
+  reloaded(remote: (pair: DomainPair) => boolean, concerns: (pair: DomainPair) => boolean): void {
     for (const [key, way] of this.#ways) {
       if (!remote(way.pair)) {
         this.#ways.delete(key)
@@ -353,6 +354,7 @@ export class StreamPool {
         this.#around.reroute(way.pair, stanzas)
         continue
       }
+      if (!concerns(way.pair)) continue
       way.failures = 0
       way.retryAt = 0
       way.refusal = undefined
