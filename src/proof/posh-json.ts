@@ -1,5 +1,6 @@
 // JSON as POSH reads it (RFC 8259, RFC 7711 3.1; POSH-27): no member twice, bounded nesting, nothing but one value. What
 // JSON.parse drops in silence is the difference between two readers of one document.
+import { shown } from "../x509/names.ts"
 
 export type Json = null | boolean | number | string | readonly Json[] | ReadonlyMap<string, Json>
 
@@ -98,7 +99,7 @@ class Reader {
       this.#skip()
       const name = this.#string()
       if (name === undefined) throw this.#wrong("a member's name")
-      if (members.has(name)) throw new JsonError("duplicate", `two members are called ${JSON.stringify(name.slice(0, 40))}`)
+      if (members.has(name)) throw new JsonError("duplicate", `two members are called "${shown(name.slice(0, 40))}"`)
       if (!this.#took(":")) throw this.#wrong("a colon")
       members.set(name, this.#value(depth + 1))
     } while (this.#took(","))

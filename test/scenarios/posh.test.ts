@@ -4,6 +4,7 @@ import { test } from "node:test"
 import { LabWeb } from "../../src/lab/web-host.ts"
 import { systemClock } from "../../src/node/clock.ts"
 import { createPosh } from "../../src/proof/posh.ts"
+import { PoshMemory } from "../../src/proof/posh-memory.ts"
 import { pkix } from "../../src/proof/pkix.ts"
 import { auth, authority, credentialsOf, good, memoryScene, message, own, realScene, refusedBy, type ServerOptions, stranger } from "./support.ts"
 import { digest, documentOf, poshPath, redirectTo, referenceTo, Webs, withPosh } from "./posh-web.ts"
@@ -161,6 +162,20 @@ test("a web server that says nothing does not hold up who is proved without it",
   await scene.eventually("B lets A in", () => b.admitted.length === 1)
   assert.ok(scene.clock.now() - before < 1000, `${scene.clock.now() - before} ms`)
   assert.deepEqual([stream.association.verdict.by, b.admitted[0]!.verdict.by], ["pkix", "pkix"])
+  await close()
+})
+
+test("a connection that comes to nothing leaves no fetch behind", async () => {
+  const { scene, webs, close } = place()
+  const memory = new PoshMemory(scene.clock)
+  const a = await scene.server({ domains: ["a.example"], prooftypes: [pkix, createPosh({ memory })] })
+  await webs.host("b.example")
+  webs.page("b.example", "silence")
+  scene.dns("_xmpp-server._tcp.b.example", { SRV: [[0, 0, 5269, "host.b.example"]] })
+  scene.dns("host.b.example", { A: ["127.0.0.99"] })
+  assert.equal((await scene.until(refusedBy(a.open("b.example")))).failure.finding, "reach.refused")
+  await scene.settle()
+  assert.equal(memory.size.flights, 0)
   await close()
 })
 
