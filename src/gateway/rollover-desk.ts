@@ -277,7 +277,7 @@ export class RolloverDesk {
     const { documents, outcomes } = plan
     const before = this.#committed
     this.#committed = plan
-    let changed = before === undefined
+    let changed = false
     for (const [domain, { candidate, decision, shown, retired }] of outcomes) {
       const waiting = decision.serve === "current"
       if (!waiting) this.#since.delete(domain)
