@@ -94,7 +94,7 @@ describe("ctl", () => {
     const [status, domains, certs, components, streams, ready] = await Promise.all([ctl("status"), ctl("domains"), ctl("certs"), ctl("components"), ctl("s2s", "show"), ctl("ready")])
     assert.match(status.out, /^gateway {5}gw1 · xmpp-dna \S+ · running for /)
     assert.match(status.out, /domains {5}2 served, 0 suspended\ncomponents {2}1 attached, 1 away\n/)
-    assert.match(domains.out, /^NAME +STATE +CERTIFICATE +PROOFS +COMP +FILE\nbot\.example +served +own +\S+ +away +config\.yaml\nshop\.example +served +host\.example +\S.* up +shop\.example\.yaml\n2 domains, 0 suspended\n$/)
+    assert.match(domains.out, /^NAME +STATE +CERTIFICATE +PROOFS +COMP +FILE\nbot\.example +served +own +\S.* +away +config\.yaml\nshop\.example +served +host\.example +\S.* up +shop\.example\.yaml\n2 domains, 0 suspended\n$/)
     assert.match(certs.out, /^NAME +ON DISK +SERVED +EXPIRES +KEY IN DNS +POSH\nbot\.example +[0-9a-f]{8} \d+ \w{3} +[0-9a-f]{8} \d+ \w{3} +\d+ d /)
     assert.match(components.out, /shop\.example +up +\S+ +127\.0\.0\.1\n1 of 2 attached\n$/)
     assert.equal(streams.out, "0 associations, 0 authenticated\n")
