@@ -196,7 +196,7 @@ async function attempt(
     const proven = establishAssociation(await material(proof), subject, proof, clock.now())
     for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
     requireLevel(proven, "encrypted", requirement.require, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
-    // security.md 24: nothing of ours stands on the secured stream before our own verdict.
+    // security.md 24, POSH-15: nothing of ours stands on the secured stream before our own verdict.
     stream.send(headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
     // A peer without TCP_NODELAY holds its header back until our kernel acknowledges its session tickets, some 40 ms;
     // one space, legal here, carries the acknowledgement.

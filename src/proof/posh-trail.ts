@@ -70,7 +70,7 @@ export interface WebServerJudgement {
 }
 
 /**
- * POSH-01: a web server's certificate leads to an anchor and names the host that was asked, whatever led there. It proves
+ * POSH-01, POSH-14: a web server's certificate leads to an anchor and names the host that was asked, whatever led there. It proves
  * the host of a document and never adds a name to the XMPP domain's (security.md 5).
  */
 export function judgeWebServer(chain: readonly Uint8Array[], host: string, anchors: AnchorSet, at: Instant): WebServerJudgement {

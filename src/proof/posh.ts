@@ -92,7 +92,7 @@ function matchLeaves(leaves: readonly Uint8Array[], leaf: Uint8Array): Match {
   return { outcome: "mismatch", detail: `the certificate shown is none of ${leaves.length}` }
 }
 
-/** What is left to check of a listed certificate: its form, its dates (POSH-19), its use; neither authority nor names. */
+/** What is left to check of a listed certificate (POSH3-7: the older form has no other end than this): its form, its dates (POSH-19), its use; neither authority nor names. */
 function problemOf(leaf: Certificate, at: Instant): { readonly finding: FindingId; readonly detail: string } | undefined {
   const rules = { at, purpose: "server", acceptAnyPurpose: true, strictPresented: false, strictAnchors: false } as const
   // Whoever makes a certificate of its own mostly makes it a CA's; the fingerprint names this one and nothing below it.
