@@ -107,5 +107,5 @@ export function showChanges({ changes, needRestart }: Pick<DomainEdit, "changes"
 
 export function showEdit(edit: DomainEdit): string {
   const secret = edit.secretFile === undefined ? "" : printable(`secret in ${edit.secretFile} (mode 600)`) + "\n"
-  return `${showChanges(edit)}${secret}${printable(`file ${edit.file}`)}\n`
+  return `${showChanges(edit)}${secret}${printable(`${edit.removed === true ? "removed" : "file"} ${edit.file}`)}\n`
 }

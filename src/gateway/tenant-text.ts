@@ -75,7 +75,7 @@ export class TenantText {
   #index(domain: Domain): number {
     return this.#entries().findIndex((entry) => {
       const name = isMap(entry) ? entry.get("name", true) : undefined
-      return isScalar(name) && typeof name.value === "string" && canonical(name.value) === domain
+      return isScalar(name) && typeof name.value === "string" && isNamed(name.value, domain)
     })
   }
 
@@ -107,11 +107,12 @@ function blanksAside(text: string): string {
   return text.replace(/(\S)[ \t]+/g, "$1 ").replace(/[ \t]+$/gm, "").trimEnd()
 }
 
-function canonical(name: string): Domain | undefined {
+/** Whether a name as somebody wrote it is this domain. */
+export function isNamed(written: string, domain: Domain): boolean {
   try {
-    return parseDomain(name)
+    return parseDomain(written) === domain
   } catch (error) {
     if (!(error instanceof DomainError)) throw error
-    return undefined
+    return false
   }
 }

@@ -142,7 +142,7 @@ describe("ctl", () => {
     assert.equal(plain.status, 69)
     assert.match(plain.err, /^xmpp-dna: No gateway answers at .*none\.sock: there is no such socket\./)
     assert.equal(main.status, 78)
-    assert.match(main.err, /config\.yaml is the main configuration, which is only changed by hand.*\nnothing was changed\n$/)
+    assert.match(main.err, /config\.yaml:9:13 {2}The file is the main configuration, which is only changed by hand.*\nnothing was changed\n$/)
     assert.equal(typo.status, 64)
     assert.match(typo.err, /Did you mean status\?/)
     writeFileSync(at("tenants.d/bad.yaml"), "domains: [{ name: bad.example }]\n")

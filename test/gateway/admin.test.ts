@@ -154,7 +154,7 @@ describe("an edit that would not do changes nothing", () => {
     const host = await hosting({ domains: ["a.example"], tenants: { "b.yaml": tenant("b.example") } })
     assert.match((await host.refused({ verb: "domain.add", name: "A.example", secret: { generate: true } })).text, /a\.example is already hosted, by .*gw\.yaml/)
     assert.match((await host.refused({ verb: "domain.remove", name: "c.example" })).text, /c\.example is not hosted here/)
-    assert.match((await host.refused({ verb: "domain.suspend", name: "a.example" })).text, /gw\.yaml is the main configuration/)
+    assert.match((await host.refused({ verb: "domain.suspend", name: "a.example" })).text, /gw\.yaml:8:13 The file is the main configuration/)
     assert.match((await host.refused({ verb: "domain.add", name: "c.example", file: "b.yaml", secret: { generate: true } })).text, /b\.yaml is there already/)
     assert.match((await host.refused({ verb: "domain.set", name: "b.example", settings: [{ key: "certficate", value: "x" }] })).text, /Did you mean certificate\?/)
     assert.equal(host.read("tenants.d/b.yaml"), tenant("b.example"))
