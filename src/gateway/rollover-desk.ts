@@ -52,6 +52,7 @@ export interface CertificateLine {
 
 interface Outcome {
   readonly hosted: HostedDomain
+  readonly published: boolean
   readonly candidate: ShownCertificate
   readonly shown: ShownCertificate
   readonly decision: RolloverDecision
@@ -152,12 +153,17 @@ export class RolloverDesk {
       const current = previous?.pick(hosted.name) ?? this.#parked.get(hosted.name) ?? (previous === undefined ? this.#restored(hosted.name) : undefined)
       const unchanged = current === undefined || current.leaf.fingerprint === candidate.leaf.fingerprint
       if (unchanged && !published && !this.#retiredOf(hosted.name, now).length) continue
+      const before = this.#committed?.outcomes.get(hosted.name)
+      if (before !== undefined && before.published === published && isSettled(before, hosted, current, candidate)) {
+        outcomes.set(hosted.name, before)
+        continue
+      }
       const decision = this.#decide(hosted, published, current, candidate, input)
       const shown = decision.serve === "current" && current !== undefined ? current : candidate
       if (shown !== candidate) replaced.set(hosted.name, shown)
       const retired = this.#retire(hosted.name, published ? current : undefined, shown, now)
       const next = await this.#nextOf(hosted, warnings)
-      outcomes.set(hosted.name, { hosted, candidate, shown, decision, retired, publish: listed([ofShown(candidate), ...next, ofShown(shown), ...retired]) })
+      outcomes.set(hosted.name, { hosted, published, candidate, shown, decision, retired, publish: listed([ofShown(candidate), ...next, ofShown(shown), ...retired]) })
       again = Math.min(again, dueAt(decision, now), ...retired.map(({ until }) => until))
     }
     return {
@@ -262,9 +268,15 @@ export class RolloverDesk {
       const own = host === undefined ? certificates.pick(name) : undefined
       const all = listed([...entry.certificates, ...(host?.publish ?? []), ...(own === undefined ? [] : [ofShown(own)])])
       const expiresMs = entry.expiresMs.length === 0 ? longestExpires * 1000 : Math.min(...entry.expiresMs)
+      const fingerprints = all.map(({ fingerprint }) => fingerprint)
+      const before = this.document(name)
+      if (before?.expiresMs === expiresMs && before.fingerprints.join() === fingerprints.join()) {
+        served.set(name, before)
+        continue
+      }
       let text: string | undefined
       served.set(name, {
-        fingerprints: all.map(({ fingerprint }) => fingerprint),
+        fingerprints,
         expiresMs,
         text: () => (text ??= fingerprintsDocument(all.map(({ der }) => der), Math.floor(expiresMs / 1000))),
       })
@@ -290,7 +302,7 @@ export class RolloverDesk {
     for (const domain of [...this.#memory.retired.keys()]) if (!outcomes.has(domain) && !plan.suspended.has(domain)) changed = this.#setRetired(domain, []) || changed
     for (const domain of [...this.#told.keys()]) if (outcomes.get(domain)?.decision.serve !== "current") this.#told.delete(domain)
     this.#abandoned.clear()
-    changed = this.#publish(documents, at) || changed
+    changed = this.#publish(documents, before?.documents, at) || changed
     this.#store?.hold(heldBack(outcomes))
     if (changed) this.#store?.save(this.#memory)
   }
@@ -315,10 +327,12 @@ export class RolloverDesk {
     }
   }
 
-  #publish(documents: ReadonlyMap<Domain, ServedDocument>, at: Instant): boolean {
+  #publish(documents: ReadonlyMap<Domain, ServedDocument>, before: ReadonlyMap<Domain, ServedDocument> | undefined, at: Instant): boolean {
     const { documents: memory } = this.#memory
     let changed = false
-    for (const [name, { fingerprints, expiresMs }] of documents) {
+    for (const [name, document] of documents) {
+      if (document === before?.get(name)) continue
+      const { fingerprints, expiresMs } = document
       const history = memory.get(name) ?? []
       const last = history.at(-1)
       const same = last !== undefined && last.to === undefined && last.expiresMs === expiresMs && sameSet(last.fingerprints, fingerprints)
@@ -417,6 +431,11 @@ export class RolloverDesk {
   }
 }
 
+/** Nothing about it can have changed since: what was shown is what is on disk, and nothing waits or ends. */
+function isSettled({ hosted, candidate, shown, retired }: Outcome, now: HostedDomain, current: ShownCertificate | undefined, onDisk: ShownCertificate): boolean {
+  return hosted === now && candidate === onDisk && shown === onDisk && current === onDisk && retired.length === 0 && (now.posh?.next ?? []).length === 0
+}
+
 /** Without a listener nothing is published, whatever domains ask for. */
 const serves = ({ listen }: RolloverConfig): boolean => listen.posh.length + listen.poshHttps.length > 0
 
@@ -440,7 +459,13 @@ export function chainOf({ credentials }: ShownCertificate): readonly Uint8Array[
 }
 
 function asPlanned(shown: ShownCertificate): RolloverCertificate {
-  return { chain: chainOf(shown), ...line(shown) }
+  return {
+    ...line(shown),
+    // Only TLSA records ask for it.
+    get chain() {
+      return chainOf(shown)
+    },
+  }
 }
 
 function listed<T extends { readonly fingerprint: string; readonly der: Uint8Array }>(certificates: readonly T[]): { fingerprint: string; der: Uint8Array }[] {
