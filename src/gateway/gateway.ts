@@ -307,7 +307,14 @@ class RunningGateway implements Gateway {
   #makeAdmin(): AdminSocket {
     const { clock, files, listen, random } = this.#world
     const tenants = new TenantFiles({ files, random, reloading: this.#reloading, config: () => this.config })
-    const verbs = { lines: this.#lines, reloading: this.#reloading, tenants, sights: () => this.#sights(), drain: () => void this.drain() }
+    const verbs = {
+      lines: this.#lines,
+      reloading: this.#reloading,
+      tenants,
+      sights: () => this.#sights(),
+      abandon: (domain: Domain) => this.#own.abandon(domain),
+      drain: () => void this.drain(),
+    }
     return new AdminSocket({
       clock,
       listen,
@@ -349,6 +356,7 @@ class RunningGateway implements Gateway {
   #tellCertificates({ certificates, warnings }: Snapshot, before?: Snapshot): void {
     const told = new Set(before?.warnings.map(({ sentence }) => sentence))
     for (const { event, domain, path, sentence } of warnings) {
+      if (told.has(sentence)) continue
       this.#lines.write(event === "cert.refused" ? "error" : "warn", event, { ...(domain === undefined ? {} : { domain }), ...(path === undefined ? {} : { path }), text: sentence })
     }
     const { domains, nearestExpiry } = certificates
@@ -356,7 +364,6 @@ class RunningGateway implements Gateway {
     this.#lines.write("info", "cert.loaded", { count: domains.length, text: `certificates for ${domains.length} of ${this.config.domains.size} domains${nearest}` })
   }
 
-      if (told.has(sentence)) continue
   // Reload.
 
   reload(config?: GatewayConfig): Promise<ReloadResult> {
