@@ -70,7 +70,6 @@ export function showStreams({ streams, more, without }: StreamsView, now: number
     each.host,
     each.direction === "out" ? "->" : "<-",
     each.peer,
-    each.address.includes(":") ? "6" : "4",
     each.tls?.replace(/^TLSv/, "") ?? "-",
     each.proof,
     each.level,
@@ -82,7 +81,7 @@ export function showStreams({ streams, more, without }: StreamsView, now: number
   const authenticated = streams.filter(({ level }) => level === "authenticated").length
   const rest = more === 0 ? "" : `, and ${more} more that are not shown`
   return [
-    streams.length === 0 ? "" : table(["SESSION", "HOST", "", "PEER", "IP", "TLS", "PROOF", "LEVEL", "AGE"], rows, 22),
+    streams.length === 0 ? "" : table(["SESSION", "HOST", "", "PEER", "TLS", "PROOF", "LEVEL", "AGE"], rows, 22),
     ...waiting.map((line) => `${line}\n`),
     `${count(streams.length, "association")}, ${authenticated} authenticated${rest}\n`,
   ].join("")
