@@ -102,9 +102,13 @@ export class TenantText {
   }
 }
 
-/** What stands before a comment or at the end of a line means nothing. */
+/** Blanks before a comment, inside brackets and at the end of a line mean nothing, and may change. */
 function blanksAside(text: string): string {
-  return text.replace(/(\S)[ \t]+/g, "$1 ").replace(/[ \t]+$/gm, "").trimEnd()
+  return text
+    .replace(/(\S)[ \t]+/g, "$1 ")
+    .replace(/([[{]) | (?=[\]}])/g, "$1")
+    .replace(/[ \t]+$/gm, "")
+    .trimEnd()
 }
 
 /** Whether a name as somebody wrote it is this domain. */

@@ -70,7 +70,7 @@ no stream bot.example -> away.example: quiet, 1 stanza waiting, 3 failures
         components: { attached: 1, away: 2 },
         streams: { in: 1, out: 2 },
         waitingStanzas: 1,
-        listening: { s2s: [{ address: "::", port: 5269 }], directTls: [], components: [{ path: "/run/c.sock" }] },
+        listening: { s2s: [{ address: "::", port: 5269 }], directTls: [], components: [{ path: "/run/c.sock" }], posh: [], poshHttps: [] },
         nearestExpiry: { name: "a.example", ends: "2026-11-24T12:00:00Z" },
         lastReload: { at: "2026-11-22T11:59:00Z", ok: false },
       },

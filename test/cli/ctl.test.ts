@@ -149,7 +149,7 @@ describe("ctl", () => {
     const reload = await ctl("reload")
     rmSync(at("tenants.d/bad.yaml"))
     assert.equal(reload.status, 78)
-    assert.match(reload.err, /bad\.yaml:1:11 .*component.* is missing[^]*nothing was changed\n$/)
+    assert.match(reload.err, /bad\.yaml:1:11 .*component.* is missing[\s\S]*nothing was changed\n$/)
   })
   it("does not wait for ever for somebody who never answers, nor believe what is no gateway", async () => {
     const silent = createServer((connection) => void connection.on("error", () => connection.destroy()))

@@ -76,7 +76,7 @@ describe("the admin socket", () => {
     const host = await hosting({ domains: ["a.example"], certified: ["b.example"], tenants: { "b.yaml": `# the shop\n${tenant("b.example", "    # until its own arrives\n    certificate: a.example\n")}` } })
     const set = await host.done({ verb: "domain.set", name: "b.example", settings: [{ key: "certificate", value: "" }, { key: "posh.expires", value: "2h" }] })
     assert.deepEqual(set.changes, ["~ domain b.example: certificate a.example -> own, posh.serve false -> true"])
-    assert.match(host.read("tenants.d/b.yaml"), /^# the shop\n[^]*posh:\n {6}expires: 2h\n/)
+    assert.match(host.read("tenants.d/b.yaml"), /^# the shop\n[\s\S]*posh:\n {6}expires: 2h\n/)
     host.secret("other")
     const secret = await host.done({ verb: "domain.set", name: "b.example", settings: [{ key: "secret.file", value: host.at("secrets/other") }] })
     assert.deepEqual(secret.changes, ["~ domain b.example: secret"])
