@@ -11,7 +11,7 @@ import type { ComponentSession, ComponentTimes } from "./component.ts"
 import type { GatewayConfig, SocketPath, Trust } from "./config.ts"
 import type { GatewayResolver, ResolverSettings } from "./dns-ability.ts"
 import type { OwnStanding } from "./own-standing.ts"
-import type { RolloverView } from "./rollover-desk.ts"
+import type { RolloverView } from "./rollover-outcome.ts"
 import type { PoolView } from "./stream-pool.ts"
 
 /** The machine, as a gateway sees it. */

@@ -11,7 +11,7 @@ import { discover } from "../discovery/discover.ts"
 import { type DaneLookup, type DaneMaterial, lookupFailed } from "../proof/dane-material.ts"
 import type { AnyProoftype, ProofPorts, ProofSubject } from "../proof/prooftype.ts"
 import { match, type Obtained, obtainAll, type Proven } from "../proof/prove.ts"
-import type { TlsaLook } from "./rollover-desk.ts"
+import type { TlsaLook } from "./tlsa-sights.ts"
 
 /** One prooftype's say about us; of several servers the worst. */
 export interface OwnProof {

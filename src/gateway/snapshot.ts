@@ -12,7 +12,7 @@ import type { Hosting } from "../federation/contract.ts"
 import { type CertificateSnapshot, type CertificateWarning, loadCertificates } from "./certificates.ts"
 import { domainChanges } from "./domain-changes.ts"
 import { type GatewayConfig, policyOf, type Trust } from "./config.ts"
-import type { RolloverInput, RolloverPlan } from "./rollover-desk.ts"
+import type { RolloverInput, RolloverPlan } from "./rollover-outcome.ts"
 import type { Clock, Files } from "../ports.ts"
 
 /** Octets of an element before authentication: enough for every negotiation (RFC 6120 13.12 asks for 10000). */

@@ -114,7 +114,7 @@ federation:
 certificates: { dirs: [/certs] }
 state: { dir: /state }
 domains:
-  - { name: host.example, component: { secret: { file: /secrets/host } } }
+  - { name: host.example, posh: { ${posh.replace("true", "false")} }, component: { secret: { file: /secrets/host } } }
   - { name: shop.example, certificate: host.example, posh: { ${posh} }, component: { secret: { file: /secrets/shop } } }
 `,
   )
