@@ -3,7 +3,7 @@ import { basename } from "node:path"
 import type { CertificateMark, CertificateRow, ComponentRow, DomainRow, ReadyView, StatusView, StreamsView } from "../gateway/admin-views.ts"
 import type { DomainEdit } from "../gateway/tenant-files.ts"
 import { printable } from "./exit.ts"
-import { lengthText, momentText, table } from "./table.ts"
+import { dateText, lengthText, momentText, table } from "./table.ts"
 
 type Address = { readonly address: string; readonly port: number } | { readonly path: string }
 
@@ -46,7 +46,8 @@ export function showDomains(domains: readonly DomainRow[]): string {
   return `${table(["NAME", "STATE", "CERTIFICATE", "PROOFS", "COMP", "FILE"], rows, 24)}${count(domains.length, "domain")}, ${suspended} suspended\n`
 }
 
-const markText = (mark: CertificateMark | undefined): string => (mark === undefined ? "-" : `${mark.fingerprint.slice(0, 8)} ${momentText(mark.from)}`)
+/** Which certificate, and from when; 80 columns have no room for more. */
+const markText = (mark: CertificateMark | undefined): string => (mark === undefined ? "-" : `${mark.fingerprint.slice(0, 8)} ${dateText(mark.from)}`)
 
 export function showCertificates(certificates: readonly CertificateRow[], now: number): string {
   const rows = certificates.map((each) => [
@@ -69,7 +70,6 @@ export function showStreams({ streams, more, without }: StreamsView, now: number
     each.host,
     each.direction === "out" ? "->" : "<-",
     each.peer,
-    each.address.includes(":") ? "6" : "4",
     each.tls?.replace(/^TLSv/, "") ?? "-",
     each.proof,
     each.level,
@@ -81,7 +81,7 @@ export function showStreams({ streams, more, without }: StreamsView, now: number
   const authenticated = streams.filter(({ level }) => level === "authenticated").length
   const rest = more === 0 ? "" : `, and ${more} more that are not shown`
   return [
-    streams.length === 0 ? "" : table(["SESSION", "HOST", "", "PEER", "IP", "TLS", "PROOF", "LEVEL", "AGE"], rows, 22),
+    streams.length === 0 ? "" : table(["SESSION", "HOST", "", "PEER", "TLS", "PROOF", "LEVEL", "AGE"], rows, 22),
     ...waiting.map((line) => `${line}\n`),
     `${count(streams.length, "association")}, ${authenticated} authenticated${rest}\n`,
   ].join("")
@@ -106,5 +106,5 @@ export function showChanges({ changes, needRestart }: Pick<DomainEdit, "changes"
 
 export function showEdit(edit: DomainEdit): string {
   const secret = edit.secretFile === undefined ? "" : printable(`secret in ${edit.secretFile} (mode 600)`) + "\n"
-  return `${showChanges(edit)}${secret}${printable(`file ${edit.file}`)}\n`
+  return `${showChanges(edit)}${secret}${printable(`${edit.removed === true ? "removed" : "file"} ${edit.file}`)}\n`
 }

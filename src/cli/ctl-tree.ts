@@ -61,6 +61,7 @@ Exit status: 0 done, 2 not ready, 64 wrong argument, 69 no gateway answers,
     ["suspend", "serve it no more, but let nobody else claim it"],
     ["resume", "serve it again"],
     ["remove", "host it no more; a file with nothing else in it goes"],
+    ["abandon", "serve its renewed certificate at once, though peers may not know it yet: for a stolen key"],
   ] as const) {
     domain.command(`${verb} <name>`).description(summary).action(async (name: string, _options: unknown, command: Command) => ask({ v: 1, verb: `domain.${verb}`, name }, command))
   }

@@ -50,6 +50,7 @@ const shows: Readonly<Record<AdminVerb, Show>> = {
   "domain.suspend": (result) => showEdit(result as DomainEdit),
   "domain.resume": (result) => showEdit(result as DomainEdit),
   "domain.remove": (result) => showEdit(result as DomainEdit),
+  "domain.abandon": (result) => `the certificate of ${(result as { name: string }).name} is abandoned; \`xmpp-dna ctl certs\` shows what is served\n`,
   reload: (result) => showChanges(result as DomainEdit),
   drain: () => "draining\n",
 }

@@ -22,7 +22,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const early = createGatewayWorld({ log: createLog({ descriptor: 2, level: "warn" }) })
   const allowInlineSecrets = options.allowInlineSecrets === true
   const { config, warnings } = await loadConfig(options.config, {
-    files: early.files,
+    files: early.startFiles,
     environment: early.environment,
     now: early.clock.now(),
     allowInlineSecrets,
@@ -32,7 +32,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const log = createLog({ level: config.log.level, format: config.log.format })
   const world = createGatewayWorld({ log })
   const started = world.clock.monotonic()
-  const gateway = await startGateway(config, world, { version: version(), allowInlineSecrets })
+  const gateway = await startGateway(config, world, { version: version(), allowInlineSecrets, selfCheck: true })
   holdYoungGeneration()
   process.stderr.write(banner(options.config, gateway, world.clock.monotonic() - started))
   return await untilStopped(gateway)

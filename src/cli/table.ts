@@ -7,7 +7,7 @@ import { printable } from "./exit.ts"
  * @param widest no column is padded beyond this; longer cells stick out
  */
 export function table(heading: readonly string[], rows: readonly (readonly string[])[], widest = 30): string {
-  const clean = [heading, ...rows].map((row) => row.map((cell) => printable(cell === "" ? "-" : cell)))
+  const clean = [heading, ...rows].map((row, at) => row.map((cell) => printable(cell === "" && at > 0 ? "-" : cell)))
   const widths = heading.map((_, column) => Math.min(widest, Math.max(...clean.map((row) => row[column]!.length))))
   return clean.map((row) => `${row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column]!))).join("  ").trimEnd()}\n`).join("")
 }
@@ -26,8 +26,13 @@ export function lengthText(ms: number): string {
 
 const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
+/** `12 Nov`, UTC. */
+export function dateText(iso: string): string {
+  const at = new Date(iso)
+  return `${at.getUTCDate()} ${months[at.getUTCMonth()]}`
+}
+
 /** `12 Nov 03:10`, UTC. */
 export function momentText(iso: string): string {
-  const at = new Date(iso)
-  return `${at.getUTCDate()} ${months[at.getUTCMonth()]} ${at.toISOString().slice(11, 16)}`
+  return `${dateText(iso)} ${new Date(iso).toISOString().slice(11, 16)}`
 }

@@ -23,7 +23,14 @@ export interface GatewaySettings {
   readonly domains: readonly { readonly name: string; readonly component: { readonly secret: string | SecretPlace } }[]
   readonly certificates: { readonly dirs: readonly string[]; readonly reload?: "watch" | "signal"; readonly warn?: string }
   readonly federation: Readonly<Record<string, unknown>>
-  readonly listen?: { readonly s2s?: readonly string[]; readonly direct_tls?: readonly string[]; readonly components?: readonly string[] }
+  readonly listen?: {
+    readonly s2s?: readonly string[]
+    readonly direct_tls?: readonly string[]
+    readonly components?: readonly string[]
+    readonly posh?: readonly string[]
+    readonly posh_https?: readonly string[]
+    readonly admin?: string
+  }
   readonly [section: string]: unknown
 }
 

@@ -75,7 +75,7 @@ export interface ConnectOptions {
   readonly allow?: { readonly networks?: readonly string[]; readonly names?: readonly string[] }
   /** Where to connect to instead of where DNS leads. The certificate must still name `to`. */
   readonly connect?: EndpointOverride
-  /** Prooftypes besides PKIX and DANE. */
+  /** Prooftypes besides PKIX, DANE and POSH. */
   readonly prooftypes?: readonly AnyProoftype[]
   /** For the whole negotiation, ms; 60,000 unless given. */
   readonly timeout?: number
@@ -269,7 +269,7 @@ export interface JudgeOptions {
   readonly dnsAnchors?: readonly DnsAnchorSet[]
   /** Instead of the moment of recording, ms since 1970. */
   readonly at?: Instant
-  /** Prooftypes besides PKIX. */
+  /** Prooftypes besides PKIX, DANE and POSH. */
   readonly prooftypes?: readonly AnyProoftype[]
 }
 

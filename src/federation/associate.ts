@@ -241,7 +241,7 @@ async function attempt(
     const proven = establishAssociation(await material(proof), subject, proof, clock.now())
     for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
     requireLevel(proven, "encrypted", requirement, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
-    // security.md 24: nothing of ours stands on the secured stream before our own verdict.
+    // security.md 24, POSH-15: nothing of ours stands on the secured stream before our own verdict.
     const ours = headerXml({ content: ns.server, from: pair.sender, to: pair.target })
     const ahead = proven.combined.outcome === "proved" ? options.ahead?.() : undefined
     let sent = ahead?.restart === true ? ahead : undefined

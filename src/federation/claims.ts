@@ -41,7 +41,7 @@ export function judgeAtHand(federation: Federation, pair: DomainPair, proof: Ser
 }
 
 /**
- * All prooftypes on an incoming stream's certificate. What must be asked for is asked only after a certificate was shown
+ * All prooftypes on an incoming stream's certificate (POSH-26 among them). What must be asked for is asked only after a certificate was shown
  * that the others do not prove: nobody buys a fetch with a stream header alone. What one address may cause at once is
  * capped (security.md 17); a claim beyond waits for a place while its time lasts.
  *

@@ -49,7 +49,7 @@ function dueOf(prooftype: AnyProoftype, kept: ObtainedMaterial | undefined, dire
 
 interface Renewed {
   readonly fresh: FreshMaterial
-  /** False: of some prooftypes nobody could say, so the older material stands for them. */
+  /** False: of some prooftypes nobody could say anything new. */
   readonly complete: boolean
 }
 
@@ -78,7 +78,12 @@ async function askAgain(federation: Federation, association: Association, signal
     if (!asks.includes(prooftype) || silent(prooftype)) return held(prooftype) ?? []
     return judged.kept.find(({ prooftype: name }) => name === prooftype.name) ?? []
   })
-  return { fresh: { endpoint: now, obtained: material }, complete: !asks.some(silent) }
+  // What comes from a memory may be no younger than what there was: it is not asked for again at once.
+  const renewed = ({ prooftype: name, material: each }: ObtainedMaterial): boolean => {
+    const prooftype = asks.find((candidate) => candidate.name === name)
+    return prooftype === undefined || dueOf(prooftype, { prooftype: name, material: each }, direction) > federation.ports.clock.now()
+  }
+  return { fresh: { endpoint: now, obtained: material }, complete: !asks.some(silent) && material.every(renewed) }
 }
 
 function sameServer(endpoints: readonly Endpoint[], before: Endpoint): Endpoint | undefined {
@@ -196,8 +201,11 @@ export class Watch {
       // It may have been judged by others, or have ended, while we asked.
       const current = this.#watched.associations().find(({ id }) => id === association.id)
       if (current === undefined) return
-      if (renewed?.complete !== true) this.#retries.set(current.id, clock.now() + retryAfter)
       if (renewed !== undefined) this.#watched.renew(current, renewed.fresh)
+      const after = this.#watched.associations().find(({ id }) => id === association.id)
+      // What a prooftype remembers may be as old as before: that is no reason to ask again at once, for ever.
+      const stale = after !== undefined && renewalDue(this.#federation.current(), after) <= clock.now()
+      if (renewed?.complete !== true || stale) this.#retries.set(current.id, clock.now() + retryAfter)
     } catch (error) {
       this.#watched.broken(error)
     } finally {

@@ -53,6 +53,8 @@ const requests = {
   "domain.suspend": about("domain.suspend"),
   "domain.resume": about("domain.resume"),
   "domain.remove": about("domain.remove"),
+  /** The certificate shown counts no more: its key was stolen, say. */
+  "domain.abandon": about("domain.abandon"),
   reload: plain("reload"),
   drain: plain("drain"),
 } as const

@@ -1,4 +1,5 @@
 // What each verb of the admin socket does (docs/operating.md): shows the gateway, edits tenant files, reloads, drains.
+import type { Domain } from "../model/domain.ts"
 import { AdminRefusal, type AdminRequest, type AdminRequestOf, type AdminVerb, domainArgument } from "./admin-protocol.ts"
 import { certificateRows, componentRows, domainRows, type GatewaySights, readyView, statusView, streamsView } from "./admin-views.ts"
 import type { LogLines } from "./log-lines.ts"
@@ -10,6 +11,8 @@ export interface VerbSurroundings {
   readonly reloading: Reloading
   readonly tenants: TenantFiles
   sights(): GatewaySights
+  /** No renewal waits for the certificate that is shown for this domain. */
+  abandon(domain: Domain): void
   /** Begins to stop; the answer does not wait for the end. */
   drain(): void
 }
@@ -33,6 +36,12 @@ const changing: { readonly [Verb in ChangingVerb]: Handler<Verb, VerbSurrounding
   "domain.suspend": ({ name }, { tenants }) => tenants.suspend(name),
   "domain.resume": ({ name }, { tenants }) => tenants.resume(name),
   "domain.remove": ({ name }, { tenants }) => tenants.remove(name),
+  "domain.abandon": ({ name }, { abandon, sights }) => {
+    const domain = domainArgument(name)
+    if (!sights().snapshot.config.domains.has(domain)) throw new AdminRefusal("argument", `${domain} is not hosted here.`)
+    abandon(domain)
+    return { name: domain }
+  },
   reload: async (_request, { reloading }) => {
     const result = await reloading.reload()
     if (!result.ok) throw new AdminRefusal("config", result.problems)

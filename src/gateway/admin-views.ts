@@ -55,7 +55,7 @@ export interface StatusView {
 export interface DomainRow {
   readonly name: string
   readonly state: "served" | "suspended"
-  /** The name whose certificate is shown; `none` without one. */
+  /** `own`, or the name whose certificate is shown; `none` when it is served without one. */
   readonly certificate: string
   readonly proofs: DomainFacts["proofs"]
   readonly component: "up" | "away"
@@ -146,8 +146,8 @@ export function domainRows(gateway: GatewaySights): DomainRow[] {
   return ordered(gateway.snapshot).map((hosted) => ({
     name: hosted.name,
     state: hosted.suspended ? "suspended" : "served",
-    certificate: gateway.snapshot.certificates.pick(hosted.name) === undefined ? "none" : (hosted.certificate ?? "own"),
-    proofs: gateway.facts(hosted.name)?.proofs,
+    certificate: !hosted.suspended && gateway.snapshot.certificates.pick(hosted.name) === undefined ? "none" : (hosted.certificate ?? "own"),
+    proofs: hosted.suspended ? undefined : gateway.facts(hosted.name)?.proofs,
     component: gateway.component(hosted.name) === undefined ? "away" : "up",
     file: hosted.source,
   }))

@@ -4,13 +4,14 @@ import type { ConfigProblem } from "../model/errors.ts"
 import type { EventSink } from "../model/events.ts"
 import type { OwnListener, ReachPolicy } from "../model/reach.ts"
 import type { Clock, Dial, Files, Https, HttpServe, Listen, Log, NetworkAddress, Random, Store, Tls } from "../ports.ts"
+import type { PoshMemoryLimits } from "../proof/posh-memory.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Hosting, IncomingStream } from "../federation/contract.ts"
 import type { ComponentSession, ComponentTimes } from "./component.ts"
 import type { GatewayConfig, SocketPath, Trust } from "./config.ts"
 import type { GatewayResolver, ResolverSettings } from "./dns-ability.ts"
 import type { OwnStanding } from "./own-standing.ts"
-import type { RolloverView } from "./rollover-desk.ts"
+import type { RolloverView } from "./rollover-outcome.ts"
 import type { PoolView } from "./stream-pool.ts"
 
 /** The machine, as a gateway sees it. */
@@ -20,6 +21,8 @@ export interface GatewayWorld {
   readonly tls: Tls
   readonly listen: Listen
   readonly files: Files
+  /** Used in place of `files` until the gateway serves; may be faster by waiting for the disk. */
+  readonly startFiles?: Files
   readonly log: Log
   /** Opens the memory in a folder; without it nothing outlives the process. Throws StoreError. */
   store?(folder: string): Store
@@ -49,6 +52,8 @@ export interface GatewayOptions {
   readonly alterHosting?: (hosting: Hosting) => Hosting
   /** Where POSH documents are asked for in place of port 443; for labs, which may not bind that. */
   readonly poshPort?: number
+  /** Of the memory of POSH documents, where others are wanted than the usual ones; for labs and tests, which cannot wait. */
+  readonly poshLimits?: Partial<PoshMemoryLimits>
   /** After the start and on change, our own domains are judged in the background as their peers judge them. */
   readonly selfCheck?: boolean
 }

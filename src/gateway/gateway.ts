@@ -1,5 +1,6 @@
 // The gateway: many hosted domains, attached components, streams to remote domains, on one immutable snapshot
 // (security.md 10, 17, 21).
+import type { DomainPair } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import { ConfigError } from "../model/errors.ts"
 import type { Resolver } from "../model/dns-answer.ts"
@@ -32,14 +33,13 @@ import { EvidenceFolder } from "./evidence-folder.ts"
 import { Intake } from "./intake.ts"
 import { LogLines } from "./log-lines.ts"
 import { Recollection } from "./recollection.ts"
-import { Reloading } from "./reloading.ts"
+import { type Changed, Reloading } from "./reloading.ts"
 import { OwnDomains } from "./own-domains.ts"
 import type { OwnStanding } from "./own-standing.ts"
-import type { RolloverView } from "./rollover-desk.ts"
+import type { RolloverView } from "./rollover-outcome.ts"
 import { Router } from "./router.ts"
-import { makeSnapshot, type Snapshot } from "./snapshot.ts"
+import { makeSnapshot, type Snapshot, touchedDomains, TrustedRoots } from "./snapshot.ts"
 import { type PoolView, StreamPool } from "./stream-pool.ts"
-import type { DomainPair } from "../model/association.ts"
 import { domainOfJid } from "../model/domain.ts"
 import { TenantFiles } from "./tenant-files.ts"
 import { ns } from "../model/namespaces.ts"
@@ -78,6 +78,7 @@ class RunningGateway implements Gateway {
   #intake!: Intake
   #evidence: EvidenceFolder | undefined
   #recollection!: Recollection
+  readonly #roots: TrustedRoots
   #generation = 0
   /** Outlives every snapshot: a reload forgets no document. */
   readonly #poshMemory: PoshMemory
@@ -94,8 +95,9 @@ class RunningGateway implements Gateway {
 
   constructor(world: GatewayWorld, options: GatewayOptions) {
     this.#world = world
-    this.#poshMemory = new PoshMemory(world.clock)
+    this.#poshMemory = new PoshMemory(world.clock, options.poshLimits)
     this.#options = options
+    this.#roots = new TrustedRoots((trust) => world.anchors(trust))
     this.#lines = new LogLines(world.log)
     this.#bounces = new BounceLog(world.clock, this.#lines)
     this.ended = new Promise((resolve) => {
@@ -108,9 +110,9 @@ class RunningGateway implements Gateway {
       running: () => this.state === "running",
       snapshot: () => this.#snapshot,
       resolver: () => this.#resolver,
-      make: (config) => this.#makeSnapshot(config),
-      adopt: (after, resolver) => this.#adopt(after, resolver),
-      told: (after) => this.#tellCertificates(after),
+      make: (config, changed) => this.#makeSnapshot(config, changed),
+      adopt: (after, resolver, changed) => this.#adopt(after, resolver, changed),
+      told: (after, before) => this.#tellCertificates(after, before),
       broken: (error) => this.#broken(error, {}),
       looked: () => this.#recollection.look([...this.incoming, ...this.outgoing.flatMap(({ stream }) => stream ?? [])]),
     })
@@ -121,7 +123,7 @@ class RunningGateway implements Gateway {
       snapshot: () => this.#snapshot,
       resolver: { resolve: (name, type, resolveOptions) => this.#resolver.resolve(name, type, resolveOptions) },
       listening: () => [...this.addresses.s2s, ...this.addresses.directTls],
-      replan: () => void this.#reloading.certificates(),
+      replan: () => void this.#reloading.certificates(new Set()),
       broken: (error, fields) => this.#broken(error, fields),
       poshPort: options.poshPort,
       selfCheck: options.selfCheck === true,
@@ -252,13 +254,15 @@ class RunningGateway implements Gateway {
     return `ready: ${this.config.domains.size} domains, listening on ${[...listening, ...admin].join(", ")}`
   }
 
-  async #makeSnapshot(config: GatewayConfig): Promise<Snapshot> {
+  async #makeSnapshot(config: GatewayConfig, changed?: Changed): Promise<Snapshot> {
     this.#generation += 1
     const before = this.#generation === 1 ? undefined : this.#snapshot
+    const { files, startFiles = files } = this.#world
     const made = await makeSnapshot(config, this.#generation, before?.onDisk ?? noCertificates, {
-      files: this.#world.files,
+      files: before === undefined ? startFiles : files,
+      ...(changed === undefined ? {} : { changed }),
       clock: this.#world.clock,
-      anchors: (trust) => this.#world.anchors(trust),
+      anchors: (trust) => this.#roots.of(trust, changed),
       ownListeners: () => this.#ownListeners(),
       poshMemory: this.#poshMemory,
       ...(this.#options.poshPort === undefined ? {} : { poshPort: this.#options.poshPort }),
@@ -321,7 +325,14 @@ class RunningGateway implements Gateway {
   #makeAdmin(): AdminSocket {
     const { clock, files, listen, random } = this.#world
     const tenants = new TenantFiles({ files, random, reloading: this.#reloading, config: () => this.config })
-    const verbs = { lines: this.#lines, reloading: this.#reloading, tenants, sights: () => this.#sights(), drain: () => void this.drain() }
+    const verbs = {
+      lines: this.#lines,
+      reloading: this.#reloading,
+      tenants,
+      sights: () => this.#sights(),
+      abandon: (domain: Domain) => this.#own.abandon(domain),
+      drain: () => void this.drain(),
+    }
     return new AdminSocket({
       clock,
       listen,
@@ -361,8 +372,10 @@ class RunningGateway implements Gateway {
     this.#lines.write("error", "gateway.error", { ...fields, text: error instanceof Error ? (error.stack ?? error.message) : String(error) })
   }
 
-  #tellCertificates({ certificates, warnings }: Snapshot): void {
+  #tellCertificates({ certificates, warnings }: Snapshot, before?: Snapshot): void {
+    const told = new Set(before?.warnings.map(({ sentence }) => sentence))
     for (const { event, domain, path, sentence } of warnings) {
+      if (told.has(sentence)) continue
       this.#lines.write(event === "cert.refused" ? "error" : "warn", event, { ...(domain === undefined ? {} : { domain }), ...(path === undefined ? {} : { path }), text: sentence })
     }
     const { domains, nearestExpiry } = certificates
@@ -376,7 +389,7 @@ class RunningGateway implements Gateway {
     return this.#reloading.reload(config)
   }
 
-  #adopt(after: Snapshot, resolver: Resolver): void {
+  #adopt(after: Snapshot, resolver: Resolver, changed: Changed): void {
     const before = this.#snapshot
     this.#snapshot = after
     this.#resolver = resolver
@@ -384,14 +397,19 @@ class RunningGateway implements Gateway {
     const { hosting } = after
     this.#pool.giveBack((sender) => before.hosting.hosts(sender) && !hosting.hosts(sender))
     this.#components.configured(before.config)
-    this.#rejudge()
+    this.#rejudge(changed === undefined ? undefined : touchedDomains(before, after))
   }
 
-  /** security.md 10: live pairs are judged against the new policy, anchors and hosted names at once. */
-  #rejudge(): void {
+  /**
+   * security.md 10: live pairs are judged against the new policy, anchors and hosted names at once.
+   *
+   * @param touched those of our domains that changed; undefined: all may have
+   */
+  #rejudge(touched: ReadonlySet<Domain> | undefined): void {
     const { hosting, config } = this.#snapshot
-    this.#intake.recheck()
-    this.#pool.reloaded((pair) => hosting.hosts(pair.sender) && !config.domains.has(pair.target))
+    const concerns = ({ sender, target }: DomainPair): boolean => touched === undefined || touched.has(sender) || touched.has(target)
+    this.#intake.recheck(concerns)
+    this.#pool.reloaded((pair) => hosting.hosts(pair.sender) && !config.domains.has(pair.target), concerns)
     this.#flushes.flush()
   }
 

@@ -14,7 +14,8 @@ import type { LogLines } from "./log-lines.ts"
 import { type OwnStanding, ownStanding } from "./own-standing.ts"
 import { withOwnWeb } from "./own-web.ts"
 import { poshHandler } from "./posh-publisher.ts"
-import { chainOf, RolloverDesk, type RolloverInput, type RolloverNews, type RolloverPlan, type RolloverView } from "./rollover-desk.ts"
+import { RolloverDesk } from "./rollover-desk.ts"
+import { chainOf, type RolloverInput, type RolloverNews, type RolloverPlan, type RolloverView } from "./rollover-outcome.ts"
 import { RolloverStore } from "./rollover-state.ts"
 import { SelfCheck, summaryText } from "./self-check.ts"
 import type { Snapshot } from "./snapshot.ts"
@@ -180,7 +181,7 @@ export class OwnDomains {
     return await ownStanding({
       domain,
       chain: shown === undefined ? undefined : chainOf(shown),
-      poshServed: this.#desk?.document(domain) !== undefined,
+      poshServed: config.domains.get(domain)?.posh?.serve === true || this.#desk?.document(domain) !== undefined,
       hosting,
       prooftypes: hosting.prooftypes.map((prooftype) => (prooftype.name === "posh" ? posh : prooftype)),
       resolver,
@@ -248,13 +249,13 @@ function candidateOf({ onDisk }: RolloverView, { until, sentence }: NonNullable<
   return { fingerprint: onDisk.fingerprint, notBefore: onDisk.notBefore, ...(until === undefined ? {} : { heldUntil: until }), because: sentence }
 }
 
-/** `7 d, 2 certificates`, or `host.example` for one that is served under another name. */
+/** `7 d, 2 certs` (a table of 80 columns has no room for more), or `host.example` for one that is served under another name. */
 function poshText({ domain, posh }: RolloverView): string {
   const own = posh.find(({ name }) => name === domain)
   if (own === undefined) return `by ${posh.map(({ name }) => name).join(", ")}`
   const hours = Math.round(own.expiresMs / 3_600_000)
   const count = own.fingerprints.length
-  return `${hours % 24 === 0 ? `${hours / 24} d` : `${hours} h`}, ${count} certificate${count === 1 ? "" : "s"}`
+  return `${hours % 24 === 0 ? `${hours / 24} d` : `${hours} h`}, ${count} cert${count === 1 ? "" : "s"}`
 }
 
 /** What of a domain decides how it stands. */

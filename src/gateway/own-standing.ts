@@ -11,7 +11,7 @@ import { discover } from "../discovery/discover.ts"
 import { type DaneLookup, type DaneMaterial, lookupFailed } from "../proof/dane-material.ts"
 import type { AnyProoftype, ProofPorts, ProofSubject } from "../proof/prooftype.ts"
 import { match, type Obtained, obtainAll, type Proven } from "../proof/prove.ts"
-import type { TlsaLook } from "./rollover-desk.ts"
+import type { TlsaLook } from "./tlsa-sights.ts"
 
 /** One prooftype's say about us; of several servers the worst. */
 export interface OwnProof {
@@ -42,7 +42,7 @@ export interface StandingQuestion {
   readonly domain: Domain
   /** DER as it is shown; undefined where there is none. */
   readonly chain: readonly Uint8Array[] | undefined
-  /** A document is served here for the domain. */
+  /** A document is served here for the domain, or is meant to be. */
   readonly poshServed: boolean
   readonly hosting: Hosting
   readonly prooftypes: readonly AnyProoftype[]

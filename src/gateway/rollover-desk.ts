@@ -1,104 +1,33 @@
 // Renewals of every hosted domain: which certificate each shows, which documents speak for it, what must be waited for; the
 // planner with its memory (rollover.ts, rollover-state.ts; POSH-08, POSH-17).
 import type { Domain } from "../model/domain.ts"
-import type { TlsaRecord } from "../model/dns-answer.ts"
 import type { Instant } from "../model/verdict.ts"
-import type { Files, TlsCredentials } from "../ports.ts"
-import { defaultTlsaPolicy, type TlsaPolicy } from "../proof/tlsa.ts"
-import type { AnchorSet } from "../x509/anchors.ts"
-import { CertificateError, parseCertificate } from "../x509/certificate.ts"
-import { type CertificateSnapshot, type CertificateWarning, type ShownCertificate } from "./certificates.ts"
-import { pemBlocks } from "./certificate-scan.ts"
-import type { GatewayConfig, HostedDomain } from "./config.ts"
-import { reason } from "./config-values.ts"
-import { fingerprintsDocument, longestExpires } from "./posh-document.ts"
-import { cacheSlack, fit, kinds, lookAgain, planRollover, type PublishedDocument, type RolloverCertificate, type RolloverDecision, type SeenTlsa, type TlsaMeasure, type TlsaSight } from "./rollover.ts"
+import type { Files } from "../ports.ts"
+import type { CertificateWarning, ShownCertificate } from "./certificates.ts"
+import type { HostedDomain } from "./config.ts"
+import { longestExpires } from "./posh-document.ts"
+import { cacheSlack, fit, kinds, lookAgain, planRollover, type PublishedDocument, type RolloverDecision } from "./rollover.ts"
+import {
+  asPlanned,
+  documentsOf,
+  line,
+  listed,
+  nextOf,
+  ofShown,
+  type Outcome,
+  policyOf,
+  type RolloverInput,
+  type RolloverNews,
+  type RolloverPlan,
+  type RolloverView,
+  type ServedDocument,
+  serves,
+} from "./rollover-outcome.ts"
 import { emptyMemory, type KeptCertificate, type RetiredCertificate, type RolloverMemory, type RolloverStore } from "./rollover-state.ts"
+import { type TlsaLook, TlsaSights } from "./tlsa-sights.ts"
 
 /** How long a certificate that is shown no more stays in documents: streams opened with it are judged by them, ms. */
 const retiredMs = 30 * 24 * 3_600_000
-/** What DNS said is planned with for this long; self-checks come sooner. */
-const sightMs = 2 * 24 * 3_600_000
-const mostNextOctets = 256 * 1024
-
-/** One document that is served now. */
-export interface ServedDocument {
-  readonly fingerprints: readonly string[]
-  readonly expiresMs: number
-  /** As it goes out. */
-  readonly text: () => string
-}
-
-/** What is shown and held back for one domain, for `ctl certs`. Plain. */
-export interface RolloverView {
-  readonly domain: Domain
-  /** The name whose certificate is shown, where that is another one. */
-  readonly certificate?: Domain
-  readonly onDisk: CertificateLine
-  readonly served: CertificateLine
-  /** Why they differ; absent where they do not. */
-  readonly held?: { readonly because: RolloverDecision["because"]; readonly sentence: string; readonly until?: Instant }
-  /** Names whose documents speak for it, and how long those may be remembered. */
-  readonly posh: readonly { readonly name: Domain; readonly expiresMs: number; readonly fingerprints: readonly string[] }[]
-  /** Certificates that are shown no more and are still named in documents. */
-  readonly retired: readonly { readonly fingerprint: string; readonly until: Instant }[]
-}
-
-export interface CertificateLine {
-  readonly fingerprint: string
-  readonly notBefore: Instant
-  readonly notAfter: Instant
-}
-
-interface Outcome {
-  readonly hosted: HostedDomain
-  readonly candidate: ShownCertificate
-  readonly shown: ShownCertificate
-  readonly decision: RolloverDecision
-  readonly retired: readonly RetiredCertificate[]
-  /** DER, the most relevant first. */
-  readonly publish: readonly { readonly fingerprint: string; readonly der: Uint8Array }[]
-}
-
-/** What a new snapshot shows and publishes; nothing has happened until it is committed. */
-export interface RolloverPlan {
-  readonly certificates: CertificateSnapshot
-  readonly documents: ReadonlyMap<Domain, ServedDocument>
-  readonly warnings: readonly CertificateWarning[]
-  /** When to plan again without a change on disk. */
-  readonly again: Instant | undefined
-  readonly outcomes: ReadonlyMap<Domain, Outcome>
-  readonly suspended: ReadonlySet<Domain>
-  readonly measure: Omit<TlsaMeasure, "domain">
-}
-
-/** What of the configuration decides about renewals. */
-export type RolloverConfig = Pick<GatewayConfig, "domains" | "dnssec" | "proofs" | "daneUsages">
-
-export interface RolloverInput {
-  readonly config: RolloverConfig
-  /** As the folders have them now. */
-  readonly certificates: CertificateSnapshot
-  /** As they were shown until now; undefined at the start. */
-  readonly previous: CertificateSnapshot | undefined
-  readonly anchors: AnchorSet
-  readonly now: Instant
-}
-
-/** One answer about TLSA records as a look into DNS brought it. */
-export interface TlsaLook {
-  readonly name: string
-  readonly base: Domain
-  readonly records: readonly TlsaRecord[]
-  readonly ttlMs: number
-}
-
-export interface RolloverNews {
-  readonly event: "cert.held" | "cert.switched"
-  readonly domain: Domain
-  readonly loud: boolean
-  readonly text: string
-}
 
 export class RolloverDesk {
   readonly #files: Pick<Files, "read" | "stat">
@@ -108,7 +37,7 @@ export class RolloverDesk {
   #kept: ReadonlyMap<Domain, KeptCertificate> = new Map()
   #committed: RolloverPlan | undefined
   readonly #since = new Map<Domain, { readonly fingerprint: string; readonly at: Instant }>()
-  readonly #sights = new Map<Domain, { readonly at: Instant; readonly answers: readonly SeenTlsa[] }>()
+  readonly #sights = new TlsaSights()
   readonly #abandoned = new Set<Domain>()
   /** What domains showed that show nothing for a while, since they are suspended. */
   readonly #parked = new Map<Domain, ShownCertificate>()
@@ -148,21 +77,31 @@ export class RolloverDesk {
       const candidate = certificates.pick(hosted.name)
       if (candidate === undefined) continue
       // Something that is served may speak for it: its own document, or that of the name whose certificate it shows.
-      const published = hosted.posh?.serve === true || hosted.certificate !== undefined || hosts.has(hosted.name)
+      const published = serves(config) && (hosted.posh?.serve === true || hosted.certificate !== undefined || hosts.has(hosted.name))
       const current = previous?.pick(hosted.name) ?? this.#parked.get(hosted.name) ?? (previous === undefined ? this.#restored(hosted.name) : undefined)
       const unchanged = current === undefined || current.leaf.fingerprint === candidate.leaf.fingerprint
       if (unchanged && !published && !this.#retiredOf(hosted.name, now).length) continue
+      const before = this.#committed?.outcomes.get(hosted.name)
+      if (before !== undefined && before.published === published && isSettled(before, hosted, current, candidate)) {
+        outcomes.set(hosted.name, before)
+        continue
+      }
       const decision = this.#decide(hosted, published, current, candidate, input)
       const shown = decision.serve === "current" && current !== undefined ? current : candidate
       if (shown !== candidate) replaced.set(hosted.name, shown)
       const retired = this.#retire(hosted.name, published ? current : undefined, shown, now)
-      const next = await this.#nextOf(hosted, warnings)
-      outcomes.set(hosted.name, { hosted, candidate, shown, decision, retired, publish: listed([ofShown(candidate), ...next, ofShown(shown), ...retired]) })
+      const next = await nextOf(hosted, this.#files, warnings)
+      outcomes.set(hosted.name, { hosted, published, candidate, shown, decision, retired, next: next.map(({ fingerprint }) => fingerprint), publish: listed([ofShown(candidate), ...next, ofShown(shown), ...retired]) })
       again = Math.min(again, dueAt(decision, now), ...retired.map(({ until }) => until))
     }
     return {
       certificates: certificates.with(replaced),
-      documents: this.#documents(config, certificates, outcomes),
+      documents: documentsOf({
+        config,
+        outcomes,
+        served: (name) => this.document(name),
+        wasListed: (name, fingerprint) => this.#memory.documents.get(name)?.some(({ fingerprints }) => fingerprints.includes(fingerprint)) === true,
+      }),
       warnings,
       again: Number.isFinite(again) ? again : undefined,
       outcomes,
@@ -181,7 +120,7 @@ export class RolloverDesk {
       candidate: asPlanned(candidate),
       since: since?.fingerprint === candidate.leaf.fingerprint ? since.at : now,
       documents: this.#remembered(hosted, published),
-      tlsa: config.dnssec === "off" || !config.proofs.has("dane") ? { kind: "off" } : this.#sight(domain, now),
+      tlsa: config.dnssec === "off" || !config.proofs.has("dane") ? { kind: "off" } : this.#sights.of(domain, now),
       policy: policyOf(config),
       anchors,
       now,
@@ -203,11 +142,6 @@ export class RolloverDesk {
     return found.length > 0 || published ? found : undefined
   }
 
-  #sight(domain: Domain, now: Instant): TlsaSight {
-    const sight = this.#sights.get(domain)
-    return sight === undefined || sight.at + sightMs < now ? { kind: "unseen" } : { kind: "seen", answers: sight.answers }
-  }
-
   #retiredOf(domain: Domain, now: Instant): readonly RetiredCertificate[] {
     return (this.#memory.retired.get(domain) ?? []).filter(({ until }) => until > now)
   }
@@ -220,63 +154,12 @@ export class RolloverDesk {
     return until <= now ? retired : [{ der: current.leaf.der, fingerprint: current.leaf.fingerprint, until }, ...retired]
   }
 
-  /** Certificates announced in `posh.next`; one that cannot be read is said and left out. */
-  async #nextOf(hosted: HostedDomain, warnings: CertificateWarning[]): Promise<{ fingerprint: string; der: Uint8Array }[]> {
-    const found: { fingerprint: string; der: Uint8Array }[] = []
-    for (const path of hosted.posh?.next ?? []) {
-      try {
-        const { size } = await this.#files.stat(path)
-        if (size > mostNextOctets) throw new Error(`it has ${size} octets`)
-        const text = Buffer.from(await this.#files.read(path)).toString("latin1")
-        const [first] = [...pemBlocks(text)].filter(({ label }) => label === "CERTIFICATE")
-        if (first === undefined) throw new Error("there is no certificate in it")
-        const { der, fingerprint } = parseCertificate(Buffer.from(first.body, "base64"))
-        found.push({ der, fingerprint })
-      } catch (error) {
-        const why = error instanceof CertificateError ? error.message : reason(error)
-        warnings.push({ event: "cert.unreadable", domain: hosted.name, path, sentence: `${path}, which is the next certificate of ${hosted.name}, cannot be published: ${why}.` })
-      }
-    }
-    return found
-  }
-
-  /** A document for each domain that serves one, and for each name whose certificate others show. */
-  #documents(config: RolloverConfig, certificates: CertificateSnapshot, outcomes: ReadonlyMap<Domain, Outcome>): ReadonlyMap<Domain, ServedDocument> {
-    const content = new Map<Domain, { certificates: Outcome["publish"][number][]; expiresMs: number[] }>()
-    const add = (name: Domain, publish: Outcome["publish"], expiresMs: number | undefined): void => {
-      const entry = content.get(name) ?? { certificates: [], expiresMs: [] }
-      entry.certificates.push(...publish)
-      if (expiresMs !== undefined) entry.expiresMs.push(expiresMs)
-      content.set(name, entry)
-    }
-    for (const { hosted, publish } of outcomes.values()) {
-      if (hosted.suspended) continue
-      if (hosted.posh?.serve === true) add(hosted.name, publish, hosted.posh.expiresMs)
-      // Customers' redirects and references lead to the name whose certificate is shown for them.
-      if (hosted.certificate !== undefined) add(hosted.certificate, publish, config.domains.get(hosted.certificate)?.posh?.expiresMs ?? hosted.posh?.expiresMs)
-    }
-    const served = new Map<Domain, ServedDocument>()
-    for (const [name, entry] of content) {
-      const host = outcomes.get(name)
-      const own = host === undefined ? certificates.pick(name) : undefined
-      const all = listed([...entry.certificates, ...(host?.publish ?? []), ...(own === undefined ? [] : [ofShown(own)])])
-      const expiresMs = entry.expiresMs.length === 0 ? longestExpires * 1000 : Math.min(...entry.expiresMs)
-      let text: string | undefined
-      served.set(name, {
-        fingerprints: all.map(({ fingerprint }) => fingerprint),
-        expiresMs,
-        text: () => (text ??= fingerprintsDocument(all.map(({ der }) => der), Math.floor(expiresMs / 1000))),
-      })
-    }
-    return served
-  }
-
   /** The plan holds from now on: documents may have been fetched as they were until this moment. */
   commit(plan: RolloverPlan, at: Instant): void {
     const { documents, outcomes } = plan
     const before = this.#committed
     this.#committed = plan
-    let changed = before === undefined
+    let changed = false
     for (const [domain, { candidate, decision, shown, retired }] of outcomes) {
       const waiting = decision.serve === "current"
       if (!waiting) this.#since.delete(domain)
@@ -289,7 +172,7 @@ export class RolloverDesk {
     for (const domain of [...this.#memory.retired.keys()]) if (!outcomes.has(domain) && !plan.suspended.has(domain)) changed = this.#setRetired(domain, []) || changed
     for (const domain of [...this.#told.keys()]) if (outcomes.get(domain)?.decision.serve !== "current") this.#told.delete(domain)
     this.#abandoned.clear()
-    changed = this.#publish(documents, at) || changed
+    changed = this.#publish(documents, before?.documents, at) || changed
     this.#store?.hold(heldBack(outcomes))
     if (changed) this.#store?.save(this.#memory)
   }
@@ -314,10 +197,12 @@ export class RolloverDesk {
     }
   }
 
-  #publish(documents: ReadonlyMap<Domain, ServedDocument>, at: Instant): boolean {
+  #publish(documents: ReadonlyMap<Domain, ServedDocument>, before: ReadonlyMap<Domain, ServedDocument> | undefined, at: Instant): boolean {
     const { documents: memory } = this.#memory
     let changed = false
-    for (const [name, { fingerprints, expiresMs }] of documents) {
+    for (const [name, document] of documents) {
+      if (document === before?.get(name)) continue
+      const { fingerprints, expiresMs } = document
       const history = memory.get(name) ?? []
       const last = history.at(-1)
       const same = last !== undefined && last.to === undefined && last.expiresMs === expiresMs && sameSet(last.fingerprints, fingerprints)
@@ -338,27 +223,7 @@ export class RolloverDesk {
 
   /** A look into DNS, complete: every server of the domain. A look that failed is not brought here. */
   seen(domain: Domain, looks: readonly TlsaLook[], at: Instant): void {
-    const before = this.#sights.get(domain)?.answers ?? []
-    const answers: SeenTlsa[] = []
-    for (const look of looks) {
-      const known = before.filter(({ name }) => name === look.name)
-      const live = known.find(({ current }) => current)
-      const records = [...look.records].sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1))
-      answers.push(...known.filter((each) => each !== live && each.lastSeen + each.ttlMs > at))
-      if (live !== undefined && JSON.stringify(live.records) === JSON.stringify(records)) {
-        answers.push({ ...live, lastSeen: at, ttlMs: Math.max(live.ttlMs, look.ttlMs) })
-        continue
-      }
-      // It may have been there until just now.
-      if (live !== undefined) answers.push({ ...live, current: false, lastSeen: at })
-      answers.push({ ...look, records, firstSeen: at, lastSeen: at, current: true, first: live === undefined })
-    }
-    for (const gone of before) {
-      if (looks.some(({ name }) => name === gone.name)) continue
-      const left = gone.current ? { ...gone, current: false, lastSeen: at } : gone
-      if (left.lastSeen + left.ttlMs > at) answers.push(left)
-    }
-    this.#sights.set(domain, { at, answers })
+    this.#sights.seen(domain, looks, at)
   }
 
   /** Domains that DNS holds back, or may hold back: looked at before others. */
@@ -403,7 +268,7 @@ export class RolloverDesk {
   /** What DNS promises about the certificate shown: `3 1 1 current`; undefined where nothing is promised or nobody looked. */
   keyInDns(domain: Domain): string | undefined {
     const shown = this.#committed?.certificates.pick(domain)
-    const live = (this.#sights.get(domain)?.answers ?? []).filter(({ current }) => current)
+    const live = this.#sights.current(domain)
     if (this.#committed === undefined || shown === undefined || live.length === 0) return undefined
     const measure = { domain, ...this.#committed.measure }
     const records = kinds(live.flatMap((answer) => answer.records))
@@ -416,33 +281,9 @@ export class RolloverDesk {
   }
 }
 
-const policyOf = ({ daneUsages }: RolloverConfig): TlsaPolicy => ({ ...defaultTlsaPolicy, usages: daneUsages })
-
-const ofShown = ({ leaf }: ShownCertificate) => ({ fingerprint: leaf.fingerprint, der: leaf.der })
-
-const line = ({ leaf: { fingerprint, notBefore, notAfter } }: ShownCertificate): CertificateLine => ({ fingerprint, notBefore, notAfter })
-
-/** Chains are taken apart once for each set of credentials. */
-const chains = new WeakMap<TlsCredentials, readonly Uint8Array[]>()
-
-/** DER as it is shown, the domain's own certificate first. */
-export function chainOf({ credentials }: ShownCertificate): readonly Uint8Array[] {
-  let chain = chains.get(credentials)
-  if (chain === undefined) {
-    chain = [...pemBlocks(credentials.certificatePem)].map(({ body }) => Buffer.from(body, "base64"))
-    chains.set(credentials, chain)
-  }
-  return chain
-}
-
-function asPlanned(shown: ShownCertificate): RolloverCertificate {
-  return { chain: chainOf(shown), ...line(shown) }
-}
-
-function listed<T extends { readonly fingerprint: string; readonly der: Uint8Array }>(certificates: readonly T[]): { fingerprint: string; der: Uint8Array }[] {
-  const byFingerprint = new Map<string, { fingerprint: string; der: Uint8Array }>()
-  for (const { fingerprint, der } of certificates) if (!byFingerprint.has(fingerprint)) byFingerprint.set(fingerprint, { fingerprint, der })
-  return [...byFingerprint.values()]
+/** Nothing about it can have changed since: what was shown is what is on disk, and nothing waits or ends. */
+function isSettled({ hosted, candidate, shown, retired }: Outcome, now: HostedDomain, current: ShownCertificate | undefined, onDisk: ShownCertificate): boolean {
+  return hosted === now && candidate === onDisk && shown === onDisk && current === onDisk && retired.length === 0 && (now.posh?.next ?? []).length === 0
 }
 
 function sameSet(one: readonly string[], two: readonly string[]): boolean {

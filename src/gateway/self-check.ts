@@ -4,7 +4,7 @@ import type { Domain } from "../model/domain.ts"
 import type { Clock } from "../ports.ts"
 import { deadline } from "../federation/deadline.ts"
 import type { OwnStanding, StandingAnswer } from "./own-standing.ts"
-import type { TlsaLook } from "./rollover-desk.ts"
+import type { TlsaLook } from "./tlsa-sights.ts"
 
 /** Checks begun in a second, at most; DNS and web servers of others are asked. */
 const perSecond = 10

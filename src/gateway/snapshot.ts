@@ -1,5 +1,6 @@
 // Configuration, certificates, anchors and what the federation core reads of them: one immutable value, made whole and
 // swapped whole (security.md 10).
+import type { Domain } from "../model/domain.ts"
 import { ConfigError } from "../model/errors.ts"
 import type { OwnListener } from "../model/reach.ts"
 import { createPosh } from "../proof/posh.ts"
@@ -11,7 +12,7 @@ import type { Hosting } from "../federation/contract.ts"
 import { type CertificateSnapshot, type CertificateWarning, loadCertificates } from "./certificates.ts"
 import { domainChanges } from "./domain-changes.ts"
 import { type GatewayConfig, policyOf, type Trust, usesFor } from "./config.ts"
-import type { RolloverInput, RolloverPlan } from "./rollover-desk.ts"
+import type { RolloverInput, RolloverPlan } from "./rollover-outcome.ts"
 import type { Clock, Files } from "../ports.ts"
 
 /** Octets of an element before authentication: enough for every negotiation (RFC 6120 13.12 asks for 10000). */
@@ -36,6 +37,8 @@ export interface Snapshot {
 
 export interface SnapshotSources {
   readonly files: Files
+  /** Paths that may have changed since `previous`; absent: any. */
+  readonly changed?: ReadonlySet<string>
   readonly clock: Clock
   /** The anchors of `federation.trust`. Rejects with an Error whose message is a sentence. */
   anchors(trust: Trust): Promise<AnchorSet> | AnchorSet
@@ -56,7 +59,7 @@ export interface SnapshotSources {
  * @throws ConfigError
  */
 export async function makeSnapshot(config: GatewayConfig, generation: number, previous: CertificateSnapshot, sources: SnapshotSources): Promise<Snapshot> {
-  const [first] = config.domains.keys()
+  const first = servedFirst(config)
   if (first === undefined) throw new ConfigError([{ place: config.sources[0] ?? "configuration", setting: "domains", sentence: "No domain is hosted." }])
   const now = sources.clock.now()
   const { snapshot: onDisk, warnings } = await loadCertificates({
@@ -67,6 +70,7 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
     now,
     warnMs: config.certificates.warnMs,
     previous,
+    ...(sources.changed === undefined ? {} : { changed: sources.changed }),
   })
   const anchors = await readAnchors(config, sources)
   const renewals = await sources.renewals?.({ config, certificates: onDisk, anchors, now })
@@ -100,6 +104,13 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
   return { config, certificates, onDisk, renewals, warnings: [...warnings, ...(renewals?.warnings ?? [])], hosting }
 }
 
+/** Any domain for answers that need one; a suspended one only when there is no other. */
+function servedFirst({ domains }: GatewayConfig): Domain | undefined {
+  for (const { name, suspended } of domains.values()) if (!suspended) return name
+  const [first] = domains.keys()
+  return first
+}
+
 async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Promise<AnchorSet> {
   const { trust } = config
   try {
@@ -110,14 +121,61 @@ async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Pro
   }
 }
 
+/** Root certificates are many: they are read again when anything may have changed, or they themselves have. */
+export class TrustedRoots {
+  readonly #read: SnapshotSources["anchors"]
+  #last: { readonly trust: string; readonly anchors: AnchorSet } | undefined
+
+  constructor(read: SnapshotSources["anchors"]) {
+    this.#read = read
+  }
+
+  /** @param changed paths that may have changed since the last call; undefined: any */
+  async of(trust: Trust, changed: ReadonlySet<string> | undefined): Promise<AnchorSet> {
+    const text = JSON.stringify(trust)
+    if (changed !== undefined && this.#last?.trust === text && (trust.kind !== "file" || !changed.has(trust.path))) return this.#last.anchors
+    const anchors = await this.#read(trust)
+    this.#last = { trust: text, anchors }
+    return anchors
+  }
+}
+
+/**
+ * Which of our domains a new snapshot is about; what is live between others goes on untouched (security.md 10).
+ *
+ * @returns undefined when it is about all of them: policy, anchors or another common setting changed
+ */
+export function touchedDomains(before: Snapshot, after: Snapshot): ReadonlySet<Domain> | undefined {
+  if (before.hosting.anchors.digest !== after.hosting.anchors.digest || settingChanges(before.config, after.config).length > 0) return undefined
+  const touched = new Set<Domain>()
+  const { domains } = after.config
+  for (const [name, hosted] of domains) {
+    if (before.config.domains.get(name) !== hosted || before.certificates.pick(name) !== after.certificates.pick(name)) touched.add(name)
+  }
+  for (const name of before.config.domains.keys()) if (!domains.has(name)) touched.add(name)
+  return touched
+}
+
 /** What changed between two configurations, for the log of a reload. */
 export function differences(before: GatewayConfig, after: GatewayConfig): { readonly changes: readonly string[]; readonly needRestart: readonly string[] } {
-  const changes = domainChanges(before, after)
-  const needRestart: string[] = []
+  const changes = [...domainChanges(before, after), ...settingChanges(before, after)]
+  const restart: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
+    ["listen", (config) => config.listen],
+    ["log", (config) => config.log],
+    ["state", (config) => config.state ?? null],
+    ["node", (config) => config.node],
+  ]
+  return { changes, needRestart: restart.filter(([, read]) => JSON.stringify(read(before)) !== JSON.stringify(read(after))).map(([name]) => name) }
+}
+
+/** What changed besides the domains. */
+function settingChanges(before: GatewayConfig, after: GatewayConfig): readonly string[] {
+  if (before === after) return []
   const settings: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
     ["federation.require", (config) => config.require],
     ["federation.proofs", (config) => [...config.proofs].sort()],
     ["federation.dane.usages", (config) => [...config.daneUsages].sort()],
+    ["federation.posh.older", (config) => config.poshOlder],
     ["federation.dialback.offer", (config) => config.dialback],
     ["federation.bidi, piggyback, stream_management, pipelining", (config) => config.streams],
     ["federation.peers", (config) => [...config.peers]],
@@ -134,17 +192,5 @@ export function differences(before: GatewayConfig, after: GatewayConfig): { read
     ["limits", (config) => config.limits],
     ["shutdown", (config) => config.shutdown],
   ]
-  for (const [name, read] of settings) {
-    if (JSON.stringify(read(before)) !== JSON.stringify(read(after))) changes.push(`~ ${name}`)
-  }
-  const restart: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
-    ["listen", (config) => config.listen],
-    ["log", (config) => config.log],
-    ["state", (config) => config.state ?? null],
-    ["node", (config) => config.node],
-  ]
-  for (const [name, read] of restart) {
-    if (JSON.stringify(read(before)) !== JSON.stringify(read(after))) needRestart.push(name)
-  }
-  return { changes, needRestart }
+  return settings.filter(([, read]) => JSON.stringify(read(before)) !== JSON.stringify(read(after))).map(([name]) => `~ ${name}`)
 }

@@ -401,12 +401,14 @@ export class StreamPool {
    * are judged again. Failures are forgotten: what was wrong may have been ours.
    *
    * @param remote whether the pair still leads from a domain of ours to a remote one
+   * @param concerns whether anything has changed for a pair; the others go on as they are
    */
-  reloaded(remote: (pair: DomainPair) => boolean): void {
+  reloaded(remote: (pair: DomainPair) => boolean, concerns: (pair: DomainPair) => boolean): void {
     for (const way of this.#ways.values()) this.#letGo(way, undefined)
     const touched = new Set<Carrier>()
     for (const [key, way] of this.#ways) {
       if (remote(way.pair)) {
+        if (!concerns(way.pair)) continue
         way.failures = 0
         way.retryAt = 0
         way.refusal = undefined
@@ -429,7 +431,10 @@ export class StreamPool {
       way.own.close()
     }
     for (const carrier of touched) this.#without(carrier, remote)
-    for (const carrier of [...this.#carriers.values()]) if (!carrier.leaving) carrier.stream.recheck()
+    for (const carrier of [...this.#carriers.values()]) {
+      const { stream } = carrier
+      if (!carrier.leaving && (concerns(stream.pair) || stream.associations().some(({ pair }) => concerns(pair)))) stream.recheck()
+    }
     this.#around.forgotten()
     this.#around.flushes.flush()
   }

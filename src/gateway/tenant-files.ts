@@ -2,14 +2,16 @@
 // reload refuses is put back as it was (security.md 10, 21, 22, 27).
 import { basename, dirname, isAbsolute, join, relative } from "node:path"
 import type { Domain } from "../model/domain.ts"
+import { ConfigError } from "../model/errors.ts"
 import type { Files, Random } from "../ports.ts"
 import { AdminRefusal, type AdminRequestOf, domainArgument, type SecretPlace } from "./admin-protocol.ts"
 import type { GatewayConfig, HostedDomain } from "./config.ts"
+import { ConfigText } from "./config-text.ts"
 import { reason } from "./config-values.ts"
 import type { ReloadResult } from "./contract.ts"
 import { nearestWord } from "./did-you-mean.ts"
 import type { Reloading } from "./reloading.ts"
-import { newTenantText, type SettingChange, TenantText } from "./tenant-text.ts"
+import { isNamed, newTenantText, type SettingChange, TenantText } from "./tenant-text.ts"
 
 export interface TenantSurroundings {
   readonly files: Files
@@ -26,6 +28,8 @@ export interface DomainEdit {
   readonly changes: readonly string[]
   readonly needRestart: readonly string[]
   readonly warnings: readonly string[]
+  /** The file held nothing else, and is gone. */
+  readonly removed?: true
   /** A secret that was made; never its text. */
   readonly secretFile?: string
 }
@@ -37,7 +41,7 @@ const secretOctets = 32
 /** A plain name in the folder itself; with a draft's suffix it still fits the 255 octets of a file name. */
 const fileName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,219}$/
 
-type Reload = () => Promise<ReloadResult>
+type Reload = (changed: ReadonlySet<string>) => Promise<ReloadResult>
 type Put = { readonly path: string; readonly bytes: Uint8Array | undefined; readonly mode: number }
 
 export class TenantFiles {
@@ -82,7 +86,8 @@ export class TenantFiles {
       const hosted = this.#hosted(name)
       const { text, mode } = await this.#editable(hosted)
       const bytes = text.count === 1 ? undefined : encode(text.without(name))
-      return await this.#apply(name, hosted.source, [{ path: hosted.source, bytes, mode }], reload, (config) => !config.domains.has(name))
+      const edit = await this.#apply(name, hosted.source, [{ path: hosted.source, bytes, mode }], reload, (config) => !config.domains.has(name))
+      return bytes === undefined ? { ...edit, removed: true } : edit
     })
   }
 
@@ -97,7 +102,7 @@ export class TenantFiles {
 
   /** One at a time, reloads of others included: nobody reads what is half written. */
   #exclusively<T>(work: (reload: Reload) => Promise<T>): Promise<T> {
-    return this.#around.reloading.exclusively((reload) => work(() => reload()))
+    return this.#around.reloading.exclusively((reload) => work((changed) => reload(undefined, changed)))
   }
 
   #hosted(name: Domain): HostedDomain {
@@ -152,17 +157,17 @@ export class TenantFiles {
   /** The file of a domain, when we may change it: an included one, no link, written in a way that we can keep. */
   async #editable({ name, source }: HostedDomain): Promise<{ text: TenantText; mode: number }> {
     const { files } = this.#around
-    const byHand = (why: string): never => {
-      throw new AdminRefusal("config", [{ place: source, sentence: `${source} ${why}: edit the entry of ${name} there, then reload.` }])
-    }
-    if (source === this.#around.config().sources[0]) byHand("is the main configuration, which is only changed by hand")
     let bytes: Uint8Array
     let mode: number
+    const byHand = (why: string): never => {
+      throw new AdminRefusal("config", [{ place: placeOf(source, bytes, name), sentence: `The file ${why}: edit the entry of ${name} there, then reload.` }])
+    }
     try {
+      bytes = await files.read(source)
+      if (source === this.#around.config().sources[0]) byHand("is the main configuration, which is only changed by hand")
       const entry = (await files.list(dirname(source))).find(({ path }) => path === source)
       if (entry?.kind !== "file") byHand("is not a plain file")
       mode = (await files.stat(source)).mode
-      bytes = await files.read(source)
     } catch (error) {
       if (error instanceof AdminRefusal) throw error
       throw new AdminRefusal("config", [{ place: source, sentence: `The file cannot be read: ${reason(error)}.` }])
@@ -183,7 +188,7 @@ export class TenantFiles {
         before.unshift(await this.#present(put))
         await this.#put(put)
       }
-      result = await reload()
+      result = await reload(new Set(puts.map(({ path }) => path)))
       if (!result.ok) refusal = new AdminRefusal("config", result.problems)
       else if (!done(this.#around.config())) {
         refusal = new AdminRefusal("config", [{ place: file, sentence: `${file} is not read as a file with ${name}: no \`include\` line names it, or another one counts.` }])
@@ -207,7 +212,7 @@ export class TenantFiles {
         problems.push({ place: put.path, sentence: `The file could not be put back as it was: ${reason(error)}. Look at it before the next reload.` })
       }
     }
-    await reload?.()
+    await reload?.(new Set(before.map(({ path }) => path)))
     return new AdminRefusal(refusal.kind, problems)
   }
 
@@ -229,6 +234,19 @@ export class TenantFiles {
       // Putting back a file that never came to be.
       if ((error as { code?: unknown }).code !== "ENOENT") throw error
     }
+  }
+}
+
+/** Where the entry of a domain begins, as an editor jumps to it; the file alone when that cannot be said any more. */
+function placeOf(file: string, bytes: Uint8Array, name: Domain): string {
+  try {
+    const text = ConfigText.parse(file, bytes)
+    const { domains } = text.value as { domains?: unknown }
+    const at = Array.isArray(domains) ? domains.findIndex((entry: { name?: unknown } | null) => typeof entry?.name === "string" && isNamed(entry.name, name)) : -1
+    return at === -1 ? file : text.place(["domains", at, "name"])
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    return file
   }
 }
 

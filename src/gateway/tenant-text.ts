@@ -75,7 +75,7 @@ export class TenantText {
   #index(domain: Domain): number {
     return this.#entries().findIndex((entry) => {
       const name = isMap(entry) ? entry.get("name", true) : undefined
-      return isScalar(name) && typeof name.value === "string" && canonical(name.value) === domain
+      return isScalar(name) && typeof name.value === "string" && isNamed(name.value, domain)
     })
   }
 
@@ -102,16 +102,21 @@ export class TenantText {
   }
 }
 
-/** What stands before a comment or at the end of a line means nothing. */
+/** Blanks before a comment, inside brackets and at the end of a line mean nothing, and may change. */
 function blanksAside(text: string): string {
-  return text.replace(/(\S)[ \t]+/g, "$1 ").replace(/[ \t]+$/gm, "").trimEnd()
+  return text
+    .replace(/(\S)[ \t]+/g, "$1 ")
+    .replace(/([[{]) | (?=[\]}])/g, "$1")
+    .replace(/[ \t]+$/gm, "")
+    .trimEnd()
 }
 
-function canonical(name: string): Domain | undefined {
+/** Whether a name as somebody wrote it is this domain. */
+export function isNamed(written: string, domain: Domain): boolean {
   try {
-    return parseDomain(name)
+    return parseDomain(written) === domain
   } catch (error) {
     if (!(error instanceof DomainError)) throw error
-    return undefined
+    return false
   }
 }

@@ -44,6 +44,8 @@ export interface ServerSpec {
   readonly validates?: boolean
   /** `federation.proofs`; unless given PKIX, and DANE where it validates: who shows POSH asks for it. */
   readonly proofs?: readonly string[]
+  /** How long it waits for a POSH document, ms. */
+  readonly poshPatience?: number
   /** Changes the configuration, as its file would say it, before it is read. */
   readonly configure?: (settings: Readonly<Record<string, unknown>>, at: { readonly address: string; readonly webPort: number }) => Readonly<Record<string, unknown>>
   /** What DNS says about the domain, where that is more than SRV and an address. */
@@ -123,6 +125,7 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
   const events: FederationEvent[] = []
   const gateway = await startGateway(config, world, {
     poshPort: around.webPort,
+    ...(spec.poshPatience === undefined ? {} : { poshLimits: { patience: spec.poshPatience } }),
     event: (event) => {
       events.push(event)
       around.event(domain, event)

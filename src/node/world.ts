@@ -5,7 +5,7 @@ import type { Clock, Dial, Files, Https, HttpServe, Log, Random, Tls } from "../
 import { systemClock } from "./clock.ts"
 import { createDial, type DialLimits } from "./dial.ts"
 import { nodeDnsTransport } from "./dns-transport.ts"
-import { createFiles, type WatchTimes } from "./files.ts"
+import { blockingFiles, createFiles, type WatchTimes } from "./files.ts"
 import { createHttpServe } from "./http-serve.ts"
 import { createHttps } from "./https.ts"
 import { createListen, type NodeListen } from "./listen.ts"
@@ -33,6 +33,8 @@ export interface NodeWorld {
   readonly random: Random
   readonly log: Log
   readonly files: Files
+  /** Of the same files, for the time before anything is served: reading waits for the disk. */
+  readonly startFiles: Files
   readonly dial: Dial
   readonly listen: NodeListen
   readonly tls: Tls
@@ -55,6 +57,7 @@ export function createNodeWorld(options: NodeWorldOptions): NodeWorld {
     troubled: (code) => log.write("error", "gateway.error", { code, text: `a connection could not be accepted: ${code}` }),
     ...(options.unixMode === undefined ? {} : { unixMode: options.unixMode }),
   })
+  const files = createFiles(options.watch)
   const ownListeners = (): readonly OwnListener[] => listen.ownListeners()
   const dial = createDial({
     reach: options.reach,
@@ -68,7 +71,8 @@ export function createNodeWorld(options: NodeWorldOptions): NodeWorld {
     clock,
     random: systemRandom,
     log,
-    files: createFiles(options.watch),
+    files,
+    startFiles: blockingFiles(files),
     listen,
     ownListeners,
     dial,

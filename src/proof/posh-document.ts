@@ -169,7 +169,7 @@ function poshUrl(host: Domain, path: string): PoshUrl {
   return { kind: "url", host, path, text: `https://${host}${path}` }
 }
 
-/** POSH-02: exactly here. */
+/** POSH-02, POSH-24: exactly here, under the name the service has in SRV. */
 export function wellKnownUrl(source: Domain, service: Service): PoshUrl {
   return poshUrl(source, `/.well-known/posh/${service}.json`)
 }

@@ -10,7 +10,7 @@ import { type ExchangeFailure, follow, isRedirect, isSuccess, judgeWebServer, mo
 /** Addresses of one host that are tried. */
 const mostAddresses = 4
 /** Octets of a web server's certificates: they are kept in evidence. */
-const largestChain = 65_536
+const largestChain = 32_768
 
 /** What is asked for, before anything was seen. */
 export type PoshQuestion = Omit<PoshMaterial, "exchanges">

@@ -1,5 +1,6 @@
 // JSON as POSH reads it (RFC 8259, RFC 7711 3.1; POSH-27): no member twice, bounded nesting, nothing but one value. What
 // JSON.parse drops in silence is the difference between two readers of one document.
+import { shown } from "../x509/names.ts"
 
 export type Json = null | boolean | number | string | readonly Json[] | ReadonlyMap<string, Json>
 
@@ -18,7 +19,7 @@ export class JsonError extends Error {
 const deepest = 8
 
 // Each part of a string begins with a backslash, so that no text is read in two ways.
-const stringToken = /"[^"\\\u0000-\u001f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\u0000-\u001f]*)*"/y
+const stringToken = /"[^"\\]*(?:\\.[^"\\]*)*"/sy
 const numberToken = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
 const space = /[ \t\n\r]*/y
 const words: readonly (readonly [string, Json])[] = [
@@ -83,7 +84,12 @@ class Reader {
 
   #string(): string | undefined {
     const token = this.#token(stringToken)
-    return token === undefined ? undefined : (JSON.parse(token) as string)
+    if (token === undefined) return undefined
+    try {
+      return JSON.parse(token) as string
+    } catch {
+      throw new JsonError("syntax", `a string before character ${this.#at} holds a bare control character or an escape that is none`)
+    }
   }
 
   #object(depth: number): ReadonlyMap<string, Json> {
@@ -93,7 +99,7 @@ class Reader {
       this.#skip()
       const name = this.#string()
       if (name === undefined) throw this.#wrong("a member's name")
-      if (members.has(name)) throw new JsonError("duplicate", `two members are called ${JSON.stringify(name.slice(0, 40))}`)
+      if (members.has(name)) throw new JsonError("duplicate", `two members are called "${shown(name.slice(0, 40))}"`)
       if (!this.#took(":")) throw this.#wrong("a colon")
       members.set(name, this.#value(depth + 1))
     } while (this.#took(","))

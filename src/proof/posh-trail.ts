@@ -70,7 +70,7 @@ export interface WebServerJudgement {
 }
 
 /**
- * POSH-01: a web server's certificate leads to an anchor and names the host that was asked, whatever led there. It proves
+ * POSH-01, POSH-14: a web server's certificate leads to an anchor and names the host that was asked, whatever led there. It proves
  * the host of a document and never adds a name to the XMPP domain's (security.md 5).
  */
 export function judgeWebServer(chain: readonly Uint8Array[], host: string, anchors: AnchorSet, at: Instant): WebServerJudgement {
@@ -81,6 +81,17 @@ export function judgeWebServer(chain: readonly Uint8Array[], host: string, ancho
   const identity = matchIdentity(leaf, [{ type: "DNS-ID", value: host }])
   if ("matched" in identity) return { ok: true, detail: `DNS-ID ${identity.matched.presented}` }
   return { ok: false, detail: `${host}: the certificate is for ${identity.presented.slice(0, 8).join(", ") || "nobody"}` }
+}
+
+const judged = new WeakMap<PoshExchange, { readonly anchors: AnchorSet; readonly judgement: WebServerJudgement }>()
+
+/** The web server of one exchange; worked out once, since the trail is followed anew after every hop. */
+function judgeExchange(exchange: PoshExchange, host: string, { anchors, at }: PoshMaterial): WebServerJudgement {
+  const before = judged.get(exchange)
+  if (before?.anchors === anchors) return before.judgement
+  const judgement = judgeWebServer(exchange.chain, host, anchors, at)
+  judged.set(exchange, { anchors, judgement })
+  return judgement
 }
 
 const failureFindings: Record<ExchangeFailure, FindingId> = {
@@ -136,17 +147,17 @@ class Walk {
     return { kind: "ask", url: place.url }
   }
 
-  #after(place: Place, { address, chain, answer, failure }: PoshExchange): Place | End {
-    const { anchors, at, source } = this.#material
-    const { host, text } = place.url
-    const shown = withoutQuery(text)
+  #after(place: Place, exchange: PoshExchange): Place | End {
+    const { address, answer, failure } = exchange
+    const { source } = this.#material
+    const shown = withoutQuery(place.url.text)
     if (answer === null) {
       const { kind, detail } = failure ?? { kind: "protocol" as const, detail: "nothing was seen" }
       // Without an address there is no web server of this name; what leads elsewhere promises one.
       if (kind === "no-address" && place.first && place.form === "final") return { kind: "none", detail: `${source} has no address` }
       return failed(failureFindings[kind], `${shown}${address === null ? "" : ` at ${address}`}: ${detail}`)
     }
-    const server = judgeWebServer(chain, host, anchors, at)
+    const server = judgeExchange(exchange, place.url.host, this.#material)
     if (!server.ok) return failed("posh.tls-error", server.detail)
     const { status, location, body } = answer
     if (isRedirect(status)) return this.#redirected(place, location)

@@ -92,7 +92,7 @@ function matchLeaves(leaves: readonly Uint8Array[], leaf: Uint8Array): Match {
   return { outcome: "mismatch", detail: `the certificate shown is none of ${leaves.length}` }
 }
 
-/** What is left to check of a listed certificate: its form, its dates (POSH-19), its use; neither authority nor names. */
+/** What is left to check of a listed certificate (POSH3-7: the older form has no other end than this): its form, its dates (POSH-19), its use; neither authority nor names. */
 function problemOf(leaf: Certificate, at: Instant): { readonly finding: FindingId; readonly detail: string } | undefined {
   const rules = { at, purpose: "server", acceptAnyPurpose: true, strictPresented: false, strictAnchors: false } as const
   // Whoever makes a certificate of its own mostly makes it a CA's; the fingerprint names this one and nothing below it.
@@ -125,7 +125,8 @@ function matchPosh(proof: ServerProof, material: PoshMaterial, reference: Refere
   const step = ended(material)
   // POSH-25: nothing published is no failure.
   if (step.kind === "none") return { outcome: "absent", by, finding: "posh.not-published", detail: step.detail }
-  if (step.kind === "failed") return { outcome: "unavailable", by, finding: step.finding, detail: step.detail }
+  // POSH-09: who says that nothing holds has said something, unlike who says what cannot be read.
+  if (step.kind === "failed") return { outcome: step.withdrawn ? "refuted" : "unavailable", by, finding: step.finding, detail: step.detail }
   const [leaf] = proof.chain
   if (leaf === undefined) return { outcome: "absent", by, finding: "cert.none-shown", detail: "" }
   if (at >= step.until || at < material.at - clockSlack) return { outcome: "unavailable", by, finding: "posh.expired", detail: "it could not be asked for again in time" }

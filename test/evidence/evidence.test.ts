@@ -48,7 +48,7 @@ const outcomes: Record<string, string> = {
   "posh-redirect.json": "proved",
   "posh-reference.json": "proved",
   "posh-mismatch.json": "refuted posh.mismatch",
-  "posh-expired.json": "unavailable posh.expired",
+  "posh-expired.json": "refuted posh.expired",
   "posh-not-published.json": "absent posh.not-published",
   "posh-wrong-name.json": "unavailable posh.tls-error",
   "posh-both.json": "unavailable posh.both-url-and-fingerprints",

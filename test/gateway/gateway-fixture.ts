@@ -86,6 +86,8 @@ export interface FixtureOptions {
 export function yamlFor(options: FixtureOptions): string {
   const at = options.address ?? "127.0.0.1"
   const peers = Object.entries(options.peers ?? {}).map(([peer, { address, port }]) => `    - { peer: ${peer}, connect: "${address}:${port}" }\n`)
+  // Without a resolver nothing may be looked up, POSH hosts included.
+  const proofs = options.resolver === undefined && !(options.federation ?? "").includes("proofs:") ? "  proofs: [pkix]\n" : ""
   const domains = options.domains.map((name) => `  - { name: ${name}, component: { secret: { file: /secrets/${name} } } }\n`)
   return `listen:
   s2s: ["${at}:0"]
@@ -94,7 +96,7 @@ export function yamlFor(options: FixtureOptions): string {
 federation:
   resolver: { dnssec: off }
   allow: { networks: [127.0.0.0/8], names: [example] }
-${peers.length === 0 ? "" : `  overrides:\n${peers.join("")}`}${options.federation ?? ""}
+${proofs}${peers.length === 0 ? "" : `  overrides:\n${peers.join("")}`}${options.federation ?? ""}
 certificates: { dirs: [/certs] }
 domains:
 ${domains.join("")}${options.more ?? ""}`

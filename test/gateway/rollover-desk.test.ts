@@ -123,6 +123,14 @@ describe("a domain with a document", () => {
   })
 })
 
+test("without a listener nothing is published, and nothing waits for it", async () => {
+  const life = await DeskLife.begin({ domains: [hosted("shop.example", served(day))] })
+  life.config = { ...life.config, listen: { posh: [], poshHttps: [] } }
+  await life.load({ "shop.example": one })
+  await life.load({ "shop.example": two })
+  assert.deepEqual([life.pick("shop.example"), life.document("shop.example")], [fingerprint(two), undefined])
+})
+
 test("without a document or records: at once", async () => {
   const life = await DeskLife.begin({ domains: [hosted("shop.example")] })
   await life.load({ "shop.example": one })
@@ -135,18 +143,57 @@ test("customers behind the host's certificate: the host's document speaks for al
   const [hostOne, hostTwo] = [issue("host.example"), issue("host.example")]
   const host = parseDomain("host.example")
   const life = await DeskLife.begin({
-    domains: [hosted("host.example"), hosted("a.example", { certificate: host }), hosted("b.example", { certificate: host, ...served(2 * hour) }), hosted("c.example", { certificate: host, suspended: true })],
+    domains: [hosted("host.example", { posh: { serve: false, expiresMs: 2 * hour, next: [] } }), hosted("a.example", { certificate: host }), hosted("b.example", { certificate: host, ...served(hour) }), hosted("c.example", { certificate: host, suspended: true })],
   })
   const all = (certificate: IssuedCertificate) => ({ "host.example": certificate, "a.example": certificate, "b.example": certificate, "c.example": certificate })
   await life.load(all(hostOne))
   assert.deepEqual([life.document("host.example"), life.document("a.example"), life.document("b.example"), life.document("c.example")], [[fingerprint(hostOne)], undefined, [fingerprint(hostOne)], undefined])
-  assert.equal(life.desk.document(host)!.expiresMs, 2 * hour, "the shortest of its customers'")
+  assert.equal(life.desk.document(host)!.expiresMs, 2 * hour, "the host's own, whatever its customers say")
   await life.load(all(hostTwo))
   assert.deepEqual(life.document("host.example"), [fingerprint(hostTwo), fingerprint(hostOne)])
   assert.deepEqual(["host.example", "a.example", "b.example"].map((name) => life.pick(name)), [fingerprint(hostOne), fingerprint(hostOne), fingerprint(hostOne)])
   life.now += 2 * hour + cacheSlack
   await life.load(all(hostTwo))
   assert.deepEqual(["host.example", "a.example", "b.example"].map((name) => life.pick(name)), [fingerprint(hostTwo), fingerprint(hostTwo), fingerprint(hostTwo)])
+})
+
+describe("security.md 22: no customer adds to the document that speaks for all of them", () => {
+  const host = parseDomain("host.example")
+  const [lent, evil] = [issue("host.example"), issue("evil.example")]
+  const customer = hosted("a.example", { certificate: host })
+
+  it("by a next certificate of its own", async () => {
+    const tenant = hosted("evil.example", { certificate: host, source: "/etc/tenant.yaml", ...served(hour, ["/evil.pem"]) })
+    const life = await DeskLife.begin({ domains: [customer, tenant] })
+    life.files.set("/evil.pem", evil.pem)
+    await life.load({ "a.example": lent, "evil.example": lent })
+    assert.deepEqual(life.document("evil.example"), [fingerprint(lent), fingerprint(evil)])
+    assert.deepEqual(life.document("host.example"), [fingerprint(lent)])
+  })
+
+  it("by a certificate it showed before it borrowed the host's", async () => {
+    const life = await DeskLife.begin({ domains: [customer, hosted("evil.example", { source: "/etc/tenant.yaml", ...served(hour) })] })
+    await life.load({ "a.example": lent, "evil.example": evil })
+    life.config = { ...life.config, domains: new Map([...life.config.domains, [parseDomain("evil.example"), hosted("evil.example", { certificate: host, source: "/etc/tenant.yaml", ...served(hour) })]]) }
+    await life.load({ "a.example": lent, "evil.example": lent })
+    assert.equal(life.pick("evil.example"), fingerprint(evil), "held back, as any renewal")
+    assert.deepEqual(life.document("host.example"), [fingerprint(lent)])
+  })
+
+  it("by hosting the name of the host with a certificate of its own", async () => {
+    const life = await DeskLife.begin({ domains: [customer, hosted("host.example", { source: "/etc/tenant.yaml", ...served(hour, ["/evil.pem"]) })] })
+    life.files.set("/evil.pem", evil.pem)
+    await life.load({ "a.example": lent, "host.example": evil })
+    assert.deepEqual(life.document("host.example"), [fingerprint(lent)])
+    assert.equal(life.desk.document(host)!.expiresMs, 7 * day)
+  })
+
+  it("while the operator may announce the host's next one", async () => {
+    const life = await DeskLife.begin({ domains: [customer, hosted("host.example", served(hour, ["/next.pem"]))] })
+    life.files.set("/next.pem", two.pem)
+    await life.load({ "a.example": lent, "host.example": lent })
+    assert.deepEqual(life.document("host.example"), [fingerprint(lent), fingerprint(two)])
+  })
 })
 
 describe("over a restart", () => {

@@ -3,7 +3,8 @@ import { CertificateAuthority, type IssueOptions, type IssuedCertificate } from 
 import { type Domain, parseDomain } from "../../src/model/domain.ts"
 import { CertificateSnapshot, type ShownCertificate } from "../../src/gateway/certificates.ts"
 import type { HostedDomain } from "../../src/gateway/config.ts"
-import { RolloverDesk, type RolloverConfig, type RolloverNews, type RolloverPlan } from "../../src/gateway/rollover-desk.ts"
+import { RolloverDesk } from "../../src/gateway/rollover-desk.ts"
+import type { RolloverConfig, RolloverNews, RolloverPlan } from "../../src/gateway/rollover-outcome.ts"
 import { RolloverStore } from "../../src/gateway/rollover-state.ts"
 import { Secret } from "../../src/gateway/secret.ts"
 import { anchorSet } from "../../src/x509/anchors.ts"
@@ -49,7 +50,8 @@ export class DeskLife {
 
   private constructor(options: DeskOptions) {
     this.files = options.files ?? new MemoryFiles()
-    this.config = { domains: new Map(options.domains.map((each) => [each.name, each])), dnssec: options.dnssec ?? "off", proofs: new Set(["pkix", "posh", "dane"]), daneUsages: [3, 2] }
+    const listen = { posh: [{ address: "127.0.0.1", port: 8081 }], poshHttps: [] }
+    this.config = { listen, sources: ["/etc/gw.yaml"], domains: new Map(options.domains.map((each) => [each.name, each])), dnssec: options.dnssec ?? "off", proofs: new Set(["pkix", "posh", "dane"]), daneUsages: [3, 2] }
     const store = new RolloverStore("/state", this.files, (sentence) => this.trouble.push(sentence))
     this.desk = new RolloverDesk({ files: this.files, store, news: (news) => this.news.push(news) })
   }

@@ -99,7 +99,7 @@ describe("a document", () => {
 
   for (const [what, page, said] of [
     ["that there is none", { status: 404 }, "absent posh.not-published"],
-    ["that nothing holds any more", listing(0), "unavailable posh.expired"],
+    ["that nothing holds any more", listing(0), "refuted posh.expired"],
     ["other fingerprints", json(documentOf(other.der)), "refuted posh.mismatch"],
   ] as const)
     test(`ends when the domain says ${what}`, async () => {

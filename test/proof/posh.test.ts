@@ -100,7 +100,7 @@ table("POSH-04, POSH-05, POSH-10: documents of another form are never taken for 
 
 const descriptors = (...list: unknown[]): Web => webOf(json({ fingerprints: list, expires }))
 const padded = digestOf(nobody.der)
-table("POSH-06 to POSH-08, POSH-22: hashes of the whole certificate, compared as octets", [
+table("POSH-06, POSH-07, POSH-08, POSH-22: hashes of the whole certificate, compared as octets", [
   ["sha-512", descriptors({ "sha-512": digestOf(nobody.der, "sha512") }), "proved"],
   ["sha-384", descriptors({ "sha-384": digestOf(nobody.der, "sha384") }), "proved"],
   ["without padding", descriptors({ "sha-256": padded.replace(/=+$/, "") }), "proved"],
@@ -126,8 +126,8 @@ table("POSH-09, POSH-10: expires is a whole number of seconds", [
   ["negative", webOf(listing(-1)), "unavailable posh.bad-expires"],
   ["a fraction", webOf(listing(1.5)), "unavailable posh.bad-expires"],
   ["null", webOf(listing(null)), "unavailable posh.bad-expires"],
-  ["0", webOf(listing(0)), "unavailable posh.expired"],
-  ["0 in a reference", webOf(json({ url: hoster, expires: 0 }), hosted), "unavailable posh.expired"],
+  ["0", webOf(listing(0)), "refuted posh.expired"],
+  ["0 in a reference", webOf(json({ url: hoster, expires: 0 }), hosted), "refuted posh.expired"],
   ["missing in a reference", webOf(json({ url: hoster }), hosted), "unavailable posh.bad-expires"],
   ["1", webOf(listing(1)), "proved"],
   ["beyond all bounds", webOf(text(`{"fingerprints":[{"sha-256":"${padded}"}],"expires":1e999}`)), "proved"],
@@ -285,15 +285,15 @@ const jwks = (...chains: readonly string[][]): Page => json({ keys: chains.map((
 const olderWeb = (page: Page, more: Web = {}): Web => ({ "a.example": { pages: { [olderPath]: page } }, ...more })
 const older: Trial = { older: true }
 table("POSH3-1 to POSH3-8: the form of draft 03", [
-  ["base64url without padding", olderWeb(jwks([urlSafe(nobody.der)])), "proved", older],
+  ["POSH3-3: base64url without padding", olderWeb(jwks([urlSafe(nobody.der)])), "proved", older],
   ["plain Base64", olderWeb(jwks([nobody.der.toString("base64")])), "proved", older],
-  ["the second key", olderWeb(jwks([urlSafe(other.der)], [urlSafe(nobody.der)])), "proved", older],
+  ["POSH3-2, POSH3-8: the second key", olderWeb(jwks([urlSafe(other.der)], [urlSafe(nobody.der)])), "proved", older],
   ["keys of other types are left alone", olderWeb(json({ keys: [{ kty: "EC" }, { kty: "PKIX", x5c: [urlSafe(nobody.der)] }] })), "proved", older],
   ["the issuer, not the leaf", olderWeb(jwks([urlSafe(other.der), urlSafe(nobody.der)])), "refuted posh.mismatch", older],
   ["not without the switch", olderWeb(jwks([urlSafe(nobody.der)])), "absent posh.not-published"],
   ["the final form goes first", { "a.example": { pages: { [finalPath]: json(documentOf(other.der)), [olderPath]: jwks([urlSafe(nobody.der)]) } } }, "refuted posh.mismatch", older],
   ["neither form", { "a.example": {} }, "absent posh.not-published", older],
-  ["no references", olderWeb(json({ url: hoster, expires }), hosted), "unavailable posh.bad-json", older],
+  ["POSH3-4: no references", olderWeb(json({ url: hoster, expires }), hosted), "unavailable posh.bad-json", older],
   ["no key of the type", olderWeb(json({ keys: [] })), "unavailable posh.no-fingerprints", older],
   ["a key without certificate", olderWeb(json({ keys: [{ kty: "PKIX" }] })), "unavailable posh.bad-json", older],
   ["not Base64", olderWeb(jwks(["***"])), "unavailable posh.bad-base64", older],

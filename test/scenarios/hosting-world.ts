@@ -4,9 +4,9 @@ import { ComponentClient } from "../../src/lab/component-client.ts"
 import { loadConfig } from "../../src/gateway/config.ts"
 import type { GatewayOptions, GatewayWorld } from "../../src/gateway/contract.ts"
 import { type Gateway, startGateway } from "../../src/gateway/gateway.ts"
-import { fingerprintsDocument, referenceDocument } from "../../src/gateway/posh-document.ts"
-import type { CertificateAuthority, IssuedCertificate } from "../../src/lab/certificate-authority.ts"
-import type { Files, HttpServe } from "../../src/ports.ts"
+import { referenceDocument } from "../../src/gateway/posh-document.ts"
+import type { IssuedCertificate } from "../../src/lab/certificate-authority.ts"
+import type { HttpServe } from "../../src/ports.ts"
 import { createPosh } from "../../src/proof/posh.ts"
 import { PoshMemory } from "../../src/proof/posh-memory.ts"
 import { pkix } from "../../src/proof/pkix.ts"
@@ -14,7 +14,8 @@ import type { AnyProoftype } from "../../src/proof/prooftype.ts"
 import { MemoryFiles, secretA } from "../gateway/config-fixture.ts"
 import type { TestHost } from "../world/world.ts"
 import { serveWeb, type WebHost } from "../world/web.ts"
-import { anchors, authority, credentialsOf, good, memoryScene, type MemoryScene, never, type Server } from "./support.ts"
+import type { SignedDns } from "./signed-dns.ts"
+import { anchors, credentialsOf, good, memoryScene, type MemoryScene, never, type Server } from "./support.ts"
 
 export const minute = 60_000
 export const hour = 60 * minute
@@ -47,13 +48,12 @@ export interface HouseOptions {
   readonly options?: GatewayOptions
   /** YAML of shop.example's `posh`. */
   readonly posh?: string
-  readonly state?: boolean
+  /** Of an earlier life, with its state. */
+  readonly files?: MemoryFiles
+  /** DNS is signed, and DANE in use. */
+  readonly signed?: SignedDns
   /** How the customer's web server leads to the host's document. */
   readonly leads?: "redirect" | "reference"
-  readonly dnssec?: boolean
-  readonly issuer?: CertificateAuthority
-  /** Further sections of the file. */
-  readonly more?: string
 }
 
 export interface House {
@@ -61,7 +61,9 @@ export interface House {
   readonly gateway: Gateway
   readonly files: MemoryFiles
   readonly web: WebHost
-  readonly world: GatewayWorld & { readonly log: TestHost["log"] }
+  readonly log: TestHost["log"]
+  /** Calls back for each line of the log. */
+  told(listener: (event: string, text: string) => void): void
   /** What shop's component received: bodies. */
   readonly received: string[]
   readonly component: ComponentClient
@@ -93,39 +95,48 @@ export function hoarding(): AnyProoftype {
 /** Once in a run a key is made; later ones are made where they are wanted. */
 export const hostCertificate = (more: Parameters<typeof good>[1] = {}): IssuedCertificate => good("host.example", more)
 
-export async function house(first: IssuedCertificate, { options, posh = "serve: true, expires: 2h", state = true, leads = "redirect", more = "" }: HouseOptions = {}): Promise<House> {
+export async function house(first: IssuedCertificate, { options, posh = "serve: true, expires: 2h", files = new MemoryFiles(), leads = "redirect", signed }: HouseOptions = {}): Promise<House> {
   const scene = memoryScene()
   const host = scene.world.host(houseAddress)
-  const files = new MemoryFiles({
-    "/etc/gw.yaml": `listen:
+  files.set("/state/keep", "")
+  files.set("/secrets/host", `${secretA}1`)
+  files.set("/secrets/shop", `${secretA}2`)
+  files.set("/certs/host.pem", first.chainPem + first.keyPem, { modified: files.files.size })
+  files.set(
+    "/etc/gw.yaml",
+    `listen:
   s2s: ["${houseAddress}:5269"]
   components: ["127.0.0.5:5347"]
   posh_https: ["${houseAddress}:443"]
 federation:
-  resolver: { dnssec: off }
+  resolver: { dnssec: ${signed === undefined ? "off" : "validate"} }
   allow: { networks: [127.0.0.0/8], names: [example] }
 certificates: { dirs: [/certs] }
-${state ? "state: { dir: /state }\n" : ""}domains:
-  - { name: host.example, component: { secret: { file: /secrets/host } } }
+state: { dir: /state }
+domains:
+  - { name: host.example, posh: { ${posh.replace("true", "false")} }, component: { secret: { file: /secrets/host } } }
   - { name: shop.example, certificate: host.example, posh: { ${posh} }, component: { secret: { file: /secrets/shop } } }
-${more}`,
-    "/secrets/host": `${secretA}1`,
-    "/secrets/shop": `${secretA}2`,
-    "/certs/host.pem": first.chainPem + first.keyPem,
-    "/state/keep": "",
-  })
-  const { clock, random, tls, listen, dial, https, resolver, log } = host
-  const world: House["world"] = {
+`,
+  )
+  const { clock, random, tls, listen, dial, https, log } = host
+  const { resolver } = signed?.ports(host) ?? host
+  const listeners: ((event: string, text: string) => void)[] = []
+  const world: GatewayWorld = {
     clock,
     random,
     tls,
     listen,
-    files: files satisfies Files,
-    log,
+    files,
+    log: {
+      write: (level, event, fields) => {
+        log.write(level, event, fields)
+        for (const listener of listeners) listener(event, String(fields["text"]))
+      },
+    },
     https,
     httpServe: memoryHttpServe(host),
     dial: () => dial,
-    resolver: () => resolver,
+    resolver: () => ({ resolve: (name, type, lookup) => resolver.resolve(name, type, lookup), ability: async () => ({ able: true }) }),
     anchors: () => anchors,
     ownListeners: () => host.ownListeners(),
     environment: () => undefined,
@@ -165,7 +176,8 @@ ${more}`,
     gateway,
     files,
     web,
-    world,
+    log,
+    told: (listener) => void listeners.push(listener),
     received,
     component,
     renew: async (certificate) => {
@@ -181,5 +193,3 @@ ${more}`,
     },
   }
 }
-
-export { authority, fingerprintsDocument }

@@ -1,8 +1,13 @@
 // POSH between servers (RFC 7711, RFC 7712 5.2; POSH-13 to POSH-16, POSH-25, POSH-26; security.md 5, 17, 18): in the world in memory.
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { auth, credentialsOf, good, memoryScene, message, own, refusedBy, type ServerOptions } from "./support.ts"
-import { documentOf, redirectTo, referenceTo, Webs, withPosh } from "./posh-web.ts"
+import { LabWeb } from "../../src/lab/web-host.ts"
+import { systemClock } from "../../src/node/clock.ts"
+import { createPosh } from "../../src/proof/posh.ts"
+import { PoshMemory } from "../../src/proof/posh-memory.ts"
+import { pkix } from "../../src/proof/pkix.ts"
+import { auth, authority, credentialsOf, good, memoryScene, message, own, realScene, refusedBy, type ServerOptions, stranger } from "./support.ts"
+import { digest, documentOf, poshPath, redirectTo, referenceTo, Webs, withPosh } from "./posh-web.ts"
 
 const aCertificate = own("a.example", { names: {}, commonName: "A" })
 const bCertificate = own("b.example", { names: {}, commonName: "B" })
@@ -160,6 +165,20 @@ test("a web server that says nothing does not hold up who is proved without it",
   await close()
 })
 
+test("a connection that comes to nothing leaves no fetch behind", async () => {
+  const { scene, webs, close } = place()
+  const memory = new PoshMemory(scene.clock)
+  const a = await scene.server({ domains: ["a.example"], prooftypes: [pkix, createPosh({ memory })] })
+  await webs.host("b.example")
+  webs.page("b.example", "silence")
+  scene.dns("_xmpp-server._tcp.b.example", { SRV: [[0, 0, 5269, "host.b.example"]] })
+  scene.dns("host.b.example", { A: ["127.0.0.99"] })
+  assert.equal((await scene.until(refusedBy(a.open("b.example")))).failure.finding, "reach.refused")
+  await scene.settle()
+  assert.equal(memory.size.flights, 0)
+  await close()
+})
+
 test("a domain whose own web host is gone is proved by nobody else's document", async () => {
   const { scene, webs, server, close } = place()
   const a = await server("a.example")
@@ -184,4 +203,26 @@ test("the certificate of the web host of a document does not become the XMPP ser
   assert.ok(["pkix.name-mismatch", "posh.mismatch"].includes(failure.finding))
   assert.deepEqual(failure.verdicts.map(({ outcome }) => outcome), ["refuted", "refuted"])
   await close()
+})
+
+test("the same on sockets with real TLS and HTTP: two self-signed servers prove each other, one behind a reference", async () => {
+  const scene = await realScene()
+  const names = (name: string) => ({ names: { dns: [name] }, notBefore: scene.now - 86_400_000, notAfter: scene.now + 86_400_000 })
+  const web = await LabWeb.start({ address: "127.0.0.8", port: 0 }, { clock: systemClock, authority, stranger: () => stranger })
+  const [ours, theirs] = [own("a.example", { names: {}, commonName: "A" }, scene), own("b.example", { names: {}, commonName: "B" }, scene)]
+  const prooftypes = [pkix, createPosh({ port: web.at.port })]
+  const a = await scene.server({ domains: ["a.example"], prooftypes, certificate: ours })
+  const b = await scene.server({ domains: ["b.example"], prooftypes, certificate: theirs })
+  for (const name of ["a.example", "b.example", "hoster.example"]) scene.dns(name, { A: [web.at.address] })
+  const lists = (certificate: typeof ours) => ({ status: 200, headers: { "Content-Type": "application/json" }, body: JSON.stringify({ fingerprints: [{ "sha-256": digest(certificate) }], expires: 600 }) })
+  const first = web.add({ host: "a.example", certificate: authority.issue(names("a.example")), answers: { [poshPath]: lists(ours) } })
+  web.add({ host: "b.example", certificate: authority.issue(names("b.example")), answers: { [poshPath]: { status: 200, body: JSON.stringify({ url: "https://hoster.example/b.json", expires: 300 }) } } })
+  web.add({ host: "hoster.example", certificate: authority.issue(names("hoster.example")), answers: { "/b.json": lists(theirs) } })
+  const stream = await a.open("b.example")
+  assert.deepEqual([stream.association.level, stream.association.verdict.by], ["authenticated", "posh"])
+  await scene.eventually("B lets A in", () => b.admitted.length === 1)
+  assert.equal(b.admitted[0]!.verdict.by, "posh")
+  assert.deepEqual([...new Set(first.requests.map(({ host, path }) => `${host} ${path}`))], [`a.example:${web.at.port} ${poshPath}`])
+  await web.close()
+  await scene.close()
 })
