@@ -3,6 +3,9 @@
 import { resolve } from "node:path"
 import type { ConfigProblem } from "../model/errors.ts"
 import type { Files, Log } from "../ports.ts"
+import type { AnyProoftype } from "../proof/prooftype.ts"
+import { addProoftypes } from "../proof/registry.ts"
+import { altered } from "../gateway/altered.ts"
 import { loadConfig } from "../gateway/config.ts"
 import { type Gateway, type GatewayOptions, startGateway as startWith } from "../gateway/gateway.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
@@ -13,6 +16,7 @@ export type { Association, DomainPair, FederationLevel } from "../model/associat
 export type { ConfigProblem } from "../model/errors.ts"
 export type { FederationEvent } from "../model/events.ts"
 export type { GatewayConfig } from "../gateway/config.ts"
+export type { AnyProoftype, Exchange, PresentationContext, Prooftype } from "../proof/prooftype.ts"
 export type { DrainResult, Gateway, GatewayAddresses, GatewayState, ReloadResult } from "../gateway/gateway.ts"
 export type { Log, LogLevel } from "../ports.ts"
 
@@ -41,6 +45,11 @@ export interface StartOptions {
   readonly allowInlineSecrets?: boolean
   /** Told of every step of every stream, after it was logged. */
   readonly event?: NonNullable<GatewayOptions["event"]>
+  /**
+   * Prooftypes of the program's own, in use beside those of `federation.proofs`; in both directions where they show something
+   * in the stream (examples/token-prooftype).
+   */
+  readonly prooftypes?: readonly AnyProoftype[]
   /** Told what is allowed but should be looked at. */
   readonly warning?: (problem: ConfigProblem) => void
 }
@@ -52,17 +61,22 @@ const settingsName = "settings"
  * Starts a gateway: binds its listeners and serves until `drain` or `close`.
  *
  * @param source path of a configuration file, or settings
- * @throws ConfigError with every problem: place, setting, sentence
+ * @throws ConfigError with every problem: place, setting, sentence; Error for a prooftype whose name is taken
  */
 export async function startGateway(source: string | GatewaySettings, options: StartOptions = {}): Promise<Gateway> {
-  const { log = "none", event, warning } = options
+  const { log = "none", event, warning, prooftypes = [] } = options
+  addProoftypes([], prooftypes)
   const world = createGatewayWorld({ log: typeof log === "object" ? log : log === "none" ? { write: () => undefined } : createLog({ format: log }) })
   const path = typeof source === "string" ? source : resolve(settingsName)
   const files = typeof source === "string" ? world.files : withSettings(world.files, path, source)
   const allowInlineSecrets = typeof source !== "string" || options.allowInlineSecrets === true
   const { config, warnings } = await loadConfig(path, { files, environment: world.environment, now: world.clock.now(), allowInlineSecrets })
   for (const problem of warnings) warning?.(problem)
-  return await startWith(config, { ...world, files }, { allowInlineSecrets, ...(event === undefined ? {} : { event }) })
+  return await startWith(config, { ...world, files }, {
+    allowInlineSecrets,
+    ...(event === undefined ? {} : { event }),
+    ...(prooftypes.length === 0 ? {} : { alterHosting: (hosting) => altered(hosting, { prooftypes: addProoftypes(hosting.prooftypes, prooftypes) }) }),
+  })
 }
 
 /** The machine's files with one more, which holds the settings; JSON is YAML 1.2. */

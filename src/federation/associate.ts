@@ -15,10 +15,12 @@ import { noFeatures, readFeatures, type StreamFeatures } from "../stream/feature
 import { headerXml, readHeader, type StreamHeader } from "../stream/open.ts"
 import { continueStarttls, starttlsXml } from "../stream/starttls.ts"
 import { XmlStream } from "../stream/xml-stream.ts"
-import { subjectOf } from "./claims.ts"
+import type { XmlElement } from "../xml/element.ts"
+import { evidenceFor, subjectOf } from "./claims.ts"
 import { connectTo, noProof } from "./connecting.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import { deadline } from "./deadline.ts"
+import { exporterOptions, Presentation } from "./exchange.ts"
 import { leave } from "./leaving.ts"
 import { requirementOf } from "./ratchet.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
@@ -39,6 +41,8 @@ export interface AssociatedStream {
   /** What the server showed; undefined without TLS. */
   readonly proof: ServerProof | undefined
   readonly association: Association
+  /** Elements of ours that go before authentication: proofs that are shown in the stream. */
+  readonly presenting?: string
   /** Of the policy the server was judged under. */
   readonly generation: number
 }
@@ -200,7 +204,7 @@ async function attempt(
   let closable = channel
   try {
     const credentials = hosting.credentials(pair.sender)
-    const tlsOptions = { serverName: pair.target, alpn: "xmpp-server", signal, ...(credentials === undefined ? {} : { credentials }) }
+    const tlsOptions = { serverName: pair.target, alpn: "xmpp-server", signal, ...exporterOptions(hosting.prooftypes), ...(credentials === undefined ? {} : { credentials }) }
     const limits = { stanzaBytes: hosting.limits.unauthenticatedStanza, depth: hosting.limits.depth }
     let secured: SecuredChannel | undefined
     if (endpoint.transport === "direct-tls") {
@@ -237,10 +241,12 @@ async function attempt(
       cipher: facts.cipher,
       certificate: facts.chain.length > 0 ? "shown" : "none",
     })
-    const proof = proofOf(facts, "tls-server")
-    const proven = establishAssociation(await material(proof), subject, proof, clock.now())
+    let proof = proofOf(facts, "tls-server")
+    let proven = establishAssociation(await material(proof), subject, proof, clock.now())
     for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
-    requireLevel(proven, "encrypted", requirement, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
+    // security.md 28: a proof in the stream needs our header first, which says no more than the handshake did.
+    const awaited = facts.exporters !== undefined && proven.combined.outcome !== "proved" && proven.combined.outcome !== "stop"
+    if (!awaited) requireLevel(proven, "encrypted", requirement, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
     // security.md 24, POSH-15: nothing of ours stands on the secured stream before our own verdict.
     const ours = headerXml({ content: ns.server, from: pair.sender, to: pair.target })
     const ahead = proven.combined.outcome === "proved" ? options.ahead?.() : undefined
@@ -267,7 +273,14 @@ async function attempt(
       nudged()
     }
     federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: answer.header.id ?? "" })
-    return finish(federation, hosting, pair, endpoint, name, stream, answer, proof, proven, sent)
+    const presentation = new Presentation(hosting.prooftypes, facts, pair, answer.header.id ?? "")
+    if (awaited) {
+      proof = presentation.inFeatures(proof, answer.element, clock.now())
+      proven = establishAssociation(await material(proof), subject, proof, clock.now())
+      for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
+      requireLevel(proven, "encrypted", requirement, stream, pair, "")
+    }
+    return { ...finish(federation, hosting, pair, endpoint, name, stream, answer, proof, proven, sent), presenting: presentation.answered(answer.element, clock.now()) }
   } catch (error) {
     giveUp()
     const refused = refusalOf(error, signal)
@@ -300,6 +313,8 @@ export function proofOf({ chain, protocol, cipher, serverName, alpn }: TlsFacts,
 interface Opened {
   readonly header: StreamHeader
   readonly features: StreamFeatures
+  /** The features as they came. */
+  readonly element?: XmlElement
 }
 
 /** The response header and its features. A peer of version 0.9 sends none. */
@@ -311,7 +326,8 @@ export async function openAnswer(stream: XmlStream, signal: AbortSignal): Promis
       features: { ...noFeatures, dialback: header.dialbackDeclared ? { errors: false } : undefined },
     }
   }
-  return { header, features: readFeatures(await stream.element(signal)) }
+  const element = await stream.element(signal)
+  return { header, features: readFeatures(element), element }
 }
 
 /**
@@ -375,7 +391,7 @@ function finish(
     proof,
     endpoint,
     obtained: proven.kept,
-    evidence: () => proven.evidence(pair),
+    evidence: evidenceFor(pair, proven),
     established: at,
     until: Math.min(combined.outcome === "proved" ? combined.verdict.until : Number.POSITIVE_INFINITY, requirement.until ?? Number.POSITIVE_INFINITY),
   }

@@ -12,6 +12,7 @@ import { match, notAsked, obtainAtHand, obtainKept, type Proven, startAsking, wi
 import { sourcePrefix } from "./claim-guard.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import { deadline, pause } from "./deadline.ts"
+import { proofFor } from "./exchange.ts"
 import { requirementOf } from "./ratchet.ts"
 
 /** Material that has to be asked for is waited for this long before features go out without EXTERNAL (security.md 18), ms. */
@@ -37,7 +38,7 @@ export function judgeAtHand(federation: Federation, pair: DomainPair, proof: Ser
   const hosting = federation.current()
   const subject = subjectOf(pair.sender, "incoming")
   const obtained = obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never))
-  return match(obtained, subject, proof, federation.ports.clock.now())
+  return match(obtained, subject, proofFor(proof, pair), federation.ports.clock.now())
 }
 
 /**
@@ -61,12 +62,13 @@ export async function judgeIncoming(federation: Federation, pair: DomainPair, pr
   try {
     leave = await placeFor(federation, source, patience.signal)
     const ports = proofPorts(federation, hosting, patience.signal, source)
+    const shown = proofFor(proof, pair)
     if (leave === undefined) {
       const rest = notAsked(hosting.prooftypes, "too many claims from one place at once")
-      return match([...obtainAtHand(hosting.prooftypes, subject, ports), ...rest], subject, proof, now())
+      return match([...obtainAtHand(hosting.prooftypes, subject, ports), ...rest], subject, shown, now())
     }
     const asking = startAsking(hosting.prooftypes, subject, ports)
-    const proven = match(await asking.for(proof, now), subject, proof, now())
+    const proven = match(await asking.for(shown, now), subject, shown, now())
     federation.ratchet?.withdrawn(pair.sender, "in", withdrawnProofs(hosting.prooftypes, [proven.kept]))
     return proven
   } finally {
@@ -84,6 +86,11 @@ async function placeFor({ claims, ports: { clock } }: Federation, source: string
     if (leave !== undefined || signal.aborted) return leave
     await pause(clock, placeWait, signal)
   }
+}
+
+/** What an association keeps of how it was proven: no more than it takes to say so again. */
+export function evidenceFor(pair: DomainPair, { evidence }: Proven): Association["evidence"] {
+  return () => evidence(pair)
 }
 
 /** An incoming association by the certificate shown on this very stream. Undefined when it proves too little for policy. */
@@ -108,7 +115,7 @@ export function associationByCertificate(
     via: "certificate",
     proof,
     obtained: proven.kept,
-    evidence: () => proven.evidence(pair),
+    evidence: evidenceFor(pair, proven),
     established: proven.at,
     until: combined.verdict.until,
   }
@@ -165,7 +172,7 @@ export function rejudge(federation: Federation, association: Association, fresh?
   const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", endpoint)
   const kept = fresh?.obtained ?? association.obtained ?? []
   const obtained = [...obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never)), ...obtainKept(hosting.prooftypes, kept)]
-  const proven = match(obtained, subject, proof, at)
+  const proven = match(obtained, subject, proofFor(proof, pair), at)
   const { combined } = proven
   const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : "encrypted"
   // An incoming stream without a proof of its own rests on a verification, which is the case above.
@@ -184,7 +191,7 @@ export function rejudge(federation: Federation, association: Association, fresh?
     via: combined.outcome === "proved" ? "certificate" : "dns",
     ...(endpoint === undefined ? {} : { endpoint }),
     obtained: kept,
-    evidence: () => proven.evidence(pair),
+    evidence: evidenceFor(pair, proven),
     until: Math.min(until, level === "authenticated" ? Number.POSITIVE_INFINITY : exceptionEnd),
   }
   return { holds: true, association: renewed }

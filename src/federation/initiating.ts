@@ -164,7 +164,7 @@ async function authenticate(federation: Federation, associated: AssociatedStream
   const bidi = associated.ahead === undefined ? wanted && features.bidi : associated.ahead.bidi
   // What was sent ahead must be what is offered now.
   if (associated.ahead !== undefined && (!features.mechanisms.includes("EXTERNAL") || (bidi && !features.bidi))) throw surprise()
-  const first = bidi ? bidiXml(hosting) : ""
+  const first = (bidi ? bidiXml(hosting) : "") + (associated.presenting ?? "")
   const at = { stream: associated.name, direction: "out" as const, pair }
   const { clock } = federation.ports
   let refusedWords: string | undefined

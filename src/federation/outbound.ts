@@ -165,7 +165,12 @@ export class Outbound {
   #standing(pair: DomainPair) {
     const back = entryOf(this.#live.ledger.state, "in", reversed(pair))?.state
     const claimedBack = back?.state === "authorised" && (back.by === "external" || back.by === "dialback")
-    return { basis: this.basisFor(pair.target), peer: this.#peer(pair.target), inverse: claimedBack }
+    return {
+      basis: this.initiated ? this.basisFor(pair.target) : undefined,
+      peer: this.#peer(pair.target),
+      inverse: claimedBack,
+      refuses: this.#federation.abilities?.recall(pair.target).refuses,
+    }
   }
 
   #peer(domain: Domain): Association | undefined {
@@ -183,7 +188,11 @@ export class Outbound {
       return await new Promise<Association>((resolve, reject) => {
         const claim = this.#live.push.over ? undefined : this.#claim(pair)
         if (claim === undefined) return reject(new NotCarried("the stream takes no further pair"))
-        const late = () => this.#failed(pair, refusal("auth.dialback-timeout", "", "unreachable"), "auth.dialback-timeout")
+        const late = () => {
+          // Whoever never answers would cost every further pair as much.
+          if (!signal.aborted) this.#unwilling(candidate)
+          this.#failed(pair, refusal("auth.dialback-timeout", "", "unreachable"), "auth.dialback-timeout")
+        }
         waiting.signal.addEventListener("abort", late, { once: true })
         this.#asks.set(pairKey(pair), {
           pair,
@@ -251,6 +260,13 @@ export class Outbound {
     const now = this.#federation.current().policy.generation
     const judged = now === generation ? ({ holds: true, association: candidate } as const) : rejudge(this.#federation, candidate)
     return judged.holds && this.#authorise(judged.association, claim) ? judged.association : undefined
+  }
+
+  /** The next time the pair goes by a connection of its own at once. */
+  #unwilling(candidate: Association): void {
+    const { sender, target } = candidate.pair
+    const known = this.basisFor(target)
+    this.#federation.abilities?.learn(candidate, { refused: known !== undefined && known.pair.sender !== sender ? "assertion" : "supposition" })
   }
 
   #failed(pair: DomainPair, why: OutgoingRefused, finding: FindingId): void {
@@ -326,7 +342,12 @@ export class Outbound {
 
   #ended(end: StreamEnd): void {
     this.#watch.stop()
-    for (const { pair } of [...this.#asks.values()]) this.#failed(pair, refusal("stream.closed", end.detail, "unreachable"), "stream.closed")
+    const blamed = end.by === "peer" && end.condition !== undefined
+    for (const { pair, candidate } of [...this.#asks.values()]) {
+      // DB-32: a peer that ends the stream for one pair is asked for none again.
+      if (blamed) this.#unwilling(candidate)
+      this.#failed(pair, refusal("stream.closed", end.detail, "unreachable"), "stream.closed")
+    }
     for (const turn of this.#turns.splice(0)) turn()
   }
 

@@ -7,8 +7,9 @@ import type { TlsCredentials } from "../ports.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import type { PeerLimits } from "../stream/limits.ts"
 import { match, obtainAll, termsOf } from "../proof/prove.ts"
-import { proofPorts, subjectOf } from "./claims.ts"
+import { evidenceFor, proofPorts, subjectOf } from "./claims.ts"
 import { type Federation, type Hosting, usesOf } from "./contract.ts"
+import { proofFor } from "./exchange.ts"
 import { requirementOf } from "./ratchet.ts"
 
 /** What a stream is, as far as it matters for further pairs. */
@@ -39,6 +40,8 @@ export interface Standing {
   readonly peer: Association | undefined
   /** An accepted stream: the very pair in the other direction was asked for and granted. */
   readonly inverse: boolean
+  /** What the peer is remembered to have refused or never answered. */
+  readonly refuses?: ((way: "assertion" | "supposition") => boolean) | undefined
 }
 
 export type Carry =
@@ -71,8 +74,12 @@ export function mayCarry(facts: CarrierFacts, pair: DomainPair, hosting: Hosting
   if (facts.id === "") return not("the stream has no id to make keys of")
   const own = hosting.credentials(pair.sender)
   if (own !== undefined && !sameCredentials(own, facts.credentials)) return not(`another certificate of ours proves ${pair.sender}`)
-  if (facts.role === "accepted") return { how: "assertion-back", peer: standing.peer! }
-  if (standing.basis !== undefined) return { how: "assertion", basis: standing.basis }
+  const refused = (way: "assertion" | "supposition"): boolean => standing.refuses?.(way) === true
+  if (facts.role === "accepted" || standing.basis !== undefined) {
+    if (refused("assertion")) return not(`${pair.target} is remembered to take no further sender`)
+    return standing.basis === undefined ? { how: "assertion-back", peer: standing.peer! } : { how: "assertion", basis: standing.basis }
+  }
+  if (refused("supposition")) return not(`${pair.target} is remembered to be no further target`)
   return { how: "supposition" }
 }
 
@@ -173,7 +180,7 @@ async function evaluated(federation: Federation, facts: CarrierFacts, pair: Doma
   const terms = termsOf(obtained)
   if (terms.forbidden !== undefined) throw new NotProven(`${pair.target}: ${terms.forbidden.finding}`, true, true)
   const at = federation.ports.clock.now()
-  const proven = match(obtained, subject, proof, at)
+  const proven = match(obtained, subject, proofFor(proof, pair), at)
   const { combined } = proven
   if (combined.outcome !== "proved") throw new NotProven(`${pair.target}: ${combined.verdict.finding}`, combined.outcome === "stop", terms.tls)
   return {
@@ -189,7 +196,7 @@ async function evaluated(federation: Federation, facts: CarrierFacts, pair: Doma
     proof,
     endpoint,
     obtained: proven.kept,
-    evidence: () => proven.evidence(pair),
+    evidence: evidenceFor(pair, proven),
     established: at,
     until: combined.verdict.until,
   }

@@ -24,6 +24,7 @@ import { associationByCertificate, isOurs, judgeAtHand, judgeIncoming } from "./
 import { type Federation, type IncomingHooks, type IncomingStream, usesOf } from "./contract.ts"
 import { DeadlinePassed, deadline } from "./deadline.ts"
 import { isDialback, readDialback } from "./dialback.ts"
+import { exporterOptions, Presentation } from "./exchange.ts"
 import { requirementOf } from "./ratchet.ts"
 import { serveIncoming } from "./serve.ts"
 import { IncomingSession, SessionClosed } from "./session.ts"
@@ -102,6 +103,7 @@ class Conversation {
       const secured = await tls.server(this.#channel, {
         pick: (serverName) => this.#show(tryDomain(serverName ?? "") ?? hosting.anyDomain),
         alpn: ["xmpp-server"],
+        ...exporterOptions(hosting.prooftypes),
         signal,
       })
       this.#channel = secured.channel
@@ -128,7 +130,7 @@ class Conversation {
           return this.#session.ended({ by: "us", detail: `no certificate for ${picked}` }, "tls.no-certificate")
         }
         // TLS-07: the certificate follows the header's `to`; Prosody sends no SNI.
-        const secured = await acceptStarttls(stream, tls, { pick: () => this.#show(picked), alpn: ["xmpp-server"], signal })
+        const secured = await acceptStarttls(stream, tls, { pick: () => this.#show(picked), alpn: ["xmpp-server"], ...exporterOptions(hosting.prooftypes), signal })
         this.#channel = secured.channel
         stream.restart(secured.channel)
         // CORE-18 and security.md 9: the `from`, the id and every claim from before TLS are void.
@@ -168,7 +170,10 @@ class Conversation {
       proven = await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
       for (const verdict of proven.verdicts) this.#federation.event({ kind: "proof", at: clock.now(), ...this.#session.at, pair, verdict })
     }
-    if (pair !== undefined && proven !== undefined) this.#refuseAtOnce(pair, proven)
+    // Shown in the stream beside the certificate; void with the next restart, as the stream's id is.
+    let shown = proof
+    const presentation = pair === undefined ? undefined : new Presentation(this.#federation.current().prooftypes, facts, pair, opened.id)
+    if (pair !== undefined && proven !== undefined) this.#refuseAtOnce(pair, proven, presentation?.possible === true)
     // EXT-01: offered only after the proof holds.
     const external = proven?.combined.outcome === "proved"
     const { dialback } = this.#federation.current()
@@ -176,7 +181,8 @@ class Conversation {
     if (!external && !dialback) throw this.#noWay(pair, proven)
     const bidi = this.#offersBidi(opened.from)
     const pipelining = opened.from !== undefined && usesOf(this.#federation.current(), opened.from).pipelining
-    this.#answer(opened, { external, dialback, bidi, pipelining, ...this.#announced() })
+    const presented = presentation?.offered(clock.now()) ?? ""
+    this.#answer(opened, { external, dialback, bidi, pipelining, ...this.#announced(), ...(presented === "" ? {} : { presented }) })
     if (external && pair !== undefined) this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "offered" })
     for (;;) {
       const element = await stream.element(signal)
@@ -194,6 +200,10 @@ class Conversation {
         if (bidi) this.#bidi = readLimits(element)
         continue
       }
+      if (presentation?.reads(element) === true) {
+        shown = presentation.inElement(shown, element, clock.now())
+        continue
+      }
       if (element.ns === ns.dialback) {
         const read = isDialback(element) ? readDialback(element) : undefined
         // A question about our own keys needs no I/O and no trust; authentication may still follow.
@@ -202,7 +212,7 @@ class Conversation {
           if (answered !== undefined) stream.send(answered.xml)
           continue
         }
-        return this.#serve(stream, opened, proof, element)
+        return this.#serve(stream, opened, shown, element)
       }
       throw strayElement(element)
     }
@@ -213,13 +223,13 @@ class Conversation {
    * which is the one form that the operators of common servers get to read. A peer without any certificate may still ask
    * about our keys, so it is refused only when it claims something.
    */
-  #refuseAtOnce(pair: DomainPair, proven: Proven): void {
+  #refuseAtOnce(pair: DomainPair, proven: Proven, awaited: boolean): void {
     const { combined } = proven
     if (combined.outcome !== "refuted" && combined.outcome !== "stop") return
     const hosting = this.#federation.current()
     const required = requirementOf(this.#federation, hosting, pair.sender, "in", this.#federation.ports.clock.now()).require
     // security.md 4: a stop is one whatever the policy; no dialback comes behind it.
-    const open = required !== "authenticated" || hosting.prooftypes.some((prooftype) => !prooftype.atHand)
+    const open = awaited || required !== "authenticated" || hosting.prooftypes.some((prooftype) => !prooftype.atHand)
     if (open && combined.outcome !== "stop") return
     const { finding, detail } = combined.verdict
     this.#session.refuse(pair, undefined, finding, detail, proven)

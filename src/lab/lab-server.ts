@@ -1,5 +1,6 @@
 // One server of the lab: a gateway of ours, in this process, on an address of its own, with its certificate and component.
 import type { Hosting } from "../federation/contract.ts"
+import { altered } from "../gateway/altered.ts"
 import { loadConfig } from "../gateway/config.ts"
 import { type Gateway, type GatewayWorld, startGateway } from "../gateway/gateway.ts"
 import { type Domain, parseDomain } from "../model/domain.ts"
@@ -8,6 +9,8 @@ import type { FederationEvent } from "../model/events.ts"
 import type { RequiredLevel } from "../model/policy.ts"
 import type { Log, NetworkAddress, Tls, TlsCredentials } from "../ports.ts"
 import { anchorSet } from "../x509/anchors.ts"
+import type { AnyProoftype } from "../proof/prooftype.ts"
+import { addProoftypes } from "../proof/registry.ts"
 import type { XmlElement } from "../xml/element.ts"
 import { type CertificateAuthority, type IssuedCertificate, type IssueOptions, selfSigned } from "./certificate-authority.ts"
 import { ComponentClient } from "./component-client.ts"
@@ -54,6 +57,8 @@ export interface ServerSpec {
   readonly behindStripping?: boolean
   /** Another resolver in the place of the validating one: for weakening one check on purpose. */
   readonly alterResolver?: (validating: Resolver, upstream: NetworkAddress) => Resolver
+  /** Prooftypes besides the built-in ones. */
+  readonly prooftypes?: readonly AnyProoftype[]
   /** Changes what the federation core reads: for weakening one check on purpose. */
   readonly alter?: (hosting: Hosting) => Hosting
 }
@@ -132,7 +137,10 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
     },
     // A gateway picks certificates by the names inside them; the lab also needs a server that shows the wrong one.
     alterHosting: (hosting) => {
-      const shown = altered(hosting, { credentials: (asked) => (asked === domain ? credentials : undefined) })
+      const shown = altered(hosting, {
+        credentials: (asked) => (asked === domain ? credentials : undefined),
+        prooftypes: addProoftypes(hosting.prooftypes, spec.prooftypes ?? []),
+      })
       return spec.alter === undefined ? shown : spec.alter(shown)
     },
   })
@@ -180,11 +188,6 @@ function weakened(machine: GatewayWorld, alter: NonNullable<ServerSpec["alterRes
     const weak = alter(validating, dns)
     return { resolve: (name, type, options) => weak.resolve(name, type, options), ability: async () => ({ able: true }) }
   }
-}
-
-/** A copy of a snapshot's hosting with some members replaced; its getters stay getters. */
-export function altered(hosting: Hosting, changes: Partial<Hosting>): Hosting {
-  return Object.defineProperties({} as Hosting, { ...Object.getOwnPropertyDescriptors(hosting), ...Object.getOwnPropertyDescriptors(changes) })
 }
 
 /** TLS that shows no certificate when it connects, as a server does that is not set up to. */

@@ -17,6 +17,20 @@ export interface ProoftypeOptions {
 }
 
 /**
+ * Prooftypes in use, with a user's own beside them.
+ *
+ * @throws Error naming a prooftype whose name is taken (security.md 4)
+ */
+export function addProoftypes(inUse: readonly AnyProoftype[], extra: readonly AnyProoftype[]): readonly AnyProoftype[] {
+  const taken = new Set(builtInProoftypes.map(({ name }) => name))
+  for (const { name } of extra) {
+    if (taken.has(name)) throw new Error(`two prooftypes are called ${name}`)
+    taken.add(name)
+  }
+  return [...inUse, ...extra]
+}
+
+/**
  * The prooftypes a set of names selects, with a user's own beside the built-in ones.
  *
  * @param names as in `federation.proofs`; order does not matter

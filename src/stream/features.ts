@@ -31,6 +31,8 @@ export interface OfferedFeatures {
   readonly pipelining?: boolean
   readonly management?: boolean
   readonly limits?: PeerLimits
+  /** Elements of prooftypes that show their proof in the stream. */
+  readonly presented?: string
 }
 
 export function featuresXml(offer: OfferedFeatures): string {
@@ -44,6 +46,7 @@ export function featuresXml(offer: OfferedFeatures): string {
   if (offer.pipelining === true) inner += `<pipelining xmlns='${ns.pipelining}'/>`
   if (offer.management === true) inner += managementFeature
   if (offer.limits !== undefined) inner += limitsXml(offer.limits)
+  inner += offer.presented ?? ""
   return inner === "" ? "<stream:features/>" : `<stream:features>${inner}</stream:features>`
 }
 

@@ -13,6 +13,8 @@ export interface OurSetup {
   readonly require: "authenticated" | "encrypted" | "verified"
   /** Publish and serve Direct TLS instead of STARTTLS. */
   readonly directTls?: boolean
+  /** One certificate has the names of all domains. */
+  readonly oneCertificate?: boolean
 }
 
 export interface OurGateway extends PeerProcess {
@@ -31,8 +33,10 @@ export async function startOurs(world: World, setup: OurSetup): Promise<OurGatew
   writeFileSync(join(folder, "roots.pem"), world.caPem)
   const address = await world.address()
   const secrets = new Map<string, string>()
+  const [first] = setup.domains
+  const one = setup.oneCertificate === true && first !== undefined ? world.identity(first.name, undefined, setup.domains.slice(1).map(({ name }) => name)) : undefined
   for (const { name, flaw } of setup.domains) {
-    const identity = world.identity(name, flaw)
+    const identity = one ?? world.identity(name, flaw)
     writeFileSync(join(certificates, `${name}.crt`), identity.chainPem)
     writeFileSync(join(certificates, `${name}.key`), identity.keyPem, { mode: 0o600 })
     secrets.set(name, world.secret())

@@ -29,11 +29,13 @@ export interface ForeignSetup {
   /** Further components, `<word>.<label>.example`, to which nothing is attached yet. */
   readonly components?: readonly string[]
   readonly debug?: boolean
+  /** Further modules of Prosody's own: s2s_bidi, smacks. */
+  readonly modules?: readonly string[]
 }
 
 /** Starts the server, attaches the bot, and notes that this peer was really run. */
 export async function startForeign(world: World, kind: Kind, setup: ForeignSetup): Promise<Foreign> {
-  const { label, strict = false, flaw, directTls = false, components = [], debug = false } = setup
+  const { label, strict = false, flaw, directTls = false, components = [], debug = false, modules = [] } = setup
   const name = `${label}.example`
   const domain = `bot.${name}`
   const rooms = `rooms.${name}`
@@ -56,7 +58,7 @@ export async function startForeign(world: World, kind: Kind, setup: ForeignSetup
   }
   const server = world.add(
     kind === "prosody"
-      ? await startProsody({ ...options, dns: world.dns, secureAuth: strict, dialback: true, directTls })
+      ? await startProsody({ ...options, dns: world.dns, secureAuth: strict, dialback: true, directTls, modules })
       : await startEjabberd({ ...options, dns: world.numericDns, secureAuth: strict, dialback: !strict }),
   )
   const bot = world.add(await startBot({ domain, secret, server: server.component }))

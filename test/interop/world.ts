@@ -26,7 +26,8 @@ export interface World {
   address(): Promise<string>
   /** SRV and address records; port 5269 with STARTTLS unless `directTls`, then 5270 and nothing else. */
   publish(domain: string, address: string, options?: { directTls?: boolean }): void
-  identity(domain: string, flaw?: Flaw): Identity
+  /** @param also further names of the same certificate, where it has no flaw */
+  identity(domain: string, flaw?: Flaw, also?: readonly string[]): Identity
   /** At least 128 bits, different every time. */
   secret(): string
   /** Stops the thing when the world ends. */
@@ -71,9 +72,9 @@ export async function createWorld(): Promise<World> {
       dns.set(name, { SRV: [[0, 0, port, domain]] })
       numericDns.set(name, { SRV: [[0, 0, port, address]] })
     },
-    identity(domain, flaw) {
+    identity(domain, flaw, also = []) {
       const foreign = { dns: ["somebody-else.example"] }
-      const names = flaw === "wrong-name" ? foreign : flaw === "address-name" ? { ...foreign, xmppAddr: [domain] } : { dns: [domain] }
+      const names = flaw === "wrong-name" ? foreign : flaw === "address-name" ? { ...foreign, xmppAddr: [domain] } : { dns: [domain, ...also] }
       if (flaw === "self-signed") return asIdentity(selfSigned({ now, names }))
       if (flaw === "expired") return asIdentity(authority.issue({ names, notBefore: now - 40 * DAY, notAfter: now - DAY }))
       return asIdentity(authority.issue({ names, ...(flaw === "server-only" ? { eku: ["serverAuth"] } : {}) }))

@@ -401,6 +401,9 @@ export class RawPeer {
   seen = new Recorder()
   /** Of the latest response header. */
   id = ""
+  /** Asked of TLS before its handshake. */
+  exporterLabels: readonly string[] = []
+  exporters: ReadonlyMap<string, Uint8Array> = new Map()
 
   constructor(channel: Channel, tls: Tls) {
     this.channel = channel
@@ -433,8 +436,9 @@ export class RawPeer {
   /** TLS as client, after `<proceed/>` or at once for Direct TLS. */
   async secure(credentials: TlsCredentials | undefined, serverName: string): Promise<SecuredChannel> {
     this.channel.release()
-    const secured = await this.#tls.client(this.channel, { serverName, alpn: "xmpp-server", signal: never, ...(credentials === undefined ? {} : { credentials }) })
+    const secured = await this.#tls.client(this.channel, { serverName, alpn: "xmpp-server", signal: never, exporterLabels: this.exporterLabels, ...(credentials === undefined ? {} : { credentials }) })
     this.channel = secured.channel
+    this.exporters = secured.facts.exporters ?? this.exporters
     this.seen = new Recorder()
     this.channel.attach(this.seen)
     this.channel.resume()

@@ -38,7 +38,7 @@ const lua = (text: string): string => JSON.stringify(text)
  * `trustAnchors`: DS records, one a line; it then validates DNS and uses DANE for the servers it connects to.
  * `directTls`: also listen on 5270 without STARTTLS and use `_xmpps-server` when it finds one (XEP-0368).
  */
-export async function startProsody(options: ForeignServerOptions & { readonly directTls?: boolean; readonly trustAnchors?: string }): Promise<ForeignServer> {
+export async function startProsody(options: ForeignServerOptions & { readonly directTls?: boolean; readonly trustAnchors?: string; readonly modules?: readonly string[] }): Promise<ForeignServer> {
   const folder = temporaryFolder("prosody")
   const certificates = join(folder, "certificates")
   mkdirSync(certificates)
@@ -72,7 +72,7 @@ export async function startProsody(options: ForeignServerOptions & { readonly di
       )
     }
   }
-  const modules = ["tls", "s2s", "s2s_auth_certs", "saslauth", "disco", "ping", ...(options.dialback ? ["dialback"] : [])]
+  const modules = ["tls", "s2s", "s2s_auth_certs", "saslauth", "disco", "ping", ...(options.dialback ? ["dialback"] : []), ...(options.modules ?? [])]
   const config = [
     "run_as_root = true",
     "daemonize = false",

@@ -1,0 +1,66 @@
+// Both directions on one connection with a real Prosody and its mod_s2s_bidi (XEP-0288; BIDI-1 to BIDI-8), who connects first
+// either way; and a Prosody without it, and an ejabberd, which has none.
+import assert from "node:assert/strict"
+import { after, test } from "node:test"
+import { type OurGateway, startOurs } from "./ours.ts"
+import { peerMissing } from "./peers-used.ts"
+import { startForeign } from "./servers.ts"
+import { createWorld } from "./world.ts"
+
+const world = await createWorld()
+after(() => world.end())
+
+interface Line {
+  readonly ev?: string
+  readonly sid?: string
+  readonly dir?: string
+  readonly from?: string
+  readonly to?: string
+}
+
+function linesOf(gateway: OurGateway, event: string): Line[] {
+  return gateway.lines.flatMap((line) => {
+    if (!line.startsWith("{")) return []
+    const read = JSON.parse(line) as Line
+    return read.ev === event ? [read] : []
+  })
+}
+
+function streamsOf(gateway: OurGateway, there: string, back: string): { out: string | undefined; in: string | undefined } {
+  const find = (dir: string, from: string, to: string) => linesOf(gateway, "s2s.associated").find((line) => line.dir === dir && line.from === from && line.to === to)?.sid
+  return { out: find("out", there, back), in: find("in", back, there) }
+}
+
+for (const first of ["we", "they"] as const)
+  test(`Prosody with mod_s2s_bidi, EXTERNAL, ${first} connect first: one connection`, { skip: peerMissing("prosody") }, async () => {
+    const ours = `bidi-${first}.ours.example`
+    const gateway = await startOurs(world, { domains: [{ name: ours }], require: "authenticated" })
+    const foreign = await startForeign(world, "prosody", { label: `bidi-${first}`, strict: true, modules: ["s2s_bidi"] })
+    const bot = await gateway.bot(ours)
+    const send = { we: () => bot.say(`bot@${foreign.domain}`, "from ours"), they: () => foreign.bot.say(`bot@${ours}`, "from theirs") }
+    const arrives = { we: () => foreign.bot.waitFor("<body>from ours</body>"), they: () => bot.waitFor("<body>from theirs</body>") }
+    const second = first === "we" ? "they" : "we"
+    send[first]()
+    await arrives[first]()
+    send[second]()
+    await arrives[second]()
+    const streams = streamsOf(gateway, ours, foreign.domain)
+    assert.ok(streams.out !== undefined)
+    assert.equal(streams.in, streams.out, "both directions have one stream")
+    assert.equal(linesOf(gateway, "s2s.refused").length, 0)
+  })
+
+for (const kind of ["prosody", "ejabberd"] as const)
+  test(`${kind} without bidi: a connection for each direction`, { skip: peerMissing(kind) }, async () => {
+    const ours = `two-${kind}.ours.example`
+    const gateway = await startOurs(world, { domains: [{ name: ours }], require: "authenticated" })
+    const foreign = await startForeign(world, kind, { label: `${kind}-two`, strict: true })
+    const bot = await gateway.bot(ours)
+    bot.say(`bot@${foreign.domain}`, "from ours")
+    await foreign.bot.waitFor("<body>from ours</body>")
+    foreign.bot.say(`bot@${ours}`, "from theirs")
+    await bot.waitFor("<body>from theirs</body>")
+    const streams = streamsOf(gateway, ours, foreign.domain)
+    assert.ok(streams.out !== undefined && streams.in !== undefined)
+    assert.notEqual(streams.in, streams.out)
+  })
