@@ -6,7 +6,7 @@ import type { Files } from "../ports.ts"
 import type { CertificateWarning, ShownCertificate } from "./certificates.ts"
 import type { HostedDomain } from "./config.ts"
 import { longestExpires } from "./posh-document.ts"
-import { cacheSlack, fit, kinds, lookAgain, planRollover, type PublishedDocument, type RolloverDecision } from "./rollover.ts"
+import { cacheSlack, fittingRecord, kinds, lookAgain, planRollover, type PublishedDocument, type RolloverDecision } from "./rollover.ts"
 import {
   asPlanned,
   documentsOf,
@@ -272,7 +272,7 @@ export class RolloverDesk {
     if (this.#committed === undefined || shown === undefined || live.length === 0) return undefined
     const measure = { domain, ...this.#committed.measure }
     const records = kinds(live.flatMap((answer) => answer.records))
-    return `${records} ${live.every((answer) => fit(answer, asPlanned(shown), measure) !== undefined) ? "current" : "other"}`
+    return `${records} ${live.every((answer) => fittingRecord(answer, asPlanned(shown), measure) !== undefined) ? "current" : "other"}`
   }
 
   /** Everything that must survive is on disk. */
