@@ -283,7 +283,7 @@ function requireLevel(proven: Proven, unproved: FederationLevel, required: Feder
   throw refusal(verdict.finding, verdict.detail === "" ? `${pair.target} needs ${required}` : verdict.detail, "refused", {
     verdicts: proven.verdicts,
     evidence: () => proven.evidence(pair),
-    retryable: verdict.outcome === "unavailable",
+    retryable: combined.outcome === "unavailable",
     cause: new Error(sentence),
   })
 }
