@@ -41,6 +41,8 @@ export interface StartOptions {
   readonly allowInlineSecrets?: boolean
   /** Told of every step of every stream, after it was logged. */
   readonly event?: NonNullable<GatewayOptions["event"]>
+  /** Whether its own domains are judged in the background as their peers judge them; not unless true. DNS holds no renewal back without. */
+  readonly selfCheck?: boolean
   /** Told what is allowed but should be looked at. */
   readonly warning?: (problem: ConfigProblem) => void
 }
@@ -62,7 +64,7 @@ export async function startGateway(source: string | GatewaySettings, options: St
   const allowInlineSecrets = typeof source !== "string" || options.allowInlineSecrets === true
   const { config, warnings } = await loadConfig(path, { files, environment: world.environment, now: world.clock.now(), allowInlineSecrets })
   for (const problem of warnings) warning?.(problem)
-  return await startWith(config, { ...world, files }, { allowInlineSecrets, ...(event === undefined ? {} : { event }) })
+  return await startWith(config, { ...world, files }, { allowInlineSecrets, selfCheck: options.selfCheck === true, ...(event === undefined ? {} : { event }) })
 }
 
 /** The machine's files with one more, which holds the settings; JSON is YAML 1.2. */

@@ -80,7 +80,7 @@ export class OwnDomains {
     const { files, clock } = this.#around.world
     const trouble = (text: string): void => this.#around.lines.write("error", "state.failed", { text })
     const store = config.state === undefined ? undefined : new RolloverStore(config.state.dir, files, trouble)
-    this.#desk = new RolloverDesk({ files, store, news: (news) => this.#write(news) })
+    this.#desk = new RolloverDesk({ files, store, news: (news) => this.#write(news), looks: this.#around.selfCheck })
     await this.#desk.open(clock.now())
   }
 
@@ -100,6 +100,7 @@ export class OwnDomains {
     }
     if (!this.#begun || before === undefined) return
     this.#check.forgetOthers()
+    this.#desk?.forgetOthers((domain) => config.domains.has(domain))
     // security.md 10: other anchors or another way of asking DNS may change every verdict.
     const all = before.hosting.anchors.digest !== after.hosting.anchors.digest || before.config.dnssec !== config.dnssec
     this.#check.check([...config.domains.keys()].filter((domain) => all || !sameShown(before, after, domain)))
