@@ -13,11 +13,13 @@ const addresses = (list: readonly Address[]): string =>
 
 export function showStatus(status: StatusView, now: number): string {
   const { domains, components, streams, listening, nearestExpiry, lastReload } = status
+  const published = [...listening.posh, ...listening.poshHttps]
   const missing = domains.withoutCertificate === 0 ? "" : `, ${domains.withoutCertificate} without certificate`
   const lines = [
     `gateway     ${status.node} · xmpp-dna ${status.version} · ${status.state} for ${lengthText(now - Date.parse(status.startedAt))}`,
     `listening   s2s ${addresses(listening.s2s)} · direct TLS ${addresses(listening.directTls)}`,
     `            components ${addresses(listening.components)}`,
+    ...(published.length === 0 ? [] : [`            POSH ${addresses(published)}`]),
     `domains     ${domains.served} served, ${domains.suspended} suspended${missing}`,
     `components  ${components.attached} attached, ${components.away} away`,
     `streams     ${streams.in} in, ${streams.out} out · ${count(status.waitingStanzas, "stanza")} waiting`,

@@ -50,6 +50,8 @@ export interface StartOptions {
    * in the stream (examples/token-prooftype).
    */
   readonly prooftypes?: readonly AnyProoftype[]
+  /** Whether its own domains are judged in the background as their peers judge them; not unless true. DNS holds no renewal back without. */
+  readonly selfCheck?: boolean
   /** Told what is allowed but should be looked at. */
   readonly warning?: (problem: ConfigProblem) => void
 }
@@ -74,6 +76,7 @@ export async function startGateway(source: string | GatewaySettings, options: St
   for (const problem of warnings) warning?.(problem)
   return await startWith(config, { ...world, files }, {
     allowInlineSecrets,
+    selfCheck: options.selfCheck === true,
     ...(event === undefined ? {} : { event }),
     ...(prooftypes.length === 0 ? {} : { alterHosting: (hosting) => altered(hosting, { prooftypes: addProoftypes(hosting.prooftypes, prooftypes) }) }),
   })

@@ -350,7 +350,7 @@ function requireLevel(proven: Proven, unproved: FederationLevel, requirement: Re
   throw refusal(told.finding, told.detail === "" ? `${pair.target} needs ${requirement.require}` : told.detail, "refused", {
     verdicts: proven.verdicts,
     evidence: () => proven.evidence(pair),
-    retryable: verdict.outcome === "unavailable",
+    retryable: combined.outcome === "unavailable",
     cause: new Error(sentence),
   })
 }

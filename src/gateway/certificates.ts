@@ -112,16 +112,29 @@ export async function loadCertificates(request: CertificateRequest): Promise<Cer
   const store = previous.basis?.store ?? new CertificateStore(request.files)
   await store.update(rootsOf(request), request.files, previous.basis === undefined ? undefined : request.changed)
   const moved = previous.basis === undefined ? undefined : store.changedSince(previous.basis.version)
-  const choices = new Map<Domain, Choice>()
-  const shown = new Map<Domain, ShownCertificate>()
+  // With thousands of domains a copy of what was chosen is much cheaper than choosing.
+  const known = moved === undefined ? undefined : previous.basis?.choices
+  const affected = affectedBy(moved)
+  const choices = new Map(known)
   const problems: ConfigProblem[] = []
-  const chosen: CertificateWarning[] = []
+  let served = 0
   for (const owner of request.domains) {
-    if (owner.suspended) continue
     const { name } = owner
-    const before = previous.basis?.choices.get(name)
-    const choice = before !== undefined && moved !== undefined && !concerns(moved, owner, before, now) ? before : choose(owner, store, now, before?.shown, problems)
-    choices.set(name, choice)
+    const before = known?.get(name)
+    if (owner.suspended) continue
+    served += 1
+    if (before === undefined || now >= before.until || affected(owner) || !sameChoice(owner, before.owner)) {
+      choices.set(name, choose(owner, store, now, (before ?? previous.basis?.choices.get(name))?.shown, problems))
+    }
+  }
+  if (choices.size !== served) {
+    const names = new Set<Domain>()
+    for (const { name, suspended } of request.domains) if (!suspended) names.add(name)
+    for (const name of [...choices.keys()]) if (!names.has(name)) choices.delete(name)
+  }
+  const shown = new Map<Domain, ShownCertificate>()
+  const chosen: CertificateWarning[] = []
+  for (const [name, choice] of choices) {
     if (choice.shown !== undefined) shown.set(name, choice.shown)
     for (const warning of choice.warnings) chosen.push(warning)
   }
@@ -147,14 +160,15 @@ function wildcardOf(name: Domain): string | undefined {
   return dot === -1 ? undefined : `*.${name.slice(dot + 1)}`
 }
 
-/** Whether a choice has to be made anew. */
-function concerns(moved: ReadonlySet<string>, owner: CertificateOwner, before: Choice, now: Instant): boolean {
-  if (now >= before.until || (owner !== before.owner && (owner.certificate !== before.owner.certificate || owner.source !== before.owner.source))) return true
-  if (moved.size === 0) return false
-  const name = owner.certificate ?? owner.name
-  const wild = wildcardOf(name)
-  return moved.has(name) || (wild !== undefined && moved.has(wild))
+/** Whether a choice is about one of these names; undefined: it may be. */
+function affectedBy(moved: ReadonlySet<string> | undefined): (owner: CertificateOwner) => boolean {
+  if (moved === undefined) return () => true
+  if (moved.size === 0) return () => false
+  const wildcards = [...moved].some((name) => name.startsWith("*."))
+  return ({ name, certificate = name }) => moved.has(certificate) || (wildcards && moved.has(wildcardOf(certificate) ?? ""))
 }
+
+const sameChoice = (a: CertificateOwner, b: CertificateOwner): boolean => a === b || (a.certificate === b.certificate && a.source === b.source)
 
 /** One keyless certificate may name many domains. */
 function once(warnings: readonly CertificateWarning[]): Iterable<CertificateWarning> {

@@ -67,7 +67,7 @@ export class Components implements ComponentHost {
         // The place of a suspended domain stays, empty: stanzas of our other domains come back from it at once.
         if (now === undefined) this.#slots.delete(domain)
         session?.close("host-gone", now === undefined ? "this domain is no longer hosted here" : "this domain is suspended")
-      } else if (was !== undefined && now.secret.handshake("") !== was.secret.handshake("")) {
+      } else if (was !== undefined && now.secret !== was.secret && now.secret.handshake("") !== was.secret.handshake("")) {
         slot.session?.close("reset", "the secret has changed")
       }
     }

@@ -12,20 +12,27 @@ export interface Included {
   readonly lines: readonly IncludeLine[]
   /** By file, in the order of reading. */
   readonly records: ReadonlyMap<string, FileRecord>
+  /** Those of `records` with warnings or folders of certificates. */
+  readonly notable: ReadonlyMap<string, FileRecord>
+  /** What is in `records` and was not in those of the last reading, and the other way round. */
+  readonly fresh: readonly FileRecord[]
+  readonly old: readonly FileRecord[]
   readonly problems: readonly ConfigProblem[]
   readonly warnings: readonly ConfigProblem[]
 }
 
 interface Named {
-  /** The line that names it. */
+  /** Files to look at, with the line that names each. */
   readonly files: ReadonlyMap<string, IncludeLine>
   readonly problems: ConfigProblem[]
   readonly warnings: ConfigProblem[]
+  /** The others, which are as they were. */
+  readonly kept: Map<string, FileRecord>
 }
 
 /** Reads what the lines name; of the last reading what has not changed. */
 export async function readIncluded(lines: readonly IncludeLine[], world: RecordWorld, before?: Included): Promise<Included> {
-  const { files, problems, warnings } = (await namedAfterChange(lines, world, before)) ?? (await namedByAll(lines, world))
+  const { files, problems, warnings, kept } = (await namedAfterChange(lines, world, before)) ?? (await namedByAll(lines, world))
   const readOne = async ([file, { place }]: [string, IncludeLine]): Promise<RecordResult> => {
     const last = before?.records.get(file)
     if (last !== undefined && (await isUnchanged(last, world))) return { record: last, problems: [] }
@@ -33,16 +40,28 @@ export async function readIncluded(lines: readonly IncludeLine[], world: RecordW
     if (guarded !== undefined) return { record: undefined, problems: [{ place, setting: "include", sentence: guarded }] }
     return readTenantFile(file, world, last)
   }
-  const records = new Map<string, FileRecord>()
+  const records = kept
+  const notable = new Map(kept.size === 0 ? undefined : before?.notable)
+  const fresh: FileRecord[] = []
   for (const { record, problems: own } of await eachOf([...files], readOne)) {
     for (const problem of own) problems.push(problem)
-    if (record !== undefined) records.set(record.file, record)
+    if (record === undefined) continue
+    records.set(record.file, record)
+    if (record !== before?.records.get(record.file)) fresh.push(record)
+    if (record.dirs.length > 0 || record.warnings.length > 0) notable.set(record.file, record)
+    else notable.delete(record.file)
   }
-  return { lines, records, problems, warnings }
+  const old = fresh.flatMap(({ file }) => before?.records.get(file) ?? [])
+  // As many as before and new ones in the place of old ones: none is gone.
+  if (before !== undefined && records.size - fresh.length + old.length !== before.records.size) {
+    for (const record of before.records.values()) if (!records.has(record.file)) old.push(record)
+  }
+  for (const { file } of old) if (!records.has(file)) notable.delete(file)
+  return { lines, records, notable, fresh, old, problems, warnings }
 }
 
 async function namedByAll(lines: readonly IncludeLine[], world: RecordWorld): Promise<Named> {
-  const named = { files: new Map<string, IncludeLine>(), problems: [] as ConfigProblem[], warnings: [] as ConfigProblem[] }
+  const named = { files: new Map<string, IncludeLine>(), problems: [] as ConfigProblem[], warnings: [] as ConfigProblem[], kept: new Map<string, FileRecord>() }
   for (const line of lines) {
     const found = await includedFiles(line, world.files)
     named.problems.push(...found.problems)
@@ -61,33 +80,41 @@ async function namedAfterChange(lines: readonly IncludeLine[], world: RecordWorl
   const { changed } = world
   if (before === undefined || changed === undefined || before.warnings.length > 0 || before.lines !== lines) return undefined
   if (lines.some(({ pattern }) => changed.has(dirname(pattern)))) return undefined
-  const named = { files: new Map<string, IncludeLine>(), problems: [] as ConfigProblem[], warnings: [] as ConfigProblem[] }
+  const named = { files: new Map<string, IncludeLine>(), problems: [] as ConfigProblem[], warnings: [] as ConfigProblem[], kept: new Map(before.records) }
   for (const { pattern, place } of lines) {
     const guarded = await writableByOthers(dirname(pattern), world.files)
     if (guarded !== undefined) named.problems.push({ place, setting: "include", sentence: guarded })
   }
   const lineOf = (file: string): IncludeLine | undefined => lines.find(({ pattern }) => namesFile(pattern, file))
-  for (const file of before.records.keys()) {
-    const line = lineOf(file)
-    if (line !== undefined) named.files.set(file, line)
-  }
+  let others = false
   for (const file of changed) {
     const line = lineOf(file)
-    if (line === undefined || line.pattern === file) continue
+    others ||= line === undefined
+    if (line === undefined) continue
+    named.kept.delete(file)
     const facts = await world.files.stat(file).catch(() => undefined)
-    if (facts?.kind === "file" && !facts.link) named.files.set(file, line)
-    else named.files.delete(file)
-    if (facts?.link === true) named.warnings.push({ place: line.place, setting: "include", sentence: linkSentence(file) })
+    // A file that is named as such is missed by its reader.
+    if (line.pattern === file || (facts?.kind === "file" && !facts.link)) named.files.set(file, line)
+    else if (facts?.link === true) named.warnings.push({ place: line.place, setting: "include", sentence: linkSentence(file) })
+  }
+  // Secrets that changed are known by the files that name them.
+  for (const record of others ? before.records.values() : []) {
+    if (!(await isUnchanged(record, world))) named.files.set(record.file, lineOf(record.file)!)
   }
   return named
 }
 
 /** Every hosted domain, with what is needed to take a single file out again. */
 export interface HostedMemory {
-  readonly records: ReadonlyMap<string, FileRecord>
   readonly domains: ReadonlyMap<Domain, HostedDomain>
   /** Which domain has a secret, by the secret's digest. */
   readonly secrets: ReadonlyMap<string, Domain>
+}
+
+/** What a configuration was put together from. */
+export interface ConfigParts {
+  readonly main: FileRecord
+  readonly included: Included
 }
 
 /**
@@ -95,22 +122,20 @@ export interface HostedMemory {
  *
  * @param before the last result: what did not change since is not gone through again
  */
-export function hostedBy(all: Iterable<FileRecord>, before?: HostedMemory): { memory: HostedMemory; problems: readonly ConfigProblem[] } {
+export function hostedBy({ main, included }: ConfigParts, before?: ConfigParts & { readonly hosted: HostedMemory }): { memory: HostedMemory; problems: readonly ConfigProblem[] } {
   const problems: ConfigProblem[] = []
-  const records = new Map<string, FileRecord>()
-  for (const record of all) records.set(record.file, record)
-  const domains = new Map(before?.domains)
-  const secrets = new Map(before?.secrets)
-  for (const [file, old] of before?.records ?? []) {
-    if (records.get(file) === old) continue
-    for (const { hosted, read } of old.domains) {
+  const domains = new Map(before?.hosted.domains)
+  const secrets = new Map(before?.hosted.secrets)
+  const anew = before?.main !== main
+  for (const { domains: gone } of before === undefined ? [] : [...(anew ? [before.main] : []), ...included.old]) {
+    for (const { hosted, read } of gone) {
       domains.delete(hosted.name)
       if (secrets.get(read.digest) === hosted.name) secrets.delete(read.digest)
     }
   }
-  const placeOf = ({ source, name }: HostedDomain): string => records.get(source)?.domains.find(({ hosted }) => hosted.name === name)?.place ?? source
-  for (const [file, record] of records) {
-    if (before?.records.get(file) === record) continue
+  const recordOf = (file: string): FileRecord | undefined => (file === main.file ? main : included.records.get(file))
+  const placeOf = ({ source, name }: HostedDomain): string => recordOf(source)?.domains.find(({ hosted }) => hosted.name === name)?.place ?? source
+  for (const record of [...(anew ? [main] : []), ...included.fresh]) {
     for (const { hosted, place, secretPlace, secretSetting, read } of record.domains) {
       const { name } = hosted
       const other = domains.get(name)
@@ -125,16 +150,12 @@ export function hostedBy(all: Iterable<FileRecord>, before?: HostedMemory): { me
       else secrets.set(read.digest, name)
     }
   }
-  return { memory: { records, domains, secrets }, problems }
+  return { memory: { domains, secrets }, problems }
 }
 
 /** security.md 22: a folder whose certificates serve one tenant is not read for anybody else. */
-export function clashingFolders(
-  main: FileRecord,
-  records: ReadonlyMap<string, FileRecord>,
-  before?: { readonly main: FileRecord; readonly included: Included },
-): ConfigProblem[] {
-  const all = [main, ...records.values()].filter(({ dirs }) => dirs.length > 0)
+export function clashingFolders({ main, included }: ConfigParts, before?: ConfigParts): ConfigProblem[] {
+  const all = [main, ...included.notable.values()].filter(({ dirs }) => dirs.length > 0)
   if (before !== undefined && all.every((record) => record === before.main || before.included.records.get(record.file) === record)) return []
   const problems: ConfigProblem[] = []
   const readFor = new Map<string, string>()

@@ -119,16 +119,17 @@ export async function loadConfig(path: string, world: ConfigWorld): Promise<Load
   const warnings: ConfigProblem[] = []
   const included = await readIncluded(main.include, world, before?.included)
   problems.push(...included.problems)
-  const { memory: hosted, problems: clashes } = hostedBy([main, ...included.records.values()], before?.hosted)
-  problems.push(...clashes, ...own, ...clashingFolders(main, included.records, before))
+  const parts = { main, included }
+  const { memory: hosted, problems: clashes } = hostedBy(parts, before)
+  problems.push(...clashes, ...own, ...clashingFolders(parts, before))
   if (hosted.domains.size === 0 && problems.length === 0) {
     problems.push({ place: main.domainsPlace, setting: "domains", sentence: "No domain is hosted: name at least one under `domains`." })
   }
   if (problems.length > 0) throw new ConfigError(problems)
   for (const { until, warning } of main.endings) if (until <= world.now) warnings.push(warning)
   warnings.push(...included.warnings, ...main.warnings)
-  for (const { warnings: each } of included.records.values()) warnings.push(...each)
-  const config = build(main, hosted.domains, included.records)
+  for (const { warnings: each } of included.notable.values()) warnings.push(...each)
+  const config = build(main, hosted.domains, included)
   memories.set(config, { main, included, hosted })
   return { config, warnings }
 }
@@ -257,11 +258,11 @@ function defaultProofs(dnssec: DnssecMode): readonly string[] {
   return builtInProoftypes.map(({ name }) => name).filter((name) => name !== "dane" || dnssec !== "off")
 }
 
-function build({ raw, file, dirs, include, dnsAnchors }: MainRecord, domains: ReadonlyMap<Domain, HostedDomain>, records: ReadonlyMap<string, FileRecord>): GatewayConfig {
+function build({ raw, file, dirs, include, dnsAnchors }: MainRecord, domains: ReadonlyMap<Domain, HostedDomain>, { records, notable }: Included): GatewayConfig {
   const { federation, limits, listen } = raw
   const absolute = (path: string): string => besideFile(file, path)
   const tenantDirs = new Map<string, readonly string[]>()
-  for (const record of records.values()) if (record.dirs.length > 0) tenantDirs.set(record.file, record.dirs)
+  for (const record of notable.values()) if (record.dirs.length > 0) tenantDirs.set(record.file, record.dirs)
   const overrides = new Map<Domain, EndpointOverride>()
   for (const each of federation.overrides) overrides.set(each.peer, { address: each.connect.address, port: each.connect.port, transport: each.transport })
   const resolvers = federation.resolver.address === undefined ? [] : [federation.resolver.address].flat()

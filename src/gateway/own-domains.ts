@@ -80,7 +80,7 @@ export class OwnDomains {
     const { files, clock } = this.#around.world
     const trouble = (text: string): void => this.#around.lines.write("error", "state.failed", { text })
     const store = config.state === undefined ? undefined : new RolloverStore(config.state.dir, files, trouble)
-    this.#desk = new RolloverDesk({ files, store, news: (news) => this.#write(news) })
+    this.#desk = new RolloverDesk({ files, store, news: (news) => this.#write(news), looks: this.#around.selfCheck })
     await this.#desk.open(clock.now())
   }
 
@@ -100,9 +100,10 @@ export class OwnDomains {
     }
     if (!this.#begun || before === undefined) return
     this.#check.forgetOthers()
+    this.#desk?.forgetOthers((domain) => config.domains.has(domain))
     // security.md 10: other anchors or another way of asking DNS may change every verdict.
     const all = before.hosting.anchors.digest !== after.hosting.anchors.digest || before.config.dnssec !== config.dnssec
-    this.#check.check([...config.domains.keys()].filter((domain) => all || shownText(before, domain) !== shownText(after, domain)))
+    this.#check.check([...config.domains.keys()].filter((domain) => all || !sameShown(before, after, domain)))
   }
 
   #schedule(again: number | undefined): void {
@@ -259,6 +260,12 @@ function poshText({ domain, posh }: RolloverView): string {
 }
 
 /** What of a domain decides how it stands. */
+/** With thousands of domains most are the very same objects. */
+function sameShown(before: Snapshot, after: Snapshot, domain: Domain): boolean {
+  if (before.config.domains.get(domain) === after.config.domains.get(domain) && before.certificates.pick(domain) === after.certificates.pick(domain)) return true
+  return shownText(before, domain) === shownText(after, domain)
+}
+
 function shownText({ certificates, config }: Snapshot, domain: Domain): string {
   const hosted = config.domains.get(domain)
   return [certificates.pick(domain)?.leaf.fingerprint, hosted?.suspended, hosted?.certificate, JSON.stringify(hosted?.posh)].join(" ")

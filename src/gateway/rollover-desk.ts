@@ -6,7 +6,7 @@ import type { Files } from "../ports.ts"
 import type { CertificateWarning, ShownCertificate } from "./certificates.ts"
 import type { HostedDomain } from "./config.ts"
 import { longestExpires } from "./posh-document.ts"
-import { cacheSlack, fit, kinds, lookAgain, planRollover, type PublishedDocument, type RolloverDecision } from "./rollover.ts"
+import { cacheSlack, fittingRecord, kinds, lookAgain, planRollover, type PublishedDocument, type RolloverDecision } from "./rollover.ts"
 import {
   asPlanned,
   documentsOf,
@@ -33,6 +33,8 @@ export class RolloverDesk {
   readonly #files: Pick<Files, "read" | "stat">
   readonly #store: RolloverStore | undefined
   readonly #news: (news: RolloverNews) => void
+  /** Somebody looks into DNS and brings what is there. */
+  readonly #looks: boolean
   #memory: RolloverMemory = emptyMemory()
   #kept: ReadonlyMap<Domain, KeptCertificate> = new Map()
   #committed: RolloverPlan | undefined
@@ -43,10 +45,11 @@ export class RolloverDesk {
   readonly #parked = new Map<Domain, ShownCertificate>()
   readonly #told = new Map<Domain, string>()
 
-  constructor(around: { readonly files: Pick<Files, "read" | "stat">; readonly store: RolloverStore | undefined; readonly news: (news: RolloverNews) => void }) {
+  constructor(around: { readonly files: Pick<Files, "read" | "stat">; readonly store: RolloverStore | undefined; readonly news: (news: RolloverNews) => void; readonly looks: boolean }) {
     this.#files = around.files
     this.#store = around.store
     this.#news = around.news
+    this.#looks = around.looks
   }
 
   /** Remembers what an earlier run left. Never rejects. */
@@ -120,7 +123,7 @@ export class RolloverDesk {
       candidate: asPlanned(candidate),
       since: since?.fingerprint === candidate.leaf.fingerprint ? since.at : now,
       documents: this.#remembered(hosted, published),
-      tlsa: config.dnssec === "off" || !config.proofs.has("dane") ? { kind: "off" } : this.#sights.of(domain, now),
+      tlsa: !this.#looks || config.dnssec === "off" || !config.proofs.has("dane") ? { kind: "off" } : this.#sights.of(domain, now),
       policy: policyOf(config),
       anchors,
       now,
@@ -171,6 +174,7 @@ export class RolloverDesk {
     for (const domain of [...this.#parked.keys()]) if (!plan.suspended.has(domain)) this.#parked.delete(domain)
     for (const domain of [...this.#memory.retired.keys()]) if (!outcomes.has(domain) && !plan.suspended.has(domain)) changed = this.#setRetired(domain, []) || changed
     for (const domain of [...this.#told.keys()]) if (outcomes.get(domain)?.decision.serve !== "current") this.#told.delete(domain)
+    for (const domain of [...this.#since.keys()]) if (!outcomes.has(domain)) this.#since.delete(domain)
     this.#abandoned.clear()
     changed = this.#publish(documents, before?.documents, at) || changed
     this.#store?.hold(heldBack(outcomes))
@@ -226,6 +230,11 @@ export class RolloverDesk {
     this.#sights.seen(domain, looks, at)
   }
 
+  /** What DNS said of domains that are hosted no more is forgotten. */
+  forgetOthers(hosted: (domain: Domain) => boolean): void {
+    this.#sights.forgetOthers(hosted)
+  }
+
   /** Domains that DNS holds back, or may hold back: looked at before others. */
   get wantSight(): readonly Domain[] {
     return [...(this.#committed?.outcomes ?? [])].filter(([, { decision }]) => decision.because === "tlsa" || decision.because === "dns-unseen").map(([domain]) => domain)
@@ -272,7 +281,7 @@ export class RolloverDesk {
     if (this.#committed === undefined || shown === undefined || live.length === 0) return undefined
     const measure = { domain, ...this.#committed.measure }
     const records = kinds(live.flatMap((answer) => answer.records))
-    return `${records} ${live.every((answer) => fit(answer, asPlanned(shown), measure) !== undefined) ? "current" : "other"}`
+    return `${records} ${live.every((answer) => fittingRecord(answer, asPlanned(shown), measure) !== undefined) ? "current" : "other"}`
   }
 
   /** Everything that must survive is on disk. */

@@ -133,7 +133,7 @@ export function documentsOf({ config, outcomes, served, wasListed }: DocumentsIn
     // security.md 22: this document speaks for every customer, so that no customer adds to it what is not the operator's.
     const good = ({ fingerprint }: PublishedCertificate): boolean => lent.has(fingerprint) || operators.has(fingerprint) || wasListed(name, fingerprint)
     const expiresMs = own?.hosted.posh?.expiresMs ?? longestExpires * 1000
-    set(name, listed([...those.flatMap(({ publish }) => publish), ...(own?.publish ?? [])].filter(good)), expiresMs)
+    set(name, listed([...(own?.publish ?? []), ...those.flatMap(({ publish }) => publish)].filter(good)), expiresMs)
   }
   return documents
 }

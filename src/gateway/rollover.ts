@@ -144,10 +144,10 @@ function* tlsaHolds(question: RolloverQuestion, current: RolloverCertificate): G
   for (const answer of tlsa.answers) {
     const remembered = answer.lastSeen + answer.ttlMs
     if (!answer.current && remembered <= now) continue
-    const old = fit(answer, current, question)
+    const old = fittingRecord(answer, current, question)
     // Records that do not fit the old one prove nothing today; the new one cannot break what they prove.
     if (old === undefined) continue
-    const fresh = fit(answer, candidate, question)
+    const fresh = fittingRecord(answer, candidate, question)
     if (fresh === undefined) {
       // While DNS says so there is no end in sight but that of the old certificate.
       const until = answer.current ? Number.POSITIVE_INFINITY : remembered
@@ -164,7 +164,7 @@ function* tlsaHolds(question: RolloverQuestion, current: RolloverCertificate): G
 export type TlsaMeasure = Pick<RolloverQuestion, "domain" | "policy" | "anchors" | "now">
 
 /** By which record the certificate fits, if by any. */
-export function fit({ records, base }: SeenTlsa, { chain }: Pick<RolloverCertificate, "chain">, { domain, policy, anchors, now }: TlsaMeasure): string | undefined {
+export function fittingRecord({ records, base }: SeenTlsa, { chain }: Pick<RolloverCertificate, "chain">, { domain, policy, anchors, now }: TlsaMeasure): string | undefined {
   const { usable } = selectTlsa(records, policy)
   if (usable.length === 0) return undefined
   const accept: AcceptedIdentity[] = [...referenceIdentity({ source: domain, service: "xmpp-server" }).accept]

@@ -118,7 +118,11 @@ export class TenantFiles {
     const pattern = this.#around.config().include.find((line) => basename(line).includes("*"))
     if (pattern === undefined) {
       throw new AdminRefusal("config", [
-        { place: this.#around.config().sources[0] ?? "configuration", setting: "include", sentence: "No include folder is configured: write `include: [tenants.d/*.yaml]`, make the folder, and reload." },
+        {
+          place: this.#around.config().sources[0] ?? "configuration",
+          setting: "include",
+          sentence: "No include folder is configured: write `include: [tenants.d/*.yaml]`, make the folder, and reload.",
+        },
       ])
     }
     const folder = dirname(pattern)
@@ -260,7 +264,8 @@ function changesOf(settings: readonly { readonly key: string; readonly value: st
   return settings.map(({ key, value }) => {
     if (!(known as readonly string[]).includes(key)) {
       const near = nearestWord(key, known)
-      throw new AdminRefusal("argument", `${JSON.stringify(key.slice(0, 60))} is not a setting of a domain; known: ${known.join(", ")}.${near === undefined ? "" : ` Did you mean ${near}?`}`)
+      const hint = near === undefined ? "" : ` Did you mean ${near}?`
+      throw new AdminRefusal("argument", `${JSON.stringify(key.slice(0, 60))} is not a setting of a domain; known: ${known.join(", ")}.${hint}`)
     }
     const [first, second] = key.split(".") as [string, string | undefined]
     if (first === "secret") {

@@ -28,6 +28,10 @@ export class TlsaSights {
     return (this.#sights.get(domain)?.answers ?? []).filter(({ current }) => current)
   }
 
+  forgetOthers(hosted: (domain: Domain) => boolean): void {
+    for (const domain of [...this.#sights.keys()]) if (!hosted(domain)) this.#sights.delete(domain)
+  }
+
   /** A look into DNS, complete: every server of the domain. A look that failed is not brought here. */
   seen(domain: Domain, looks: readonly TlsaLook[], at: Instant): void {
     const before = this.#sights.get(domain)?.answers ?? []

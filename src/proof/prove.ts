@@ -12,6 +12,8 @@ export const longestProof = 7 * 24 * 3600 * 1000
 export interface WeighedVerdict {
   readonly verdict: Verdict
   readonly binding: boolean
+  /** Of a prooftype that is not waited for where the others prove. */
+  readonly dispensable?: boolean
 }
 
 /** `stop`: this endpoint must not be used, whatever the other prooftypes say. */
@@ -29,7 +31,8 @@ const nothingAsked: Exclude<Verdict, { outcome: "proved" }> = {
 /**
  * Weighs verdicts (security.md 4). Outgoing: a binding prooftype that is refuted or unavailable stops the endpoint; else
  * any proof proves; else anything unavailable makes the whole unavailable; else refuted; else absent. Incoming: only a
- * binding refutation stops. The order of the verdicts does not matter.
+ * binding refutation stops. The order of the verdicts does not matter. Where only dispensable prooftypes are unavailable, a
+ * refutation speaks, and the outcome stays what it is.
  */
 export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combined {
   type Failed = Exclude<Verdict, { outcome: "proved" }>
@@ -40,7 +43,9 @@ export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combin
     const before = failed[outcome]
     if (before === undefined || verdict.by < before.by) failed[outcome] = verdict
   }
-  for (const { verdict, binding } of verdicts) {
+  let needed = false
+  for (const { verdict, binding, dispensable } of verdicts) {
+    if (verdict.outcome === "unavailable" && dispensable !== true) needed = true
     if (verdict.outcome === "proved") {
       // The proof that lasts longest carries the association.
       if (proved === undefined || verdict.until > proved.until || (verdict.until === proved.until && verdict.by < proved.by)) proved = verdict
@@ -51,6 +56,8 @@ export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combin
   }
   if (failed.stop !== undefined) return { outcome: "stop", verdict: failed.stop }
   if (proved !== undefined) return { outcome: "proved", verdict: proved }
+  // Most domains have no web server for POSH: what is wrong with the certificate says more than that nobody answered there.
+  if (failed.unavailable !== undefined && !needed && failed.refuted !== undefined) return { outcome: "unavailable", verdict: failed.refuted }
   for (const outcome of ["unavailable", "refuted", "absent"] as const) {
     const verdict = failed[outcome]
     if (verdict !== undefined) return { outcome, verdict }
@@ -234,11 +241,12 @@ function weigh(
     verdict: { outcome: "unavailable", by: prooftype.name, finding, detail: reason },
     // A prooftype that cannot say whether it binds must not open the door by failing.
     binding: prooftype.needsSecureDns && subject.role === "outgoing",
+    dispensable: prooftype.dispensable === true,
   })
   if (material instanceof BrokenProoftype) return broken(material.reason, material.finding)
   try {
     const verdict = prooftype.match(proof, material, reference, at)
-    return { verdict: capped(verdict, at), binding: prooftype.binding(material, subject.role) }
+    return { verdict: capped(verdict, at), binding: prooftype.binding(material, subject.role), dispensable: prooftype.dispensable === true }
   } catch (error) {
     return broken(error instanceof Error ? error.message : String(error))
   }

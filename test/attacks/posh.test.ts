@@ -6,20 +6,26 @@ import { parseCidr, type ReachPolicy } from "../../src/model/reach.ts"
 import { ClaimGuard, defaultClaimLimits } from "../../src/federation/claim-guard.ts"
 import type { FederationPorts } from "../../src/federation/contract.ts"
 import type { Https, HttpsRequest } from "../../src/ports.ts"
+import type { Verdict } from "../../src/model/verdict.ts"
 import { createPosh, posh } from "../../src/proof/posh.ts"
 import { pkix } from "../../src/proof/pkix.ts"
 import type { AnyProoftype } from "../../src/proof/prooftype.ts"
 import { credentialsOf, domain, good, memoryScene, own, type MemoryScene, type ServerOptions } from "../scenarios/support.ts"
+import { saidBy } from "../proof/posh-support.ts"
 import { documentOf, redirectTo, referenceTo, Webs, withPosh } from "../scenarios/posh-web.ts"
 
 const victim = own("victim.example", { names: {}, commonName: "victim" })
 const thief = own("thief.example", { names: {}, commonName: "thief" })
 
-/** What comes of A's stream to victim.example, where the thief's server answers. */
+interface Failed {
+  readonly failure: { readonly verdicts: readonly Verdict[] }
+}
+
+/** What comes of A's stream to victim.example, where the thief's server answers: a level, or what POSH says. */
 async function connectionTo(scene: MemoryScene, certificate: ServerOptions["certificate"], options: Partial<ServerOptions>): Promise<string> {
   const a = await scene.server({ domains: ["a.example"], prooftypes: withPosh(scene), ...options })
   await scene.server({ domains: ["victim.example"], certificate: certificate ?? null, prooftypes: [pkix] })
-  return await scene.until(a.open("victim.example").then(({ association }) => association.level, (error: { failure: { finding: string } }) => error.failure.finding))
+  return await scene.until(a.open("victim.example").then(({ association }) => association.level, ({ failure }: Failed) => failure.verdicts.map(saidBy).at(-1) ?? "nothing"))
 }
 
 /** The Https port with something changed: what a careless client would do. */
@@ -37,7 +43,7 @@ test("attack: the PKIX-valid certificate of the host that a document was redirec
       return { ...pkix.match(proof, { anchors: material.anchors }, { ...reference, accept: hosts }, at), by: "posh" }
     },
   }
-  for (const [prooftypes, expected] of [[[pkix, addsTheHost], "authenticated"], [[pkix, posh], "pkix.name-mismatch"]] as const) {
+  for (const [prooftypes, expected] of [[[pkix, addsTheHost], "authenticated"], [[pkix, posh], "refuted posh.mismatch"]] as const) {
     const scene = memoryScene()
     const webs = new Webs(scene)
     await webs.host("victim.example")
@@ -57,7 +63,7 @@ test("attack: somebody on the path answers for the victim's web host with a cert
     const answer = await https.get({ ...request, accept: (facts) => request.accept({ ...facts, chain }) })
     return { ...answer, facts: { ...answer.facts, chain } }
   })
-  for (const [ports, expected] of [[careless, "authenticated"], [undefined, "posh.tls-error"]] as const) {
+  for (const [ports, expected] of [[careless, "authenticated"], [undefined, "unavailable posh.tls-error"]] as const) {
     const scene = memoryScene()
     const webs = new Webs(scene)
     const host = await webs.host("victim.example", good("thief.example"))
@@ -76,7 +82,7 @@ test("attack: a hop over http:, where anybody can answer", async () => {
     return { ...answer, location: answer.location?.replace(/^http:/, "https:") }
   })
   for (const how of ["redirect", "reference"] as const) {
-    for (const [ports, expected] of [[follows, how === "redirect" ? "authenticated" : "posh.redirect-insecure"], [undefined, "posh.redirect-insecure"]] as const) {
+    for (const [ports, expected] of [[follows, how === "redirect" ? "authenticated" : "unavailable posh.redirect-insecure"], [undefined, "unavailable posh.redirect-insecure"]] as const) {
       const scene = memoryScene()
       const webs = new Webs(scene)
       await webs.host("victim.example")
@@ -108,7 +114,7 @@ for (const [how, inside, leadsOn] of [
         await webs.host("thief.example")
         webs.page("thief.example", leadsOn)
       }
-      const b = await scene.server({ domains: ["b.example"], prooftypes: withPosh(scene) })
+      const b = await scene.server({ domains: ["b.example"], require: "encrypted", prooftypes: withPosh(scene) })
       const peer = await scene.raw(b)
       await peer.upToFeatures("thief.example", "b.example", credentialsOf(thief))
       const there = scene.world.connections.filter(({ to }) => to.address === internal).map(({ to }) => `${to.address} ${to.port}`)
@@ -126,7 +132,7 @@ test("attack: a fetch bought with a stream header alone, by a peer that shows no
     const scene = memoryScene()
     const webs = new Webs(scene)
     await webs.publish("thief.example", victim)
-    const b = await scene.server({ domains: ["b.example"], prooftypes })
+    const b = await scene.server({ domains: ["b.example"], require: "encrypted", prooftypes })
     const peer = await scene.raw(b)
     await peer.upToFeatures("thief.example", "b.example", credentials)
     await scene.clock.advance(1000)
@@ -166,7 +172,7 @@ test("attack: one source that claims many domains at once, each with a certifica
       },
     })
     const webs = new Webs(scene)
-    const b = await scene.server({ domains: ["b.example"], prooftypes: [pkix, createPosh()], ports: (ports) => ({ ...ports, https: counting(ports.https) }), claims: (clock) => new ClaimGuard(clock, { ...defaultClaimLimits, ...limits }) })
+    const b = await scene.server({ domains: ["b.example"], require: "encrypted", prooftypes: [pkix, createPosh()], ports: (ports) => ({ ...ports, https: counting(ports.https) }), claims: (clock) => new ClaimGuard(clock, { ...defaultClaimLimits, ...limits }) })
     const flood = 24
     const peers = await Promise.all(
       Array.from({ length: flood }, async (_, index) => {
@@ -202,7 +208,7 @@ test("attack: a stranger's failure must not silence the true owner (security.md 
   await webs.host("victim.example")
   webs.page("victim.example", { status: 500 })
   const prooftypes = withPosh(scene)
-  const b = await scene.server({ domains: ["b.example"], prooftypes })
+  const b = await scene.server({ domains: ["b.example"], require: "encrypted", prooftypes })
   const peer = await scene.raw(b)
   await peer.upToFeatures("victim.example", "b.example", credentialsOf(thief))
   webs.page("victim.example", documentOf([victim]))

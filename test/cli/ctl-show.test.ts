@@ -70,13 +70,13 @@ no stream bot.example -> away.example: quiet, 1 stanza waiting, 3 failures
         components: { attached: 1, away: 2 },
         streams: { in: 1, out: 2 },
         waitingStanzas: 1,
-        listening: { s2s: [{ address: "::", port: 5269 }], directTls: [], components: [{ path: "/run/c.sock" }], posh: [], poshHttps: [] },
+        listening: { s2s: [{ address: "::", port: 5269 }], directTls: [], components: [{ path: "/run/c.sock" }], posh: [{ path: "/run/p.sock" }], poshHttps: [{ address: "::", port: 443 }] },
         nearestExpiry: { name: "a.example", ends: "2026-11-24T12:00:00Z" },
         lastReload: { at: "2026-11-22T11:59:00Z", ok: false },
       },
       now,
     )
-    assert.match(shown, /running for 1 h\n.*:: port 5269 · direct TLS none\n +components \/run\/c\.sock\n.*3 served, 1 suspended, 2 without certificate\n/)
+    assert.match(shown, /running for 1 h\n.*:: port 5269 · direct TLS none\n +components \/run\/c\.sock\n +POSH \/run\/p\.sock, :: port 443\n.*3 served, 1 suspended, 2 without certificate\n/)
     assert.match(shown, /1 stanza waiting\nexpires {5}next a\.example, 2 d\nreload {6}REFUSED, 1 m ago\n$/)
   })
   it("are never cut, and draw nothing", () => {

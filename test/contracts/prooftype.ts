@@ -72,6 +72,7 @@ export function prooftypeContract(prooftype: AnyProoftype, situations: readonly 
         if (verdict.outcome === "proved") assert.ok(verdict.until > at && verdict.detail !== "")
         else assert.ok(verdict.finding in findings)
         assert.equal(typeof prooftype.binding(material, subject.role), "boolean")
+        if (prooftype.dispensable === true) assert.equal(prooftype.binding(material, subject.role), false, "what binds is waited for")
         for (const [label, value] of prooftype.facts(material)) assert.ok(label !== "" && typeof value === "string")
         for (const { fact, mark } of prooftype.rests?.(material) ?? []) assert.ok(fact !== "" && (mark === "signed" || mark === "attested"))
         const ageing = prooftype.ageing?.(material)

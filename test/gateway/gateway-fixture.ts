@@ -10,6 +10,7 @@ import { CertificateAuthority, type IssuedCertificate, type IssueOptions } from 
 import { systemClock } from "../../src/node/clock.ts"
 import { createDial } from "../../src/node/dial.ts"
 import { createHttps } from "../../src/node/https.ts"
+import { createHttpServe } from "../../src/node/http-serve.ts"
 import { createListen } from "../../src/node/listen.ts"
 import { systemRandom } from "../../src/node/random.ts"
 import { createTls } from "../../src/node/tls.ts"
@@ -123,6 +124,7 @@ export async function startFixture(options: FixtureOptions): Promise<RunningFixt
     random: systemRandom,
     tls,
     https: createHttps({ dial, tls }),
+    httpServe: createHttpServe({ listen, tls, clock: systemClock }),
     listen,
     files,
     log: {

@@ -299,6 +299,22 @@ describe("with TLSA records", () => {
     assert.equal(life.pick("shop.example"), fingerprint(two))
   })
 
+  it("where nobody looks into DNS nothing waits for a look", async () => {
+    const life = await DeskLife.begin({ domains: [hosted("shop.example")], dnssec: "validate", looks: false })
+    await life.load({ "shop.example": one })
+    await life.load({ "shop.example": two })
+    assert.equal(life.pick("shop.example"), fingerprint(two))
+  })
+
+  it("what DNS said of a domain is forgotten with it", async () => {
+    const life = await begin()
+    await life.load({ "shop.example": one })
+    life.desk.seen(shop, [{ name, base, records: [row(one)], ttlMs: hour }], life.now)
+    assert.equal(life.desk.keyInDns(shop), "3 1 1 current")
+    life.desk.forgetOthers((domain) => domain !== shop)
+    assert.equal(life.desk.keyInDns(shop), undefined)
+  })
+
   it("records that were taken away hold until nobody can remember them", async () => {
     const life = await begin()
     await life.load({ "shop.example": one })

@@ -35,6 +35,7 @@ export interface DeskOptions {
   readonly domains: readonly HostedDomain[]
   readonly files?: MemoryFiles
   readonly now?: number
+  readonly looks?: boolean
   readonly dnssec?: RolloverConfig["dnssec"]
 }
 
@@ -53,7 +54,7 @@ export class DeskLife {
     const listen = { posh: [{ address: "127.0.0.1", port: 8081 }], poshHttps: [] }
     this.config = { listen, sources: ["/etc/gw.yaml"], domains: new Map(options.domains.map((each) => [each.name, each])), dnssec: options.dnssec ?? "off", proofs: new Set(["pkix", "posh", "dane"]), daneUsages: [3, 2] }
     const store = new RolloverStore("/state", this.files, (sentence) => this.trouble.push(sentence))
-    this.desk = new RolloverDesk({ files: this.files, store, news: (news) => this.news.push(news) })
+    this.desk = new RolloverDesk({ files: this.files, store, news: (news) => this.news.push(news), looks: options.looks !== false })
   }
 
   static async begin(options: DeskOptions): Promise<DeskLife> {

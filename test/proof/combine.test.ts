@@ -17,7 +17,7 @@ function* triples(): Generator<WeighedVerdict[]> {
         for (const binding of [false, true]) {
           yield [
             { verdict: verdict(one, "pkix"), binding: false },
-            { verdict: verdict(two, "posh"), binding: false },
+            { verdict: verdict(two, "posh"), binding: false, dispensable: true },
             { verdict: verdict(dane, "dane"), binding },
           ]
         }
@@ -51,6 +51,17 @@ for (const role of ["outgoing", "incoming"] as const) {
     assert.equal(seen, 128)
   })
 }
+
+test("where only what is dispensable is unavailable, a refutation speaks, and the outcome stays", () => {
+  const speaks = (pkix: (typeof outcomes)[number], posh: (typeof outcomes)[number], dane: (typeof outcomes)[number]) => {
+    const combined = combine([{ verdict: verdict(pkix, "pkix"), binding: false }, { verdict: verdict(posh, "posh"), binding: false, dispensable: true }, { verdict: verdict(dane, "dane"), binding: false }], "outgoing")
+    return `${combined.outcome} by ${combined.verdict.by}`
+  }
+  assert.equal(speaks("refuted", "unavailable", "absent"), "unavailable by pkix")
+  assert.equal(speaks("absent", "unavailable", "absent"), "unavailable by posh")
+  assert.equal(speaks("refuted", "absent", "unavailable"), "unavailable by dane")
+  assert.equal(speaks("refuted", "unavailable", "unavailable"), "unavailable by dane")
+})
 
 test("unavailable never becomes absent, and nothing asked proves nothing", () => {
   assert.equal(combine([{ verdict: verdict("unavailable", "posh"), binding: false }, { verdict: verdict("absent", "pkix"), binding: false }], "outgoing").outcome, "unavailable")

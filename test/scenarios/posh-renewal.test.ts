@@ -88,7 +88,7 @@ test("security.md 11: where the web is silent the older document serves until it
   const tries = webs.requests.length
   assert.ok(tries > 10 && tries < 60, `${tries} requests: every five minutes`)
   await scene.clock.advance(2000)
-  assert.match(ended() ?? "", /\[posh\.expired\]/)
+  assert.match(ended() ?? "", /\[cert\.self-signed\]/)
   await close()
 })
 

@@ -7,6 +7,7 @@ import { createPosh } from "../../src/proof/posh.ts"
 import { PoshMemory } from "../../src/proof/posh-memory.ts"
 import { pkix } from "../../src/proof/pkix.ts"
 import { auth, authority, credentialsOf, good, memoryScene, message, own, realScene, refusedBy, type ServerOptions, stranger } from "./support.ts"
+import { saidBy } from "../proof/posh-support.ts"
 import { digest, documentOf, poshPath, redirectTo, referenceTo, Webs, withPosh } from "./posh-web.ts"
 
 const aCertificate = own("a.example", { names: {}, commonName: "A" })
@@ -129,7 +130,7 @@ test("POSH-15: while the document is waited for nothing of ours stands on the st
 
 test("security.md 18: coming in, a silent web server costs five seconds, then features come without EXTERNAL", async () => {
   const { scene, webs, server, close } = place()
-  const b = await server("b.example")
+  const b = await server("b.example", { require: "encrypted" })
   await webs.host("a.example")
   webs.page("a.example", "silence")
   const peer = await scene.raw(b)
@@ -146,6 +147,22 @@ test("security.md 18: coming in, a silent web server costs five seconds, then fe
   assert.doesNotMatch(peer.text, /EXTERNAL/)
   assert.equal(b.admitted.length, 0)
   assert.deepEqual(b.of("proof").map(({ verdict }) => verdict.by === "posh" && verdict.outcome), [false, "unavailable"])
+  await close()
+})
+
+test("a certificate that nothing proves is refused at once where nothing less will do, in words that the other side reads", async () => {
+  const { scene, webs, server, close } = place()
+  const b = await server("b.example")
+  const peer = await scene.raw(b)
+  await peer.header("a.example", "b.example")
+  peer.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
+  await peer.expect("<proceed")
+  await peer.secure(credentialsOf(aCertificate), "b.example")
+  peer.send("<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' from='a.example' to='b.example' version='1.0'>")
+  await scene.clock.advance(1000)
+  assert.match(peer.text, /<not-authorized .*self-signed \[cert\.self-signed\]/)
+  assert.deepEqual(b.findings, ["cert.self-signed"])
+  await webs.close()
   await close()
 })
 
@@ -186,7 +203,9 @@ test("a domain whose own web host is gone is proved by nobody else's document", 
   await webs.publish("c.example", bCertificate)
   scene.dns("b.example", { A: ["127.0.9.200"] })
   const { failure } = await scene.until(refusedBy(a.open("b.example")))
-  assert.equal(failure.finding, "posh.unreachable")
+  // That nobody answers there is no news for most domains; the certificate is what the operator has to hear of.
+  assert.deepEqual([failure.finding, failure.retryable], ["cert.self-signed", true])
+  assert.deepEqual(failure.verdicts.map(saidBy), ["refuted cert.self-signed", "unavailable posh.unreachable"])
   await close()
 })
 

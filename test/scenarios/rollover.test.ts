@@ -2,7 +2,7 @@
 // connected, and others come at any moment with whatever document they remember (RFC 7711 6; POSH-08, POSH-17, POSH-19).
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { altered } from "../../src/lab/lab-server.ts"
+import { altered } from "../../src/gateway/altered.ts"
 import { parseDomain } from "../../src/model/domain.ts"
 import { fingerprint } from "../gateway/rollover-fixture.ts"
 import { credentialsOf, message, start, type Server } from "./support.ts"
@@ -36,7 +36,7 @@ async function ride(steps: number, options: HouseOptions = {}, renewal?: (house:
   void stream.closed.then(({ detail }) => void ended.push(`to shop: ${detail}`))
   // Each of these has a document of its own age, and uses it to its end.
   const hoarders: Server[] = []
-  let [sent, replies] = [0, 0]
+  let sent = 0
   const replied = (): number => stays.delivered.filter(({ pair }) => pair.sender === shop).length
   for (let step = 0; step < steps; step++) {
     if (step === 12) {
@@ -54,7 +54,6 @@ async function ride(steps: number, options: HouseOptions = {}, renewal?: (house:
     // And strangers that we connect to, which judge us by what they remember.
     const stranger = hoarders[step % hoarders.length]!
     all.component.message(`s${step}`, "b@shop.example", `c@${stranger.name}`, `hello ${step}`)
-    replies += 1
     await scene.clock.advance(10 * minute)
   }
   for (const { fields, event } of all.log.lines) {
