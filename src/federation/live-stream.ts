@@ -32,6 +32,7 @@ export class LiveStream {
       {
         stanza: (view) => {
           if (this.inbound === undefined) throw strayStanza()
+          if (this.management?.finished === true) return
           this.inbound.stanza(view)
           // SM-3: whoever is next has it, or its sender has an error.
           this.management?.stanzaHandled()
@@ -54,6 +55,7 @@ export class LiveStream {
   #element(element: XmlElement): void {
     if (element.ns === ns.server) {
       if (this.inbound === undefined) throw strayStanza()
+      if (this.management?.finished === true) return
       this.inbound.tree(element)
       this.management?.stanzaHandled()
       return

@@ -1,7 +1,8 @@
 // Whether a stream may carry a further pair of ours: assertion and supposition (RFC 7712 4.4.1, 4.4.2; N13; DB-31, DB-32), and
 // the way back on an accepted stream (XEP-0288; BIDI-4, BIDI-5; security.md 3). One decision, and the judgement behind it.
-import { type Association, compareLevels, type DomainPair } from "../model/association.ts"
+import type { Association, DomainPair } from "../model/association.ts"
 import type { Endpoint } from "../model/endpoint.ts"
+import { shortfall } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { Discovery } from "../discovery/discover.ts"
@@ -145,7 +146,9 @@ export async function provenBack(federation: Federation, facts: CarrierFacts, pa
   const hosting = federation.current()
   const at = federation.ports.clock.now()
   const requirement = requirementOf(federation, hosting, pair.target, "out", at)
-  if (typeof via !== "object" || promised || compareLevels("encrypted", requirement.require) < 0) throw failure ?? new NotCarried(`${pair.target} is not proven by what it showed`)
+  if (typeof via !== "object" || promised || shortfall(requirement, pair.target, "encrypted") !== undefined) {
+    throw failure ?? new NotCarried(`${pair.target} is not proven by what it showed`)
+  }
   return {
     ...peer,
     id: idOf(facts, pair),

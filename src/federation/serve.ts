@@ -14,7 +14,7 @@ import { RouteCache } from "../stream/route-cache.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import { attr, type XmlElement } from "../xml/element.ts"
 import { answerVerify } from "./authoritative.ts"
-import { associationByCertificate, isOurs, judgeAtHand } from "./claims.ts"
+import { associationByCertificate, isOurs, judgeAtHand, rejudge } from "./claims.ts"
 import type { Delivery, Federation } from "./contract.ts"
 import { type DialbackElement, type DialbackErrorDetail, resultAnswerXml } from "./dialback.ts"
 import { LiveStream } from "./live-stream.ts"
@@ -185,20 +185,23 @@ export class Inbound {
     if (outbound?.initiated !== true) return undefined
     const ours = outbound.associationOf(reversed(pair))
     if (ours === undefined) return undefined
-    const claim = this.#session.claim(pair, "certificate")
     const association = this.#restingOn(pair, ours)
+    if (association === undefined) return undefined
+    const claim = this.#session.claim(pair, "certificate")
     return claim !== undefined && this.#session.authorise(association, claim) ? association : undefined
   }
 
-  #restingOn(pair: DomainPair, ours: Association): Association {
-    return {
+  /** Undefined: it holds in our direction, and does not reach what this one needs. */
+  #restingOn(pair: DomainPair, ours: Association): Association | undefined {
+    const judged = rejudge(this.#federation, {
       ...ours,
       id: `${this.#session.name}/${this.#session.ledger.epoch}/${pair.sender}/${pair.target}`,
       pair,
       direction: "in",
       rests: ours,
       established: this.#federation.ports.clock.now(),
-    }
+    })
+    return judged.holds ? judged.association : undefined
   }
 
   /**
@@ -258,7 +261,8 @@ export class Inbound {
     if (claim === undefined) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many pairs on one stream")
     const ours = this.#live.outbound?.initiated === true ? this.#live.outbound.basisFor(pair.sender) : undefined
     // BIDI-5, BIDI-7: who asserts is the server that we connected to and proved for this very domain.
-    if (ours !== undefined && this.#session.authorise(this.#restingOn(pair, ours), claim)) return this.#answer(pair, "valid")
+    const resting = ours === undefined ? undefined : this.#restingOn(pair, ours)
+    if (resting !== undefined && this.#session.authorise(resting, claim)) return this.#answer(pair, "valid")
     let proven: Proven | undefined
     if (proof !== undefined) {
       // DWD-1 and DB-34: the certificate is judged now, when the claim is made, not when it was shown.

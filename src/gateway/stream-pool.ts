@@ -159,8 +159,7 @@ export class StreamPool {
   #withdrawn(carrier: Carrier, pair: DomainPair): void {
     const way = this.#ways.get(pairKey(pair))
     if (way === undefined || way.carrier !== carrier || carrier.leaving) return
-    // The last one: the stream closes, and everything is sorted out then.
-    if (carrier.ways.size === 1) return
+    // Also the last one: with bidi the stream may go on without any pair of ours.
     this.#partWith(way, carrier)
     way.state = "quiet"
     this.#sortOut(carrier)

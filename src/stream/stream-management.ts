@@ -57,10 +57,10 @@ type OutletSide = Pick<Outlet, "unacknowledged" | "unacknowledgedBytes" | "ackno
 const pace = 50
 /** Requests go out before the retained octets reach the limit, so that a steady flow never waits. */
 const requestShare = 4
+const requestBytes = Buffer.from(requestXml)
 
 export class StreamManagement {
   readonly #options: ManagementOptions
-  readonly #request = Buffer.from(requestXml)
   #state: "off" | "asked" | "resuming" | "on" | "over" = "off"
   /** At most one `<enable/>` a stream (SM-2). */
   #tried = false
@@ -68,6 +68,7 @@ export class StreamManagement {
   #answerDue = false
   #outlet: OutletSide | undefined
   #uncarried = false
+  #finished = false
   #acknowledged = 0
   /** Since when an answer is waited for, monotonic ms. */
   #askedAt: number | undefined
@@ -161,7 +162,7 @@ export class StreamManagement {
       }
     }
     this.#requested()
-    return this.#request
+    return requestBytes
   }
 
   #requested(): void {
@@ -334,9 +335,16 @@ export class StreamManagement {
 
   // The end.
 
-  /** What to say before the closing tag: how far we got (XEP-0198 4). */
+  /** What to say before the closing tag: how far we got (XEP-0198 4). From then on nothing more must be taken: see `finished`. */
   lastWords(): string {
-    return this.on ? answerXml(this.#handled) : ""
+    if (!this.on) return ""
+    this.#finished = true
+    return answerXml(this.#handled)
+  }
+
+  /** The last count went out: a stanza that still comes is the peer's to send again or to bounce, so it must not be taken here. */
+  get finished(): boolean {
+    return this.#finished
   }
 
   /**

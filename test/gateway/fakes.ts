@@ -131,6 +131,8 @@ export interface Attempt {
   readonly pair: DomainPair
   readonly signal: AbortSignal
   succeed(): FakeStream
+  /** The pair comes onto a stream that is there. */
+  onto(stream: FakeStream): void
   fail(failure?: Partial<OutgoingFailure>): void
   crash(error: unknown): void
 }
@@ -147,6 +149,7 @@ export class Opener {
           resolve(fake.stream)
           return fake
         },
+        onto: (fake) => resolve(fake.stream),
         fail: (failure) => reject(new OutgoingRefused({ finding: "reach.refused", detail: "nobody there", verdicts: [], kind: "unreachable", retryable: true, ...failure })),
         crash: (error) => reject(error),
       })

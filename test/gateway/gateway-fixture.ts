@@ -79,6 +79,7 @@ export interface FixtureOptions {
   /** Or what makes one, of `federation.resolver`. */
   readonly resolver?: Resolver | GatewayWorld["resolver"]
   readonly clock?: GatewayWorld["clock"]
+  readonly store?: NonNullable<GatewayWorld["store"]>
   readonly address?: string
   readonly yaml?: (text: string) => string
 }
@@ -140,6 +141,7 @@ export async function startFixture(options: FixtureOptions): Promise<RunningFixt
     resolver: (settings) => (typeof options.resolver === "function" ? options.resolver(settings) : (options.resolver ?? silentResolver)),
     anchors: () => anchorSet([authority.certificate.der]),
     environment: () => undefined,
+    ...(options.store === undefined ? {} : { store: options.store }),
   }
   const { config } = await loadConfig("/etc/gw.yaml", { files, environment: () => undefined, now: clock.now() })
   const gateway = await startGateway(config, world, { ...options.options, event: (event) => events.push(event) })

@@ -179,6 +179,23 @@ describe("a stream that is lost", () => {
     await scene.close()
   })
 
+  test("closed while a stanza is on its way: the last count decides, and it is taken once", async () => {
+    const scene = memoryScene({ link: () => ({ latency: 50 }) })
+    const b = await scene.server({ domains: ["b.example"], ...managed })
+    const a = await scene.server({ domains: ["a.example"], ...managed })
+    const sender = new Sender(a)
+    sender.send("b.example", ["hello"])
+    await scene.eventually("acknowledged", () => b.bodies.length === 1 && sender.unacknowledged === 0)
+    await scene.clock.advance(10_000)
+    b.incoming[0]!.close()
+    sender.send("b.example", ["1"])
+    await scene.eventually("it comes on the next stream", () => b.incoming.length === 2 && b.bodies.length === 2)
+    await scene.clock.advance(10_000)
+    assert.deepEqual(b.bodies, ["hello", "1"])
+    assert.deepEqual([sender.unacknowledged, sender.bounced, sender.lost], [0, [], []])
+    await scene.close()
+  })
+
   test("a peer that has forgotten gets everything once more; lost again it is bounced, not sent a third time", async () => {
     const pair = await two()
     await established(pair)
@@ -272,6 +289,19 @@ describe("limits", () => {
     await scene.eventually("the stream lives", () => b.bodies.length === 3)
     assert.ok(wire.back.some((text) => text.includes("<limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>10000</max-bytes><idle-seconds>600</idle-seconds></limits>")))
     assert.equal(wire.back.find((text) => text.includes("<starttls "))?.includes("<limits"), false)
+    await scene.close()
+  })
+
+  test("a further pair that comes onto the stream with too large a stanza loses that one alone (LIM-2)", async () => {
+    const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
+    const { scene, b, sender } = await two({ a: { domains: ["a.example", "c.example"], certificate: both }, b: { announced: { maxBytes: 10_000, idleSeconds: undefined } } })
+    sender.send("b.example", ["1"])
+    await scene.eventually("it arrives", () => b.bodies.length === 1)
+    const large = "x".repeat(10_000)
+    sender.send("b.example", ["2", large, "3"], "c.example")
+    await scene.eventually("the others arrive", () => b.bodies.length === 3)
+    assert.deepEqual([b.bodies, b.incoming.length], [["1", "2", "3"], 1])
+    assert.deepEqual(sender.bounced.map(({ body, reason }) => [body, reason.condition]), [[large, "policy-violation"]])
     await scene.close()
   })
 
