@@ -225,11 +225,12 @@ class Conversation {
    */
   #refuseAtOnce(pair: DomainPair, proven: Proven, awaited: boolean): void {
     const { combined } = proven
-    if (combined.outcome === "proved" || (combined.verdict.outcome !== "refuted" && combined.outcome !== "stop")) return
+    // A certificate that was shown and is refuted, at least by one: where none was shown there is nothing to say yet.
+    if (combined.outcome === "proved" || combined.outcome === "absent" || !proven.verdicts.some(({ outcome }) => outcome === "refuted")) return
     const hosting = this.#federation.current()
     const required = requirementOf(this.#federation, hosting, pair.sender, "in", this.#federation.ports.clock.now()).require
-    // security.md 4: a stop is one whatever the policy; no dialback comes behind it.
-    // The connect-back may prove more by what depends on the way there: unless DNS promises nothing, and the way is DNS's own.
+    // security.md 4: a stop is one whatever the policy; no dialback comes behind it. Else the connect-back may prove more, by
+    // what depends on the way there: unless DNS promises nothing, and the way is DNS's own.
     const silent = (name: string): boolean => hosting.override(pair.sender) === undefined && proven.verdicts.some(({ by, outcome }) => by === name && outcome === "absent")
     const open = awaited || required !== "authenticated" || hosting.prooftypes.some(({ atHand, dispensable, name }) => !atHand && dispensable !== true && !silent(name))
     if (open && combined.outcome !== "stop") return

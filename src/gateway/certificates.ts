@@ -109,6 +109,8 @@ export interface CertificateResult {
  */
 export async function loadCertificates(request: CertificateRequest): Promise<CertificateResult> {
   const { previous, now } = request
+  // Gone through twice; what is given may be good for one pass only.
+  const owners = [...request.domains]
   const store = previous.basis?.store ?? new CertificateStore(request.files)
   await store.update(rootsOf(request), request.files, previous.basis === undefined ? undefined : request.changed)
   const moved = previous.basis === undefined ? undefined : store.changedSince(previous.basis.version)
@@ -118,7 +120,7 @@ export async function loadCertificates(request: CertificateRequest): Promise<Cer
   const choices = new Map(known)
   const problems: ConfigProblem[] = []
   let served = 0
-  for (const owner of request.domains) {
+  for (const owner of owners) {
     const { name } = owner
     const before = known?.get(name)
     if (owner.suspended) continue
@@ -129,7 +131,7 @@ export async function loadCertificates(request: CertificateRequest): Promise<Cer
   }
   if (choices.size !== served) {
     const names = new Set<Domain>()
-    for (const { name, suspended } of request.domains) if (!suspended) names.add(name)
+    for (const { name, suspended } of owners) if (!suspended) names.add(name)
     for (const name of [...choices.keys()]) if (!names.has(name)) choices.delete(name)
   }
   const shown = new Map<Domain, ShownCertificate>()

@@ -134,28 +134,24 @@ export class TenantFiles {
   }
 
   async #mustBeFree(folder: string, file: string): Promise<void> {
-    let entries: Awaited<ReturnType<Files["list"]>>
+    const { files } = this.#around
     try {
-      entries = await this.#around.files.list(folder)
+      await files.stat(folder)
     } catch (error) {
-      throw new AdminRefusal("config", [{ place: folder, setting: "include", sentence: `The include folder cannot be read: ${reason(error)}.` }])
+      throw new AdminRefusal("config", [{ place: folder, setting: "include", sentence: `The include folder cannot be used: ${reason(error)}.` }])
     }
-    // Also a symbolic link that leads nowhere: whoever put it there meant something.
-    if (entries.some(({ path }) => path === file)) throw new AdminRefusal("argument", `${file} is there already: choose another name with --file, or edit it.`)
+    if ((await ifThere(file, files.stat(file))) !== undefined) throw new AdminRefusal("argument", `${file} is there already: choose another name with --file, or edit it.`)
   }
 
   async #secret(place: SecretPlace, folder: string, name: Domain): Promise<{ written: Put[]; secret: Record<string, string>; secretFile?: string }> {
     if (!("generate" in place)) return { written: [], secret: place }
     const path = place.file === undefined ? join(folder, "secrets", name) : isAbsolute(place.file) ? place.file : join(folder, place.file)
-    try {
-      await this.#around.files.stat(path)
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== "ENOENT") throw new AdminRefusal("argument", `${path} cannot be written: ${reason(error)}.`)
-      const text = `${Buffer.from(this.#around.random.bytes(secretOctets)).toString("hex")}\n`
-      const inside = relative(folder, path)
-      return { written: [{ path, bytes: encode(text), mode: secretMode }], secret: { file: inside.startsWith("..") ? path : inside }, secretFile: path }
+    if ((await ifThere(path, this.#around.files.stat(path))) !== undefined) {
+      throw new AdminRefusal("argument", `${path} is there already: a generated secret does not replace it. Use --secret-file ${path}, or remove it.`)
     }
-    throw new AdminRefusal("argument", `${path} is there already: a generated secret does not replace it. Use --secret-file ${path}, or remove it.`)
+    const text = `${Buffer.from(this.#around.random.bytes(secretOctets)).toString("hex")}\n`
+    const inside = relative(folder, path)
+    return { written: [{ path, bytes: encode(text), mode: secretMode }], secret: { file: inside.startsWith("..") ? path : inside }, secretFile: path }
   }
 
   /** The file of a domain, when we may change it: an included one, no link, written in a way that we can keep. */
@@ -169,9 +165,9 @@ export class TenantFiles {
     try {
       bytes = await files.read(source)
       if (source === this.#around.config().sources[0]) byHand("is the main configuration, which is only changed by hand")
-      const entry = (await files.list(dirname(source))).find(({ path }) => path === source)
-      if (entry?.kind !== "file") byHand("is not a plain file")
-      mode = (await files.stat(source)).mode
+      const found = await files.stat(source)
+      if (found.kind !== "file" || found.link) byHand("is not a plain file")
+      mode = found.mode
     } catch (error) {
       if (error instanceof AdminRefusal) throw error
       throw new AdminRefusal("config", [{ place: source, sentence: `The file cannot be read: ${reason(error)}.` }])
@@ -221,23 +217,24 @@ export class TenantFiles {
   }
 
   async #present({ path, mode }: Put): Promise<Put> {
-    try {
-      const { mode: was } = await this.#around.files.stat(path)
-      return { path, bytes: await this.#around.files.read(path), mode: was }
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== "ENOENT") throw error
-      return { path, bytes: undefined, mode }
-    }
+    const there = await ifThere(path, this.#around.files.stat(path))
+    return there === undefined ? { path, bytes: undefined, mode } : { path, bytes: await this.#around.files.read(path), mode: there.mode }
   }
 
   async #put({ path, bytes, mode }: Put): Promise<void> {
     if (bytes !== undefined) return await this.#around.files.write(path, bytes, { mode })
-    try {
-      await this.#around.files.remove(path)
-    } catch (error) {
-      // Putting back a file that never came to be.
-      if ((error as { code?: unknown }).code !== "ENOENT") throw error
-    }
+    // Also what is put back may never have come to be.
+    await ifThere(path, this.#around.files.remove(path))
+  }
+}
+
+/** Undefined when there is no such file; every other trouble with it is told. */
+async function ifThere<T>(path: string, looking: Promise<T>): Promise<T | undefined> {
+  try {
+    return await looking
+  } catch (error) {
+    if ((error as { code?: unknown }).code === "ENOENT") return undefined
+    throw new AdminRefusal("config", [{ place: path, sentence: `The file cannot be used: ${reason(error)}.` }])
   }
 }
 

@@ -92,7 +92,7 @@ export const findings = {
   "posh.unreachable": finding("unknown", "path", "the web server that POSH asks cannot be reached", "ask again later; check its addresses and port 443", "RFC 7711 3"),
   "posh.guarded": finding("bad", "peer", "POSH leads to a name or address that this server must not connect to", "publish the document on a public web server; or allow the address in federation.allow if it is meant", "RFC 7711 10"),
   "posh.capped": finding("unknown", "you", "too many POSH documents are asked for at once", "wait", "RFC 7711 10"),
-  "posh.too-slow": finding("unknown", "path", "the POSH document did not come in time", "ask again later; check the web server", "RFC 7711 5"),
+  "posh.too-slow": finding("bad", "peer", "the web server takes the request for the POSH document and does not answer in time", "check the web server", "RFC 7711 5"),
   "posh.tls-error": finding("bad", "peer", "the web server that POSH asks shows no valid certificate of its own name", "renew or correct the certificate of the web server", "RFC 7711 3"),
   "posh.http-error": finding("bad", "peer", "the web server answers neither with a POSH document nor that there is none", "correct the web server; 404 says that there is none", "RFC 7711 3"),
   "posh.redirect-insecure": finding("bad", "peer", "POSH leads on to something that is no https URL of a domain on port 443", "redirect or refer to an https URL", "RFC 7711 10"),

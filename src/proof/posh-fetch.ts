@@ -57,7 +57,7 @@ interface NoAddress {
 
 async function addressesOf(host: string, port: number, { resolver, reach, signal }: ProofPorts): Promise<readonly string[] | NoAddress> {
   const both = await Promise.all([resolver.resolve(host, "AAAA", { signal }), resolver.resolve(host, "A", { signal })])
-  if (signal.aborted) return { kind: "too-slow", detail: "given up" }
+  if (signal.aborted) return { kind: "dns", detail: `${host}: no address in time` }
   const failures = both.filter(lookupFailed)
   const guarded: string[] = []
   const families = both.map((answer) =>
@@ -94,6 +94,7 @@ const httpsFailures: Record<HttpsError["failure"], ExchangeFailure> = {
 async function ask(url: PoshUrl, address: string, { port, anchors, at }: PoshQuestion, { https, signal, source }: ProofPorts): Promise<PoshExchange> {
   const { host, path, text } = url
   let refused = ""
+  let shown = false
   try {
     const { status, location, contentType, body, facts } = await https.get({
       host,
@@ -106,6 +107,7 @@ async function ask(url: PoshUrl, address: string, { port, anchors, at }: PoshQue
       accept({ chain }) {
         const octets = chain.reduce((sum, der) => sum + der.length, 0)
         const server = octets > largestChain ? { ok: false, detail: `${host}: ${octets} octets of certificates` } : judgeWebServer(chain, host, anchors, at)
+        shown = true
         if (!server.ok) refused = server.detail
         return server.ok
       },
@@ -114,13 +116,14 @@ async function ask(url: PoshUrl, address: string, { port, anchors, at }: PoshQue
     const answer = { status, location: isRedirect(status) ? (location ?? null) : null, contentType: contentType ?? null, body: isSuccess(status) ? body : new Uint8Array() }
     return { url: text, address, chain: facts.chain, answer, failure: null }
   } catch (error) {
-    if (signal.aborted) return nothing(url, address, "too-slow", "given up")
+    // Who never showed a certificate may not be there at all.
+    if (signal.aborted) return shown ? nothing(url, address, "too-slow", "given up") : nothing(url, address, "unreachable", "no connection in time")
     if (error instanceof HttpsError) {
       const tooMuch = refused.endsWith(" octets of certificates")
       return nothing(url, address, httpsFailures[error.failure], refused === "" ? error.message : refused, tooMuch ? [] : error.chain)
     }
     if (error instanceof DialError) {
-      const kind = error.failure === "guarded" || error.failure === "capped" ? error.failure : error.failure === "aborted" ? "too-slow" : "unreachable"
+      const kind = error.failure === "guarded" || error.failure === "capped" ? error.failure : "unreachable"
       return nothing(url, address, kind, error.message)
     }
     throw error

@@ -34,7 +34,7 @@ export interface PoshRequest {
   run(signal: AbortSignal, at: Instant): Promise<PoshMaterial>
   worth(material: PoshMaterial): Worth
   /** Material of those who are not let in, or do not wait until the end. */
-  without(kind: "capped" | "too-slow", at: Instant): PoshMaterial
+  without(kind: "capped" | "unreachable", at: Instant): PoshMaterial
 }
 
 interface Entry {
@@ -89,7 +89,7 @@ export class PoshMemory {
     const fresh = await this.#join(flight, request.signal)
     const after = this.#clock.now()
     const kept = this.#held(request, after)
-    if (fresh === undefined) return kept?.document === true ? kept.material : request.without("too-slow", now)
+    if (fresh === undefined) return kept?.document === true ? kept.material : request.without("unreachable", now)
     // POSH-17: where asking again came to nothing, the older document serves until its own end.
     const { document, said } = request.worth(fresh)
     return document === undefined && !said && kept?.document === true ? kept.material : fresh

@@ -157,7 +157,7 @@ export function createPosh({ memory, older = false, port = 443 }: PoshOptions = 
         signal: ports.signal,
         run: (signal, at) => fetchTrail(questionAt(at), { ...ports, signal, at }),
         worth,
-        without: (kind, at) => nothingFetched(questionAt(at), url, kind, kind === "capped" ? "too many at once" : "given up"),
+        without: (kind, at) => nothingFetched(questionAt(at), url, kind, kind === "capped" ? "too many at once" : "no document in time"),
       })
     },
 

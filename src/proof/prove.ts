@@ -1,6 +1,6 @@
 // Asking all prooftypes about one stream and weighing what they say: `combine` is the only place that weighs (security.md 4).
 import type { Evidence } from "../model/evidence.ts"
-import type { FindingId } from "../model/findings.ts"
+import { type FindingId, findings } from "../model/findings.ts"
 import type { DomainPair, ObtainedMaterial } from "../model/association.ts"
 import type { Instant, Presented, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
 import type { AnyProoftype, ConnectionTerms, ProofPorts, ProofSubject } from "./prooftype.ts"
@@ -31,8 +31,8 @@ const nothingAsked: Exclude<Verdict, { outcome: "proved" }> = {
 /**
  * Weighs verdicts (security.md 4). Outgoing: a binding prooftype that is refuted or unavailable stops the endpoint; else
  * any proof proves; else anything unavailable makes the whole unavailable; else refuted; else absent. Incoming: only a
- * binding refutation stops. The order of the verdicts does not matter. Where only dispensable prooftypes are unavailable, a
- * refutation speaks, and the outcome stays what it is.
+ * binding refutation stops. The order of the verdicts does not matter. Where nothing is unavailable but what a
+ * dispensable prooftype could not even find out, a refutation speaks, and the outcome stays what it is.
  */
 export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combined {
   type Failed = Exclude<Verdict, { outcome: "proved" }>
@@ -43,9 +43,9 @@ export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combin
     const before = failed[outcome]
     if (before === undefined || verdict.by < before.by) failed[outcome] = verdict
   }
-  let needed = false
+  let telling = false
   for (const { verdict, binding, dispensable } of verdicts) {
-    if (verdict.outcome === "unavailable" && dispensable !== true) needed = true
+    if (verdict.outcome === "unavailable" && !(dispensable === true && findings[verdict.finding].severity === "unknown")) telling = true
     if (verdict.outcome === "proved") {
       // The proof that lasts longest carries the association.
       if (proved === undefined || verdict.until > proved.until || (verdict.until === proved.until && verdict.by < proved.by)) proved = verdict
@@ -56,8 +56,8 @@ export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combin
   }
   if (failed.stop !== undefined) return { outcome: "stop", verdict: failed.stop }
   if (proved !== undefined) return { outcome: "proved", verdict: proved }
-  // Most domains have no web server for POSH: what is wrong with the certificate says more than that nobody answered there.
-  if (failed.unavailable !== undefined && !needed && failed.refuted !== undefined) return { outcome: "unavailable", verdict: failed.refuted }
+  // Most domains have no web server for POSH: what is wrong with the certificate says more than that nobody is there.
+  if (failed.unavailable !== undefined && !telling && failed.refuted !== undefined) return { outcome: "unavailable", verdict: failed.refuted }
   for (const outcome of ["unavailable", "refuted", "absent"] as const) {
     const verdict = failed[outcome]
     if (verdict !== undefined) return { outcome, verdict }

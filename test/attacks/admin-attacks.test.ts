@@ -85,6 +85,7 @@ describe("names that reach for another place", () => {
     symlinkSync(started.at("precious"), started.at("tenants.d/secrets/n.example"))
     assert.match((await started.refused({ verb: "domain.add", name: "n.example", secret: { generate: true } })).text, /is there already/)
     assert.equal((await started.refused({ verb: "domain.add", name: "n.example", secret: { generate: true, file: started.at("precious") } })).kind, "argument")
+    assert.equal((await started.refused({ verb: "domain.add", name: "n.example", secret: { generate: true, file: `${started.at("precious")}/inside` } })).kind, "config")
     assert.equal(started.read("precious"), "precious")
   })
   it("a link that leads nowhere is replaced, not followed", async () => {

@@ -239,6 +239,20 @@ describe("other domains' streams", () => {
       clearInterval(pump)
     }
   })
+  it("their certificates stay, for streams that are yet to come", async () => {
+    const peer = await peerFor(["p.example"])
+    const host = await hosting({ domains: ["a.example"], certified: ["b.example", "c.example"], tenants: { "b.yaml": tenant("b.example"), "c.yaml": tenant("c.example") } })
+    await introduce(peer, ["a.example"], host.s2s)
+    const served = async () => ((await host.done({ verb: "certs" })) as { certificates: { name: string; served?: object }[] }).certificates.filter(({ served: shown }) => shown !== undefined).map(({ name }) => name)
+    assert.deepEqual(await served(), ["a.example", "b.example", "c.example"])
+    await host.done({ verb: "domain.suspend", name: "b.example" })
+    assert.deepEqual(await served(), ["a.example", "c.example"])
+    await host.done({ verb: "domain.remove", name: "c.example" })
+    assert.deepEqual(await served(), ["a.example"])
+    const [a, p] = [await attach(host, "a.example"), await attach(peer, "p.example")]
+    p.send(message("p.example", "a.example", "1"))
+    await a.until(/id='1'/)
+  })
   it("what waited for a suspended domain, and what it had waiting, goes back to its senders", async () => {
     // Takes connections and never says a word, so that what is sent there waits.
     const accepted: Socket[] = []

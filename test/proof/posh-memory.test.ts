@@ -165,7 +165,7 @@ describe("a failure", () => {
 
   test("of a caller that could not wait is nobody else's", async () => {
     const place = new Place(listing())
-    assert.equal(await place.said("incoming", { signal: AbortSignal.abort() }), "unavailable posh.too-slow")
+    assert.equal(await place.said("incoming", { signal: AbortSignal.abort() }), "unavailable posh.unreachable")
     assert.equal(await place.said("incoming"), "proved")
   })
 })
@@ -232,13 +232,13 @@ describe("many at once", () => {
     const left = place.said("incoming", { https: slow.https, signal: leaving.signal })
     await soon()
     leaving.abort(new Error("gone"))
-    assert.equal(await left, "unavailable posh.too-slow")
+    assert.equal(await left, "unavailable posh.unreachable")
     await soon()
     assert.equal(place.memory.size.flights, 0)
     const waiting = place.said("incoming", { https: slow.https })
     await soon()
     await place.clock.advance(30_000)
-    assert.equal(await waiting, "unavailable posh.too-slow")
+    assert.equal(await waiting, "unavailable posh.unreachable")
     assert.equal(place.memory.size.flights, 0)
   })
 
@@ -250,7 +250,7 @@ describe("many at once", () => {
     const stays = place.said("incoming", { https: slow.https, signal: never })
     await soon()
     leaving.abort(new Error("gone"))
-    assert.equal(await left, "unavailable posh.too-slow")
+    assert.equal(await left, "unavailable posh.unreachable")
     slow.answer()
     assert.equal(await stays, "proved")
   })

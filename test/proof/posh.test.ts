@@ -3,13 +3,15 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import fc from "fast-check"
 import { parseDomain } from "../../src/model/domain.ts"
+import { HttpsError } from "../../src/model/errors.ts"
 import { publicInternetOnly } from "../../src/model/reach.ts"
+import type { Https } from "../../src/ports.ts"
 import { isProblem, readDocument, readOlderDocument } from "../../src/proof/posh-document.ts"
 import { ageing, posh } from "../../src/proof/posh.ts"
 import { match } from "../../src/proof/prove.ts"
 import { subjectPublicKey } from "../x509/subject-public-key.ts"
 import { never, shownBy } from "./dane-support.ts"
-import { digestOf, documentOf, finalPath, fingerprint, json, listing, nobody, olderPath, other, type Page, redirect, text, tried, type Trial, type Web, webChain, webOf } from "./posh-support.ts"
+import { digestOf, documentOf, finalPath, fingerprint, json, listing, nobody, olderPath, other, type Page, portsOf, redirect, saidBy, scriptedWeb, text, tried, type Trial, type Web, webChain, webOf } from "./posh-support.ts"
 import { day, issued, now, own, publicRoot, strangerRoot } from "./tlsa-support.ts"
 
 const hour = 3_600_000
@@ -276,8 +278,25 @@ describe("POSH-27; security.md 17: the dial guard on every hop", () => {
 
   test("a caller that gives up is not told that there is nothing", async () => {
     const signal = AbortSignal.abort(new Error("late"))
-    assert.equal((await tried(webOf(listing()), { signal })).said, "unavailable posh.too-slow")
+    assert.equal((await tried(webOf(listing()), { signal })).said, "unavailable posh.unreachable")
   })
+})
+
+test("a web server that took the request and says nothing is slow; one that never showed a certificate is not there", async () => {
+  for (const [shows, said] of [[true, "unavailable posh.too-slow"], [false, "unavailable posh.unreachable"]] as const) {
+    const web = scriptedWeb(webOf(listing()))
+    const waiting = new AbortController()
+    const https: Https = {
+      get: async ({ host, accept }) => {
+        if (shows) assert.ok(accept({ chain: webChain(host), protocol: "", cipher: "", serverName: host, alpn: undefined, exporter: new Uint8Array() }))
+        waiting.abort(new Error("late"))
+        throw new HttpsError("timeout", "given up")
+      },
+    }
+    const subject = { source: parseDomain("a.example"), service: "xmpp-server", role: "outgoing", endpoint: undefined } as const
+    const material = await posh.obtain(subject, portsOf(web, { https, signal: waiting.signal }))
+    assert.equal(saidBy(match([{ prooftype: posh, material }], subject, shownBy(nobody.chain), now).verdicts[0]!), said)
+  }
 })
 
 const urlSafe = (der: Uint8Array): string => Buffer.from(der).toString("base64url")
