@@ -87,6 +87,8 @@ export interface TlsServerOptions {
   readonly pick: (serverName: string | undefined) => TlsCredentials | undefined
   /** Acceptable ALPN names; a client that offers only others is refused (DTLS-4). A client that offers none is accepted. */
   readonly alpn: readonly string[]
+  /** False: no certificate is asked of the client, as a browser would ask its user for one. */
+  readonly asksForCertificate?: boolean
   readonly exporterLabels?: readonly string[]
   readonly signal: AbortSignal
 }
@@ -162,6 +164,7 @@ export interface HttpsAnswer {
   readonly status: number
   readonly location: string | undefined
   readonly contentType: string | undefined
+  /** Empty unless the status is a success: the body of any other answer is not read. */
   readonly body: Uint8Array
   readonly facts: TlsFacts
 }
@@ -198,15 +201,31 @@ export interface DirectoryEntry {
 }
 
 /** The few file operations the gateway needs. */
+export interface FileFacts {
+  /** Permission bits. */
+  readonly mode: number
+  readonly size: number
+  readonly modified: Instant
+  readonly kind: DirectoryEntry["kind"]
+  /** Whose it is: the user's this process runs as, the superuser's, or somebody else's. */
+  readonly owner: "self" | "root" | "other"
+  /** Whether the path is a symbolic link; everything else is about what it leads to. */
+  readonly link: boolean
+  /** Changes whenever the file is written, replaced, or its owner or permissions change. */
+  readonly stamp: string
+}
+
 export interface Files {
   read(path: string): Promise<Uint8Array>
   list(path: string): Promise<readonly DirectoryEntry[]>
-  /** Mode bits, owner and size, after links are followed. */
-  stat(
-    path: string,
-  ): Promise<{ readonly mode: number; readonly size: number; readonly modified: Instant; readonly kind: DirectoryEntry["kind"] }>
-  /** Calls back (settled, at most once in 500 ms) when something below the path changes. Returns the stopper. */
-  watch(path: string, changed: () => void): () => void
+  /** After links are followed. */
+  stat(path: string): Promise<FileFacts>
+  /**
+   * Calls back (settled, at most once in 500 ms) when something below the path changes. Returns the stopper.
+   *
+   * @param changed is given the paths that changed; undefined when that is not known
+   */
+  watch(path: string, changed: (paths?: readonly string[]) => void): () => void
   write(path: string, bytes: Uint8Array, options: { readonly mode: number }): Promise<void>
   remove(path: string): Promise<void>
 }

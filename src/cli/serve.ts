@@ -22,7 +22,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const early = createGatewayWorld({ log: createLog({ descriptor: 2, level: "warn" }) })
   const allowInlineSecrets = options.allowInlineSecrets === true
   const { config, warnings } = await loadConfig(options.config, {
-    files: early.files,
+    files: early.startFiles,
     environment: early.environment,
     now: early.clock.now(),
     allowInlineSecrets,
@@ -32,7 +32,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const log = createLog({ level: config.log.level, format: config.log.format })
   const world = createGatewayWorld({ log })
   const started = world.clock.monotonic()
-  const gateway = await startGateway(config, world, { version: version(), allowInlineSecrets })
+  const gateway = await startGateway(config, world, { version: version(), allowInlineSecrets, selfCheck: true })
   holdYoungGeneration()
   process.stderr.write(banner(options.config, gateway, world.clock.monotonic() - started))
   return await untilStopped(gateway)
@@ -60,7 +60,7 @@ function banner(file: string, { addresses, config }: Gateway, ms: number): strin
   return [
     `xmpp-dna ${version()} ${config.node} · node ${process.versions.node} · config ${file}${more}`,
     `listening   s2s ${shown(addresses.s2s)} · direct TLS ${shown(addresses.directTls)}`,
-    `            components ${shown(addresses.components)}`,
+    `            components ${shown(addresses.components)}${addresses.admin === undefined ? "" : ` · admin ${addresses.admin.path}`}`,
     `federation  requires ${config.require}, proofs ${[...config.proofs].join(" ")}, ${dnssecText(config)}`,
     `domains     ${config.domains.size}`,
     `ready in ${(ms / 1000).toFixed(1)} s · kill -HUP ${process.pid} reloads, -TERM drains`,
@@ -78,17 +78,19 @@ function dnssecText({ dnssec, resolvers, dnsAnchors }: GatewayConfig): string {
 function untilStopped(gateway: Gateway): Promise<number> {
   return new Promise((resolve, reject) => {
     let stopping = false
+    // Also when the admin socket asked for it.
+    gateway.ended.then(({ lost, inTime }) => resolve(lost === 0 && inTime ? exit.ok : exit.warn), reject)
     const reload = () => {
       gateway.reload().then((result) => {
         if (result.ok) process.stderr.write(`reloaded: ${result.changes.length === 0 ? "nothing changed" : result.changes.join("; ")}\n`)
         else for (const problem of result.problems) process.stderr.write(`not reloaded  ${problemLine(problem)}\n`)
       }, reject)
     }
-    const stop = (hurry: boolean) => {
+    const stop = (hurry: boolean): void => {
       // A second signal does not wait.
       const ending = stopping || hurry ? gateway.close() : gateway.drain()
       stopping = true
-      ending.then(({ lost, inTime }) => resolve(lost === 0 && inTime ? exit.ok : exit.warn), reject)
+      ending.catch(reject)
     }
     process.on("SIGHUP", reload)
     process.on("SIGTERM", () => stop(false))

@@ -27,7 +27,14 @@ export interface GatewaySettings {
   readonly domains: readonly { readonly name: string; readonly component: { readonly secret: string | SecretPlace } }[]
   readonly certificates: { readonly dirs: readonly string[]; readonly reload?: "watch" | "signal"; readonly warn?: string }
   readonly federation: Readonly<Record<string, unknown>>
-  readonly listen?: { readonly s2s?: readonly string[]; readonly direct_tls?: readonly string[]; readonly components?: readonly string[] }
+  readonly listen?: {
+    readonly s2s?: readonly string[]
+    readonly direct_tls?: readonly string[]
+    readonly components?: readonly string[]
+    readonly posh?: readonly string[]
+    readonly posh_https?: readonly string[]
+    readonly admin?: string
+  }
   readonly [section: string]: unknown
 }
 
@@ -43,6 +50,8 @@ export interface StartOptions {
    * in the stream (examples/token-prooftype).
    */
   readonly prooftypes?: readonly AnyProoftype[]
+  /** Whether its own domains are judged in the background as their peers judge them; not unless true. DNS holds no renewal back without. */
+  readonly selfCheck?: boolean
   /** Told what is allowed but should be looked at. */
   readonly warning?: (problem: ConfigProblem) => void
 }
@@ -67,6 +76,7 @@ export async function startGateway(source: string | GatewaySettings, options: St
   for (const problem of warnings) warning?.(problem)
   return await startWith(config, { ...world, files }, {
     allowInlineSecrets,
+    selfCheck: options.selfCheck === true,
     ...(event === undefined ? {} : { event }),
     ...(prooftypes.length === 0 ? {} : { alterHosting: (hosting) => altered(hosting, { prooftypes: addProoftypes(hosting.prooftypes, prooftypes) }) }),
   })

@@ -76,7 +76,7 @@ export interface ConnectOptions {
   readonly allow?: { readonly networks?: readonly string[]; readonly names?: readonly string[] }
   /** Where to connect to instead of where DNS leads. The certificate must still name `to`. */
   readonly connect?: EndpointOverride
-  /** Prooftypes besides PKIX and DANE. */
+  /** Prooftypes besides PKIX, DANE and POSH. */
   readonly prooftypes?: readonly AnyProoftype[]
   /** For the whole negotiation, ms; 60,000 unless given. */
   readonly timeout?: number
@@ -159,6 +159,7 @@ export async function connect(options: ConnectOptions): Promise<ProvenStream> {
     ports: {
       dial: world.dial(() => hosting.reach),
       tls: world.tls,
+      https: world.https,
       clock: world.clock,
       random: world.random,
       resolver: options.resolver ?? (await world.resolver(resolverSettings(options))),
@@ -186,6 +187,7 @@ function hostingFor({ sender, target }: DomainPair, options: ConnectOptions): Ho
   const negotiation = options.timeout ?? 60_000
   return {
     hosts: (domain) => domain === sender,
+    reserved: () => false,
     credentials: (domain) => (domain === sender ? options.credentials : undefined),
     anyDomain: sender,
     policy: { require: options.require ?? "authenticated", proofs: new Set(prooftypes.map(({ name }) => name)), exceptions: [], generation: 1 },
@@ -268,7 +270,7 @@ export interface JudgeOptions {
   readonly dnsAnchors?: readonly DnsAnchorSet[]
   /** Instead of the moment of recording, ms since 1970. */
   readonly at?: Instant
-  /** Prooftypes besides PKIX. */
+  /** Prooftypes besides PKIX, DANE and POSH. */
   readonly prooftypes?: readonly AnyProoftype[]
 }
 

@@ -6,7 +6,7 @@ import type { NetworkAddress, TlsCredentials } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { CertificateAuthority, IssueOptions } from "../lab/certificate-authority.ts"
 import type { DnsResponder } from "../lab/dns-responder.ts"
-import { Internet, type LabServer, type MessageSeen, type Observer, type ServerSpec } from "../lab/internet.ts"
+import { Internet, type LabServer, type LabWebHost, type LabWebHostSpec, type MessageSeen, type Observer, type ServerSpec } from "../lab/internet.ts"
 import { scenes } from "../lab/programme.ts"
 import { playScene, raiseCast, type SceneReport } from "../lab/scene.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
@@ -18,6 +18,7 @@ export type { IssuedCertificate, IssueOptions, SubjectNames } from "../lab/certi
 export type { DnsResponder, Misbehaviour } from "../lab/dns-responder.ts"
 export type { ZoneRecords } from "../lab/dns-zones.ts"
 export type { LabCertificate, LabServer, LabTarget, LabTlsa, LabZone, MessageSeen, Observer, ServerSpec } from "../lab/internet.ts"
+export type { LabWebAnswer, LabWebCertificate, LabWebHost, LabWebHostSpec, LabWebRequest } from "../lab/internet.ts"
 export type { SceneReport } from "../lab/scene.ts"
 
 export interface LabOptions {
@@ -42,6 +43,8 @@ export interface Lab extends AsyncDisposable {
   /** Starts a server of ours with its certificate, component and DNS records. */
   addServer(spec: ServerSpec): Promise<LabServer>
   removeServer(server: LabServer): Promise<void>
+  /** Starts an HTTPS host with scripted answers, and publishes its address. */
+  web(spec: LabWebHostSpec): LabWebHost
   /** A certificate of the lab's CA with its key, for a domain of the test's own. */
   credentials(domain: string, options?: IssueOptions): TlsCredentials
   /** Publishes SRV and address records that lead to a server of the test's own. */
@@ -91,6 +94,7 @@ export async function lab(options: LabOptions = {}): Promise<Lab> {
     server: (domain) => net.server(domain),
     addServer: (spec) => net.addServer(spec),
     removeServer: (server) => net.removeServer(server),
+    web: (spec) => net.web(spec),
     credentials: (domain, issue = {}) => {
       const { chainPem, keyPem } = authority.issue({ names: { dns: [domain] }, ...issue })
       return { certificatePem: chainPem, keyPem }

@@ -198,7 +198,7 @@ async function attempt(
   const subject = subjectOf(pair.target, "outgoing", endpoint)
   const requirement = requirementOf(federation, hosting, pair.target, "out", clock.now())
   const at = { stream: name, direction: "out" as const }
-  const { channel, tlsPromised, material } = await connectTo(federation, hosting, pair, endpoint, signal, options.source)
+  const { channel, tlsPromised, material, giveUp } = await connectTo(federation, hosting, pair, endpoint, signal, options.source)
   federation.event({ kind: "connected", at: clock.now(), ...at, pair, peer: endpoint.address, transport: endpoint.transport })
   let stream: XmlStream | undefined
   let closable = channel
@@ -219,7 +219,7 @@ async function attempt(
       const before = await openAnswer(stream, signal)
       federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: before.header.id ?? "" })
       if (plaintextAllowed && before.features.starttls === undefined) {
-        return finish(federation, hosting, pair, endpoint, name, stream, before, undefined, match(await material, subject, noProof, clock.now()))
+        return finish(federation, hosting, pair, endpoint, name, stream, before, undefined, match(await material(noProof), subject, noProof, clock.now()))
       }
       // CORE-16: a peer of version 0.9 knows no STARTTLS, and may never answer it.
       if (before.header.version === undefined) throw refusal("tls.not-offered", "a server of version 0.9", "refused")
@@ -242,12 +242,12 @@ async function attempt(
       certificate: facts.chain.length > 0 ? "shown" : "none",
     })
     let proof = proofOf(facts, "tls-server")
-    let proven = establishAssociation(await material, subject, proof, clock.now())
+    let proven = establishAssociation(await material(proof), subject, proof, clock.now())
     for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
     // security.md 28: a proof in the stream needs our header first, which says no more than the handshake did.
     const awaited = facts.exporters !== undefined && proven.combined.outcome !== "proved" && proven.combined.outcome !== "stop"
     if (!awaited) requireLevel(proven, "encrypted", requirement, stream, pair, headerXml({ content: ns.server, from: pair.sender, to: pair.target }))
-    // security.md 24: nothing of ours stands on the secured stream before our own verdict.
+    // security.md 24, POSH-15: nothing of ours stands on the secured stream before our own verdict.
     const ours = headerXml({ content: ns.server, from: pair.sender, to: pair.target })
     const ahead = proven.combined.outcome === "proved" ? options.ahead?.() : undefined
     let sent = ahead?.restart === true ? ahead : undefined
@@ -276,12 +276,13 @@ async function attempt(
     const presentation = new Presentation(hosting.prooftypes, facts, pair, answer.header.id ?? "")
     if (awaited) {
       proof = presentation.inFeatures(proof, answer.element, clock.now())
-      proven = establishAssociation(await material, subject, proof, clock.now())
+      proven = establishAssociation(await material(proof), subject, proof, clock.now())
       for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
       requireLevel(proven, "encrypted", requirement, stream, pair, "")
     }
     return { ...finish(federation, hosting, pair, endpoint, name, stream, answer, proof, proven, sent), presenting: presentation.answered(answer.element, clock.now()) }
   } catch (error) {
+    giveUp()
     const refused = refusalOf(error, signal)
     leave(stream, closable, error, clock, hosting.times.closing)
     federation.event({
@@ -349,7 +350,7 @@ function requireLevel(proven: Proven, unproved: FederationLevel, requirement: Re
   throw refusal(told.finding, told.detail === "" ? `${pair.target} needs ${requirement.require}` : told.detail, "refused", {
     verdicts: proven.verdicts,
     evidence: () => proven.evidence(pair),
-    retryable: verdict.outcome === "unavailable",
+    retryable: combined.outcome === "unavailable",
     cause: new Error(sentence),
   })
 }

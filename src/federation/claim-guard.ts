@@ -1,4 +1,5 @@
-// What a stranger's claims may cost (security.md 14, 17): connect-backs at once, and a short memory of failed claims.
+// What a stranger's claims may cost (security.md 14, 17, 18): connect-backs and fetches of proofs at once, and a short memory of
+// failed claims.
 import { createHash } from "node:crypto"
 import type { DomainPair } from "../model/association.ts"
 import { pairKey } from "../model/association.ts"
@@ -9,12 +10,15 @@ export interface ClaimLimits {
   readonly total: number
   /** Connect-backs at once that one source address (IPv4 /24, IPv6 /48) has caused. */
   readonly perSource: number
+  /** Claims for which proofs are asked for at once, by DNS or HTTPS, in all and for one source address. */
+  readonly materials: number
+  readonly materialsPerSource: number
   /** How long a failed claim is remembered, ms; at most 60 s. */
   readonly memory: number
   readonly remembered: number
 }
 
-export const defaultClaimLimits: ClaimLimits = { total: 512, perSource: 64, memory: 30_000, remembered: 4096 }
+export const defaultClaimLimits: ClaimLimits = { total: 512, perSource: 64, materials: 256, materialsPerSource: 32, memory: 30_000, remembered: 4096 }
 
 /** Who claims: the address it comes from and the certificate it showed. */
 export interface Claimant {
@@ -32,34 +36,62 @@ export function sourcePrefix(address: string): string {
   return groups.slice(0, 3).map((group) => group.toLowerCase().padStart(4, "0")).join(":")
 }
 
-export class ClaimGuard {
-  readonly #clock: Clock
-  readonly #limits: ClaimLimits
+/** Places, in all and for each source. */
+class Places {
+  readonly #total: number
+  readonly #perSource: number
   readonly #running = new Map<string, number>()
-  #total = 0
-  readonly #failed = new Map<string, { until: number; detail: string }>()
+  #taken = 0
 
-  constructor(clock: Clock, limits: ClaimLimits = defaultClaimLimits) {
-    this.#clock = clock
-    this.#limits = limits
+  constructor(total: number, perSource: number) {
+    this.#total = total
+    this.#perSource = perSource
   }
 
-  /** A place for one connect-back, or undefined when there is none. The returned function gives it back. */
-  enter(claimant: Claimant): (() => void) | undefined {
-    const source = sourcePrefix(claimant.address)
+  /** The returned function gives the place back. */
+  take(source: string): (() => void) | undefined {
     const running = this.#running.get(source) ?? 0
-    if (this.#total >= this.#limits.total || running >= this.#limits.perSource) return undefined
-    this.#total += 1
+    if (this.#taken >= this.#total || running >= this.#perSource) return undefined
+    this.#taken += 1
     this.#running.set(source, running + 1)
     let left = false
     return () => {
       if (left) return
       left = true
-      this.#total -= 1
+      this.#taken -= 1
       const now = (this.#running.get(source) ?? 1) - 1
       if (now === 0) this.#running.delete(source)
       else this.#running.set(source, now)
     }
+  }
+}
+
+export class ClaimGuard {
+  readonly #clock: Clock
+  readonly #limits: ClaimLimits
+  readonly #connectBacks: Places
+  readonly #materials: Places
+  readonly #failed = new Map<string, { until: number; detail: string }>()
+
+  constructor(clock: Clock, limits: ClaimLimits = defaultClaimLimits) {
+    this.#clock = clock
+    this.#limits = limits
+    this.#connectBacks = new Places(limits.total, limits.perSource)
+    this.#materials = new Places(limits.materials, limits.materialsPerSource)
+  }
+
+  /** A place for one connect-back, or undefined when there is none. The returned function gives it back. */
+  enter(claimant: Claimant): (() => void) | undefined {
+    return this.#connectBacks.take(sourcePrefix(claimant.address))
+  }
+
+  /**
+   * A place for asking for the proofs of one claim, or undefined when there is none.
+   *
+   * @param source as `sourcePrefix` names it
+   */
+  enterMaterial(source: string): (() => void) | undefined {
+    return this.#materials.take(source)
   }
 
   /**

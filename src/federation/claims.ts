@@ -1,15 +1,17 @@
 // Judging what a stream may carry: the certificate in hand against a claimed pair, and again when time or policy moved on
 // (DWD-1, DWD-3, DB-34; security.md 9, 10, 18).
 import { type Association, type DomainPair, type FederationLevel, type ObtainedMaterial, weaker } from "../model/association.ts"
+import type { Domain } from "../model/domain.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { peerOf, shortfall } from "../model/policy.ts"
 import { guardName } from "../model/reach.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { ProofPorts, ProofSubject } from "../proof/prooftype.ts"
-import { match, obtainAll, obtainAtHand, obtainKept, type Proven, withdrawnProofs } from "../proof/prove.ts"
+import { match, notAsked, obtainAtHand, obtainKept, type Proven, startAsking, withdrawnProofs } from "../proof/prove.ts"
+import { sourcePrefix } from "./claim-guard.ts"
 import type { Federation, Hosting } from "./contract.ts"
-import { deadline } from "./deadline.ts"
+import { deadline, pause } from "./deadline.ts"
 import { proofFor } from "./exchange.ts"
 import { requirementOf } from "./ratchet.ts"
 
@@ -22,9 +24,13 @@ export function subjectOf(peer: DomainPair["sender"], role: ProofSubject["role"]
   return { source: peer, service: "xmpp-server", role, endpoint }
 }
 
-/** What prooftypes may use at this moment. */
-export function proofPorts({ ports }: Federation, { anchors }: Hosting, signal: AbortSignal): ProofPorts {
-  return { anchors, resolver: ports.resolver, at: ports.clock.now(), signal }
+/**
+ * What prooftypes may use at this moment.
+ *
+ * @param source network of the peer whose claim causes this, for caps
+ */
+export function proofPorts({ ports }: Federation, { anchors, reach }: Hosting, signal: AbortSignal, source?: string): ProofPorts {
+  return { anchors, resolver: ports.resolver, https: ports.https, reach, at: ports.clock.now(), signal, ...(source === undefined ? {} : { source }) }
 }
 
 /** What the certificate in hand says about the sender as it is claimed now (ID-01), from what is here alone. Pure but for the snapshot and the clock. */
@@ -36,10 +42,13 @@ export function judgeAtHand(federation: Federation, pair: DomainPair, proof: Ser
 }
 
 /**
- * All prooftypes on an incoming stream's certificate. What must be asked for is asked only after a certificate was shown
- * that the others do not prove: nobody buys a fetch with a stream header alone.
+ * All prooftypes on an incoming stream's certificate (POSH-26 among them). What must be asked for is asked only after a certificate was shown
+ * that the others do not prove: nobody buys a fetch with a stream header alone. What one address may cause at once is
+ * capped (security.md 17); a claim beyond waits for a place while its time lasts.
+ *
+ * @param claimant address that the peer connects from
  */
-export async function judgeIncoming(federation: Federation, pair: DomainPair, proof: ServerProof, signal: AbortSignal): Promise<Proven> {
+export async function judgeIncoming(federation: Federation, pair: DomainPair, proof: ServerProof, claimant: string, signal: AbortSignal): Promise<Proven> {
   const atHand = judgeAtHand(federation, pair, proof)
   const hosting = federation.current()
   if (atHand.combined.outcome === "proved" || proof.chain.length === 0 || hosting.prooftypes.every((prooftype) => prooftype.atHand)) return atHand
@@ -47,13 +56,35 @@ export async function judgeIncoming(federation: Federation, pair: DomainPair, pr
   if (!guardName(pair.sender, hosting.reach).ok) return atHand
   const subject = subjectOf(pair.sender, "incoming")
   const patience = deadline(federation.ports.clock, materialPatience, "obtaining proofs", signal)
+  const source = sourcePrefix(claimant)
+  const now = (): number => federation.ports.clock.now()
+  let leave: (() => void) | undefined
   try {
-    const obtained = await obtainAll(hosting.prooftypes, subject, proofPorts(federation, hosting, patience.signal))
-    const proven = match(obtained, subject, proofFor(proof, pair), federation.ports.clock.now())
+    leave = await placeFor(federation, source, patience.signal)
+    const ports = proofPorts(federation, hosting, patience.signal, source)
+    const shown = proofFor(proof, pair)
+    if (leave === undefined) {
+      const rest = notAsked(hosting.prooftypes, "too many claims from one place at once")
+      return match([...obtainAtHand(hosting.prooftypes, subject, ports), ...rest], subject, shown, now())
+    }
+    const asking = startAsking(hosting.prooftypes, subject, ports)
+    const proven = match(await asking.for(shown, now), subject, shown, now())
     federation.ratchet?.withdrawn(pair.sender, "in", withdrawnProofs(hosting.prooftypes, [proven.kept]))
     return proven
   } finally {
+    leave?.()
     patience.done()
+  }
+}
+
+/** Between two looks for a place, ms. */
+const placeWait = 100
+
+async function placeFor({ claims, ports: { clock } }: Federation, source: string, signal: AbortSignal): Promise<(() => void) | undefined> {
+  for (;;) {
+    const leave = claims.enterMaterial(source)
+    if (leave !== undefined || signal.aborted) return leave
+    await pause(clock, placeWait, signal)
   }
 }
 
@@ -101,6 +132,9 @@ export interface FreshMaterial {
   readonly obtained: readonly ObtainedMaterial[]
 }
 
+/** No remote server may speak for it, whether it is served at the moment or suspended. */
+export const isOurs = (hosting: Hosting, domain: Domain): boolean => hosting.hosts(domain) || hosting.reserved(domain)
+
 /**
  * Judges an association again: time has passed, policy, anchors or hosted names may have changed (security.md 10). What
  * would have to be asked for is judged with as it was recorded, unless it was asked for anew.
@@ -111,7 +145,7 @@ export function rejudge(federation: Federation, association: Association, fresh?
   const { pair, direction } = association
   const peer = peerOf(pair, direction)
   const ours = direction === "in" ? pair.target : pair.sender
-  if (hosting.hosts(peer)) return { holds: false, finding: "stream.from-own-domain", detail: peer }
+  if (isOurs(hosting, peer)) return { holds: false, finding: "stream.from-own-domain", detail: peer }
   if (!hosting.hosts(ours)) return { holds: false, finding: "stream.host-unknown", detail: ours }
   const requirement = requirementOf(federation, hosting, peer, direction, at)
   const tooWeak = (level: FederationLevel): (Rejudged & { holds: false }) | undefined => {

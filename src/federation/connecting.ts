@@ -6,18 +6,20 @@ import { DialError } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { Channel } from "../ports.ts"
-import type { AnyProoftype } from "../proof/prooftype.ts"
-import { match, type Obtained, obtainAll, termsOf } from "../proof/prove.ts"
+import { match, type Obtained, startAsking, termsOf } from "../proof/prove.ts"
 import { proofPorts, subjectOf } from "./claims.ts"
 import type { Federation, Hosting } from "./contract.ts"
+import { pause } from "./deadline.ts"
 import { refusal } from "./refusal.ts"
 
 export interface Connected {
   readonly channel: Channel
   /** Nothing may go in clear here but the negotiation of TLS, whatever policy allows (DANE-33). */
   readonly tlsPromised: boolean
-  /** Of all prooftypes in use. */
-  readonly material: Promise<readonly Obtained[]>
+  /** Of the prooftypes in use: all, or as many as what was shown needs. */
+  material(proof: ServerProof): Promise<readonly Obtained[]>
+  /** The material is not needed. */
+  giveUp(): void
 }
 
 /** What a server has shown that has shown nothing. */
@@ -37,11 +39,10 @@ export async function connectTo(
   signal: AbortSignal,
   source: string | undefined,
 ): Promise<Connected> {
-  const { prooftypes } = hosting
   const subject = subjectOf(pair.target, "outgoing", endpoint)
-  const ports = proofPorts(federation, hosting, signal)
-  const secureDns = obtainAll(prooftypes.filter(({ needsSecureDns }) => needsSecureDns), subject, ports)
-  const others = obtainAll(prooftypes.filter(({ needsSecureDns }) => !needsSecureDns), subject, ports)
+  const ports = proofPorts(federation, hosting, signal, source)
+  // POSH-16: asked for at once, beside the connection.
+  const asking = startAsking(hosting.prooftypes, subject, ports)
   const allowed = (obtained: readonly Obtained[]): { readonly tls: boolean } => {
     const terms = termsOf(obtained)
     if (terms.forbidden === undefined) return terms
@@ -58,10 +59,11 @@ export async function connectTo(
   const giveUp = new AbortController()
   const dialling = dial(federation, endpoint, AbortSignal.any([signal, giveUp.signal]), source)
   try {
-    const [channel, { tls }] = await Promise.all([dialling, secureDns.then(allowed)])
-    return { channel, tlsPromised: tls, material: Promise.all([secureDns, others]).then((both) => inOrder(prooftypes, both.flat())) }
+    const [channel, { tls }] = await Promise.all([dialling, asking.secureDns.then(allowed)])
+    return { channel, tlsPromised: tls, material: (proof) => asking.for(proof, () => federation.ports.clock.now()), giveUp: asking.giveUp }
   } catch (error) {
     giveUp.abort(error)
+    asking.giveUp()
     // Whichever of the two came too late is not needed; a connection that came about all the same is ended.
     void dialling.then(
       (channel) => channel.destroy(),
@@ -69,10 +71,6 @@ export async function connectTo(
     )
     throw error
   }
-}
-
-function inOrder(prooftypes: readonly AnyProoftype[], obtained: readonly Obtained[]): readonly Obtained[] {
-  return prooftypes.flatMap((prooftype) => obtained.filter((each) => each.prooftype === prooftype))
 }
 
 async function dial(federation: Federation, endpoint: Endpoint, signal: AbortSignal, source: string | undefined): Promise<Channel> {
@@ -92,15 +90,7 @@ async function connectForClaim({ ports: { dial, clock } }: Federation, endpoint:
       return await dial.connect(endpoint, { signal, source })
     } catch (error) {
       if (!(error instanceof DialError) || error.failure !== "capped" || signal.aborted) throw error
-      await new Promise<void>((resolve) => {
-        const done = () => {
-          cancel()
-          signal.removeEventListener("abort", done)
-          resolve()
-        }
-        const cancel = clock.after(wait, done)
-        signal.addEventListener("abort", done, { once: true })
-      })
+      await pause(clock, wait, signal)
       if (signal.aborted) throw error
     }
   }

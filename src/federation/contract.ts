@@ -10,7 +10,7 @@ import type { FindingId } from "../model/findings.ts"
 import type { FederationPolicy } from "../model/policy.ts"
 import type { ReachPolicy } from "../model/reach.ts"
 import type { Verdict } from "../model/verdict.ts"
-import type { Channel, Clock, Dial, NetworkAddress, Random, Tls, TlsCredentials } from "../ports.ts"
+import type { Channel, Clock, Dial, Https, NetworkAddress, Random, Tls, TlsCredentials } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { XmlElement } from "../xml/element.ts"
 import type { Discovery } from "../discovery/discover.ts"
@@ -30,6 +30,8 @@ import type { Ratchet } from "./ratchet.ts"
 export interface FederationPorts {
   readonly dial: Dial
   readonly tls: Tls
+  /** Over `dial`: what that may not reach, this does not reach. */
+  readonly https: Https
   readonly clock: Clock
   readonly random: Random
   readonly resolver: Resolver
@@ -65,6 +67,8 @@ export interface StreamLimits {
 /** One immutable snapshot: configuration, certificates and trust. Read afresh for every decision. */
 export interface Hosting {
   hosts(domain: Domain): boolean
+  /** Ours, though not served at the moment: whoever claims the name is refused as for one that is hosted. */
+  reserved(domain: Domain): boolean
   credentials(domain: Domain): TlsCredentials | undefined
   /** Any of our domains, for answers that need one (CORE-14, unknown `to`). */
   readonly anyDomain: Domain

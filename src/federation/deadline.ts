@@ -5,6 +5,20 @@ export class DeadlinePassed extends Error {
   override readonly name = "DeadlinePassed"
 }
 
+/** Resolves after `ms`, or when the signal aborts. */
+export async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      cancel()
+      signal.removeEventListener("abort", done)
+      resolve()
+    }
+    const cancel = clock.after(ms, done)
+    signal.addEventListener("abort", done, { once: true })
+  })
+}
+
 export interface Deadline {
   readonly signal: AbortSignal
   /** Must be called when the work is done; the timer would keep the process alive. */

@@ -20,7 +20,7 @@ import { XmlStream } from "../stream/xml-stream.ts"
 import type { XmlElement } from "../xml/element.ts"
 import { proofOf } from "./associate.ts"
 import { answerVerify } from "./authoritative.ts"
-import { associationByCertificate, judgeAtHand, judgeIncoming } from "./claims.ts"
+import { associationByCertificate, isOurs, judgeAtHand, judgeIncoming } from "./claims.ts"
 import { type Federation, type IncomingHooks, type IncomingStream, usesOf } from "./contract.ts"
 import { DeadlinePassed, deadline } from "./deadline.ts"
 import { isDialback, readDialback } from "./dialback.ts"
@@ -114,8 +114,10 @@ class Conversation {
     this.#stream = stream
     const opened = await this.#open(stream, signal)
     const plaintext = this.#plaintextAllowed(opened.from)
+    // Where TLS is a choice it is offered only with something to show: a peer that takes it would only fail.
+    const choice = hosting.credentials(opened.to ?? hosting.anyDomain) === undefined ? {} : { starttls: "optional" as const }
     // BIDI-1: said before TLS as well, for those who plan by it; it counts after.
-    this.#answer(opened, { starttls: plaintext ? "optional" : "required", dialback: plaintext && hosting.dialback, bidi: this.#offersBidi(opened.from) })
+    this.#answer(opened, { ...(plaintext ? choice : { starttls: "required" }), dialback: plaintext && hosting.dialback, bidi: this.#offersBidi(opened.from) })
     for (;;) {
       const element = await stream.element(signal)
       // TLS-05: asked for once; after TLS it is an unknown element.
@@ -165,7 +167,7 @@ class Conversation {
     const pair = pairOf(opened)
     let proven: Proven | undefined
     if (pair !== undefined) {
-      proven = await judgeIncoming(this.#federation, pair, proof, signal)
+      proven = await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
       for (const verdict of proven.verdicts) this.#federation.event({ kind: "proof", at: clock.now(), ...this.#session.at, pair, verdict })
     }
     // Shown in the stream beside the certificate; void with the next restart, as the stream's id is.
@@ -223,11 +225,14 @@ class Conversation {
    */
   #refuseAtOnce(pair: DomainPair, proven: Proven, awaited: boolean): void {
     const { combined } = proven
-    if (combined.outcome !== "refuted" && combined.outcome !== "stop") return
+    // A certificate that was shown and is refuted, at least by one: where none was shown there is nothing to say yet.
+    if (combined.outcome === "proved" || combined.outcome === "absent" || !proven.verdicts.some(({ outcome }) => outcome === "refuted")) return
     const hosting = this.#federation.current()
     const required = requirementOf(this.#federation, hosting, pair.sender, "in", this.#federation.ports.clock.now()).require
-    // security.md 4: a stop is one whatever the policy; no dialback comes behind it.
-    const open = awaited || required !== "authenticated" || hosting.prooftypes.some((prooftype) => !prooftype.atHand)
+    // security.md 4: a stop is one whatever the policy; no dialback comes behind it. Else the connect-back may prove more, by
+    // what depends on the way there: unless DNS promises nothing, and the way is DNS's own.
+    const silent = (name: string): boolean => hosting.override(pair.sender) === undefined && proven.verdicts.some(({ by, outcome }) => by === name && outcome === "absent")
+    const open = awaited || required !== "authenticated" || hosting.prooftypes.some(({ atHand, dispensable, name }) => !atHand && dispensable !== true && !silent(name))
     if (open && combined.outcome !== "stop") return
     const { finding, detail } = combined.verdict
     this.#session.refuse(pair, undefined, finding, detail, proven)
@@ -265,7 +270,7 @@ class Conversation {
     // EXT-03: empty, or the stream's own `from`; nobody speaks for another domain.
     if (request.authzid !== "" && tryDomain(request.authzid) !== pair.sender) return refuse("invalid-authzid", "auth.authzid", `another identity than ${pair.sender}`)
     const proven = judgeAtHand(this.#federation, pair, proof)
-    const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, signal)
+    const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
     if (held.combined.outcome !== "proved") return refuse("not-authorized", held.combined.verdict.finding, held.combined.verdict.detail)
     stream.send(successXml)
     this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "accepted" })
@@ -287,7 +292,7 @@ class Conversation {
     // Judged anew for the new epoch: nothing of the association outlives the restart. The claim comes first, so that a
     // reload while it is judged is seen (security.md 10).
     const claim = this.#session.claim(pair, "external")
-    const proven = await judgeIncoming(this.#federation, pair, proof, signal)
+    const proven = await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
     const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
     if (association === undefined || !this.#session.authorise(association, claim)) {
       throw new ProtocolError("not-authorized", "the proof ended during authentication")
@@ -332,7 +337,7 @@ class Conversation {
     if (header.to !== undefined && to === undefined) throw new ProtocolError("improper-addressing", "the header's `to` is not a domain")
     if (header.from !== undefined && from === undefined) throw new ProtocolError("improper-addressing", "the header's `from` is not a domain")
     if (to !== undefined && !hosting.hosts(to)) throw new ProtocolError("host-unknown", `the header asks for ${to}`)
-    if (from !== undefined && hosting.hosts(from)) {
+    if (from !== undefined && isOurs(hosting, from)) {
       throw new ProtocolError("invalid-from", findingSentence("stream.from-own-domain", from), { tell: findingSentence("stream.from-own-domain") })
     }
     const id = streamId(this.#federation.ports.random)

@@ -1,6 +1,6 @@
 // Asking again for what an association rests on before it grows too old (DANE-30; security.md 10, 11): hourly at most, with
 // grace for pairs that exist where the world is silent, and never past the end of what was proved.
-import type { Association } from "../model/association.ts"
+import type { Association, ObtainedMaterial } from "../model/association.ts"
 import type { SrvRecord } from "../model/dns-answer.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import { peerOf } from "../model/policy.ts"
@@ -37,18 +37,28 @@ function rootOf(association: Association): Association {
 export function renewalDue(hosting: Hosting, association: Association): Instant {
   const { proof, direction, obtained = [] } = rootOf(association)
   if (proof === undefined) return Number.POSITIVE_INFINITY
-  const moments = asked(hosting).map((prooftype) => {
-    const kept = obtained.find(({ prooftype: name }) => name === prooftype.name)
-    if (kept === undefined) return direction === "out" ? 0 : Number.POSITIVE_INFINITY
-    return prooftype.ageing?.(kept.material).from ?? Number.POSITIVE_INFINITY
-  })
+  const moments = asked(hosting).map((prooftype) => dueOf(prooftype, obtained.find(({ prooftype: name }) => name === prooftype.name), direction))
   return Math.min(Number.POSITIVE_INFINITY, ...moments)
 }
 
-/** Asks again. Undefined: nobody could say, so what is known stays until it ends (security.md 11). */
-async function askAgain(federation: Federation, association: Association, signal: AbortSignal): Promise<FreshMaterial | undefined> {
+function dueOf(prooftype: AnyProoftype, kept: ObtainedMaterial | undefined, direction: Association["direction"]): Instant {
+  // What was not needed before is not needed now.
+  if (kept === undefined) return direction === "out" && prooftype.dispensable !== true ? 0 : Number.POSITIVE_INFINITY
+  return prooftype.ageing?.(kept.material).from ?? Number.POSITIVE_INFINITY
+}
+
+interface Renewed {
+  readonly fresh: FreshMaterial
+  /** False: of some prooftypes nobody could say anything new. */
+  readonly complete: boolean
+}
+
+/** Asks again. Undefined: nobody could say anything, so what is known stays until it ends (security.md 11). */
+async function askAgain(federation: Federation, association: Association, signal: AbortSignal): Promise<Renewed | undefined> {
   const hosting = federation.current()
-  const { pair, direction, endpoint, proof } = rootOf(association)
+  const { pair, direction, endpoint, proof, obtained: before = [] } = rootOf(association)
+  const held = (prooftype: AnyProoftype): ObtainedMaterial | undefined => before.find(({ prooftype: name }) => name === prooftype.name)
+  const asks = asked(hosting).filter((prooftype) => prooftype.dispensable !== true || dueOf(prooftype, held(prooftype), direction) <= federation.ports.clock.now())
   const peer = peerOf(pair, direction)
   let now: Endpoint | undefined
   if (direction === "out") {
@@ -59,10 +69,21 @@ async function askAgain(federation: Federation, association: Association, signal
     if (now === undefined && endpoint !== undefined && stillNamed(found, endpoint)) return undefined
   }
   const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", now)
-  const obtained = await obtainAll(asked(hosting), subject, proofPorts(federation, hosting, signal))
+  const obtained = await obtainAll(asks, subject, proofPorts(federation, hosting, signal))
   const judged = match(obtained, subject, proof ?? noProof, federation.ports.clock.now())
-  if (judged.verdicts.some(({ outcome }) => outcome === "unavailable")) return undefined
-  return { endpoint: now, obtained: judged.kept }
+  const silent = (prooftype: AnyProoftype): boolean => judged.verdicts[asks.indexOf(prooftype)]?.outcome === "unavailable"
+  if (asks.length > 0 && asks.every(silent)) return undefined
+  const material = asked(hosting).flatMap((prooftype) => {
+    // security.md 11: where the world is silent the older answer serves, until its own end, which judging sees.
+    if (!asks.includes(prooftype) || silent(prooftype)) return held(prooftype) ?? []
+    return judged.kept.find(({ prooftype: name }) => name === prooftype.name) ?? []
+  })
+  // What comes from a memory may be no younger than what there was: it is not asked for again at once.
+  const renewed = ({ prooftype: name, material: each }: ObtainedMaterial): boolean => {
+    const prooftype = asks.find((candidate) => candidate.name === name)
+    return prooftype === undefined || dueOf(prooftype, { prooftype: name, material: each }, direction) > federation.ports.clock.now()
+  }
+  return { fresh: { endpoint: now, obtained: material }, complete: !asks.some(silent) && material.every(renewed) }
 }
 
 function sameServer(endpoints: readonly Endpoint[], before: Endpoint): Endpoint | undefined {
@@ -175,12 +196,16 @@ export class Watch {
     this.#asking = asking
     const limit = deadline(clock, this.#federation.current().times.verification, "asking again", asking.signal)
     try {
-      const fresh = await askAgain(this.#federation, association, limit.signal)
+      const renewed = await askAgain(this.#federation, association, limit.signal)
       if (this.#stopped) return
       // It may have been judged by others, or have ended, while we asked.
       const current = this.#watched.associations().find(({ id }) => id === association.id)
-      if (current !== undefined && fresh !== undefined) this.#watched.renew(current, fresh)
-      else if (current !== undefined) this.#retries.set(current.id, clock.now() + retryAfter)
+      if (current === undefined) return
+      if (renewed !== undefined) this.#watched.renew(current, renewed.fresh)
+      const after = this.#watched.associations().find(({ id }) => id === association.id)
+      // What a prooftype remembers may be as old as before: that is no reason to ask again at once, for ever.
+      const stale = after !== undefined && renewalDue(this.#federation.current(), after) <= clock.now()
+      if (renewed?.complete !== true || stale) this.#retries.set(current.id, clock.now() + retryAfter)
     } catch (error) {
       this.#watched.broken(error)
     } finally {

@@ -14,7 +14,7 @@ import { RouteCache } from "../stream/route-cache.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import { attr, type XmlElement } from "../xml/element.ts"
 import { answerVerify } from "./authoritative.ts"
-import { associationByCertificate, judgeAtHand, rejudge } from "./claims.ts"
+import { associationByCertificate, isOurs, judgeAtHand, rejudge } from "./claims.ts"
 import type { Delivery, Federation } from "./contract.ts"
 import { type DialbackElement, type DialbackErrorDetail, resultAnswerXml } from "./dialback.ts"
 import { LiveStream } from "./live-stream.ts"
@@ -214,7 +214,7 @@ export class Inbound {
       throw new ProtocolError("host-unknown", findingSentence("route.foreign-target", pair.target), { tell: findingSentence("route.foreign-target") })
     }
     const proof = this.#options.proof
-    if (proof !== undefined && !hosting.hosts(pair.sender) && this.#anyOpen) {
+    if (proof !== undefined && !isOurs(hosting, pair.sender) && this.#anyOpen) {
       const proven = judgeAtHand(this.#federation, pair, proof)
       const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
       if (association !== undefined) {
@@ -247,7 +247,7 @@ export class Inbound {
     const pair: DomainPair = { sender: request.from, target: request.to }
     this.#federation.event({ kind: "dialback", at: clock.now(), ...this.#session.at, pair, step: "result-received" })
     if (!hosting.hosts(pair.target)) return this.#refuse(pair, undefined, { condition: "item-not-found" }, "stream.host-unknown", pair.target)
-    if (hosting.hosts(pair.sender)) return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "stream.from-own-domain", pair.sender)
+    if (isOurs(hosting, pair.sender)) return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "stream.from-own-domain", pair.sender)
     const { proof } = this.#options
     const requirement = requirementOf(this.#federation, hosting, pair.sender, "in", clock.now())
     // DB-35: whoever comes without TLS is told to come with it.
@@ -304,11 +304,11 @@ export class Inbound {
         return this.#refuse(pair, claim, { condition: "not-authorized" }, "policy.level", "the policy changed while the claim was verified")
       }
       if (verification.outcome === "error") {
-        return this.#refuse(pair, claim, verification.error ?? { condition: "remote-server-timeout" }, verification.finding, verification.detail)
+        return this.#refuse(pair, claim, verification.error ?? { condition: "remote-server-timeout" }, verification.finding, verification.detail, verification.shown)
       }
       // DB-22: an invalid key ends the stream, unless other pairs live on it.
-      if (this.#anyOpen) return this.#refuse(pair, claim, { condition: "forbidden" }, verification.finding, verification.detail)
-      this.#session.refuse(pair, claim, verification.finding, verification.detail)
+      if (this.#anyOpen) return this.#refuse(pair, claim, { condition: "forbidden" }, verification.finding, verification.detail, verification.shown)
+      this.#session.refuse(pair, claim, verification.finding, verification.detail, verification.shown)
       this.#answer(pair, "invalid")
       this.#push.close()
     } catch (error) {
@@ -321,10 +321,10 @@ export class Inbound {
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer })
   }
 
-  #refuse(pair: DomainPair, claim: number | undefined, error: DialbackErrorDetail, finding: Parameters<IncomingSession["refuse"]>[2], detail: string): void {
+  #refuse(pair: DomainPair, claim: number | undefined, error: DialbackErrorDetail, finding: Parameters<IncomingSession["refuse"]>[2], detail: string, shown?: Proven): void {
     this.#push.send(resultAnswerXml(pair, "error", error))
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer: "error", detail: error.condition })
-    this.#session.refuse(pair, claim, finding, detail)
+    this.#session.refuse(pair, claim, finding, detail, shown)
   }
 }
 

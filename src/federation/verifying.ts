@@ -7,6 +7,7 @@ import { shortfall } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import { parseCertificate } from "../x509/certificate.ts"
 import { matchIdentity } from "../x509/identifiers.ts"
+import type { Proven } from "../proof/prove.ts"
 import { referenceIdentity } from "../proof/reference.ts"
 import { partWithin } from "../stream/closing.ts"
 import { associate, type AssociatedStream } from "./associate.ts"
@@ -32,7 +33,7 @@ export interface ClaimToVerify {
 
 export type Verification =
   | { readonly outcome: "valid"; readonly association: Association }
-  | { readonly outcome: "invalid" | "error"; readonly error: DialbackErrorDetail | undefined; readonly finding: FindingId; readonly detail: string }
+  | { readonly outcome: "invalid" | "error"; readonly error: DialbackErrorDetail | undefined; readonly finding: FindingId; readonly detail: string; readonly shown?: Proven }
 
 /**
  * Verifies a `db:result` claim with the sender's own server.
@@ -49,13 +50,17 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
   if (leave === undefined) return { outcome: "error", error: { condition: "resource-constraint" }, finding: "reach.capped", detail: "too many verifications at once" }
   const limit = deadline(clock, federation.current().times.verification, "the verification", signal)
   let leg: AssociatedStream | undefined
+  let shown: Proven | undefined
+  // What the certificate was judged by is evidence of a refusal, too.
+  const withShown = (verification: Verification): Verification => (verification.outcome === "valid" || shown === undefined ? verification : { ...verification, shown })
   try {
-    const shown = await judgeShown(federation, claim, limit.signal)
-    if (shown !== undefined) return shown
+    shown = await judgeShown(federation, claim, limit.signal)
+    const settled = shown === undefined ? undefined : settledByShown(federation, claim, shown)
+    if (settled !== undefined) return withShown(settled)
     leg = await associate(federation, { sender: pair.target, target: pair.sender }, limit.signal, { source: sourcePrefix(claimant.address) })
     const verification = await ask(federation, claim, leg, limit.signal)
     if (verification.outcome !== "valid" && !limit.signal.aborted) federation.claims.failed(pair, claimant, verification.detail)
-    return verification
+    return withShown(verification)
   } catch (error) {
     const refused = refusalOf(error, limit.signal)
     if (!(refused instanceof OutgoingRefused)) throw error
@@ -63,8 +68,8 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
     // What only our own limits stopped says nothing about the claim.
     if (!signal.aborted && finding !== "reach.capped") federation.claims.failed(pair, claimant, findingSentence(finding, detail))
     // The authoritative server does not serve the domain: DB-30 has a condition for it.
-    if (finding === "stream.host-unknown") return { outcome: "error", error: { condition: "remote-server-not-found" }, finding, detail }
-    return unreachable(finding, detail)
+    if (finding === "stream.host-unknown") return withShown({ outcome: "error", error: { condition: "remote-server-not-found" }, finding, detail })
+    return withShown(unreachable(finding, detail))
   } finally {
     limit.done()
     leave()
@@ -77,15 +82,15 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
   }
 }
 
-/**
- * The certificate on the asserting stream, with what has to be asked for. Undefined: it
- * neither proves the sender nor forbids asking its server.
- */
-async function judgeShown(federation: Federation, claim: ClaimToVerify, signal: AbortSignal): Promise<Verification | undefined> {
-  const { asserting, pair, stream, epoch, claimant } = claim
+/** The certificate on the asserting stream, with what has to be asked for; undefined where nothing has to be. */
+async function judgeShown(federation: Federation, { asserting, pair, claimant }: ClaimToVerify, signal: AbortSignal): Promise<Proven | undefined> {
   if (asserting === undefined || asserting.chain.length === 0 || federation.current().prooftypes.every(({ atHand }) => atHand)) return undefined
-  const proven = await judgeIncoming(federation, pair, asserting, signal)
-  const association = associationByCertificate(pair, asserting, proven, stream, epoch)
+  return await judgeIncoming(federation, pair, asserting, claimant.address, signal)
+}
+
+/** Undefined: it neither proves the sender nor forbids asking its server. */
+function settledByShown(federation: Federation, { asserting, pair, stream, epoch, claimant }: ClaimToVerify, proven: Proven): Verification | undefined {
+  const association = asserting === undefined ? undefined : associationByCertificate(pair, asserting, proven, stream, epoch)
   if (association !== undefined) return { outcome: "valid", association }
   const { combined } = proven
   if (combined.outcome !== "stop") return undefined

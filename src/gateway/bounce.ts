@@ -27,6 +27,7 @@ export const bounceReasons = {
   unwritable: { condition: "not-acceptable", type: "modify", text: "The stanza cannot be passed on" },
   broken: { condition: "remote-server-timeout", type: "wait", text: "The connection to the server was lost" },
   stopping: { condition: "remote-server-timeout", type: "wait", text: "This server is shutting down" },
+  gone: { condition: "service-unavailable", type: "cancel", text: "This domain is not served here any more" },
   unconfirmed: { condition: "remote-server-timeout", type: "wait", text: "The connection to the server was lost twice; whether the stanza arrived is not known" },
   tooLarge: { condition: "policy-violation", type: "modify", text: "The stanza is larger than the other server accepts", rule: "peer" },
   crowded: { condition: "resource-constraint", type: "wait", text: "Too many destinations at once" },

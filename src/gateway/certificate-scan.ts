@@ -1,24 +1,45 @@
-// Reads every PEM file below the certificate folders: certificates with the names inside them, and private keys
-// (interface of certbot, acme.sh, lego and Prosody folders alike; security.md 22). File names mean nothing.
+// One PEM file: certificates with the names inside them, and private keys (folders of certbot, acme.sh, lego and Prosody
+// alike; security.md 22). File names mean nothing. Only what is needed to choose and to show is kept: there may be
+// thousands.
 import { createHash, createPrivateKey, createPublicKey, type KeyObject } from "node:crypto"
-import { basename, dirname } from "node:path"
+import { dirname } from "node:path"
 import { tryDomain } from "../model/domain.ts"
-import type { Files } from "../ports.ts"
+import type { FileFacts, Files } from "../ports.ts"
 import { type Certificate, CertificateError, parseCertificate } from "../x509/certificate.ts"
 import { reason } from "./config-values.ts"
 
-/** Bounds of one scan; a folder that holds more is not a folder of certificates. */
-const maxFiles = 20_000
-const maxDepth = 4
 const maxFileOctets = 256 * 1024
 const maxChain = 16
+/** Authorities' certificates that are kept once, however many files they stand in. */
+const maxShared = 1000
+
+/** What is kept of a certificate that may be shown. */
+export type LeafCertificate = Pick<Certificate, "der" | "fingerprint" | "notBefore" | "notAfter">
+
+/** A certificate further up. */
+export interface ChainCertificate {
+  readonly der: Buffer
+  readonly fingerprint: string
+  readonly authority: boolean
+  readonly selfIssued: boolean
+  /** Encoded names, hex. */
+  readonly subject: string
+  readonly issuer: string
+}
 
 /** A certificate that could be shown for a domain: the first one of a file, with the rest of that file. */
 export interface CertificateFile {
   readonly path: string
   readonly folder: string
-  readonly leaf: Certificate
-  readonly chain: readonly Certificate[]
+  readonly leaf: LeafCertificate
+  readonly subjectText: string
+  readonly selfIssued: boolean
+  /** Encoded name, hex. */
+  readonly issuer: string
+  /** SHA-256 of its SubjectPublicKeyInfo. */
+  readonly publicKey: string
+  /** What follows it in the file. */
+  readonly above: readonly ChainCertificate[]
   /** `a.example` or `*.a.example`, canonical; what its subjectAltName has for XMPP servers. */
   readonly names: ReadonlySet<string>
 }
@@ -26,106 +47,123 @@ export interface CertificateFile {
 export interface KeyFile {
   readonly path: string
   readonly folder: string
-  /** SHA-256 of the SubjectPublicKeyInfo, hex. */
+  /** SHA-256 of the SubjectPublicKeyInfo. */
   readonly publicKey: string
   readonly pem: string
 }
 
-export interface ScanProblem {
+/** What one file gave. */
+export interface PemFile {
   readonly path: string
-  readonly sentence: string
-}
-
-export interface Scan {
-  readonly certificates: readonly CertificateFile[]
+  readonly stamp: string
+  readonly certificate: CertificateFile | undefined
   readonly keys: readonly KeyFile[]
-  /** Authorities' certificates, for chains that are not complete in their own file; by folder. */
-  readonly authorities: ReadonlyMap<string, readonly Certificate[]>
-  readonly problems: readonly ScanProblem[]
+  readonly authorities: readonly ChainCertificate[]
+  readonly problems: readonly string[]
+  /** What is allowed but should be looked at. */
+  readonly exposed: string | undefined
 }
 
-type ScanFiles = Pick<Files, "read" | "list" | "stat">
+export const isPemName = (path: string): boolean => /\.(?:pem|crt|cer|cert|key)$/i.test(path)
 
-interface Findings {
-  certificates: CertificateFile[]
-  keys: KeyFile[]
-  authorities: Map<string, Certificate[]>
-  problems: ScanProblem[]
-  seen: number
-}
+/** Reads PEM files; the certificates of authorities in them are shared. */
+export class PemReader {
+  readonly #files: Pick<Files, "read">
+  readonly #shared = new Map<string, ChainCertificate>()
 
-/**
- * Looks through the folders, four levels deep. What cannot be read or parsed is reported and left out.
- */
-export async function scanCertificates(folders: readonly string[], files: ScanFiles): Promise<Scan> {
-  const found: Findings = { certificates: [], keys: [], authorities: new Map(), problems: [], seen: 0 }
-  for (const folder of folders) await scanFolder(folder, files, found, 0)
-  if (found.seen > maxFiles) found.problems.push({ path: folders.join(", "), sentence: `more than ${maxFiles} files: the rest was not looked at` })
-  return found
-}
-
-async function scanFolder(folder: string, files: ScanFiles, found: Findings, depth: number): Promise<void> {
-  let entries: Awaited<ReturnType<Files["list"]>>
-  try {
-    entries = await files.list(folder)
-  } catch (error) {
-    found.problems.push({ path: folder, sentence: `the folder cannot be read: ${reason(error)}` })
-    return
+  constructor(files: Pick<Files, "read">) {
+    this.#files = files
   }
-  for (const entry of [...entries].sort((a, b) => (a.path < b.path ? -1 : 1))) {
-    if (basename(entry.path).startsWith(".")) continue
-    if (++found.seen > maxFiles) return
-    let kind = entry.kind
-    // A link counts as what it leads to; certbot's live/ is made of links.
-    if (kind === "other") kind = await kindOf(entry.path, files, found)
-    if (kind === "directory") {
-      if (depth + 1 < maxDepth) await scanFolder(entry.path, files, found, depth + 1)
-    } else if (kind === "file" && /\.(?:pem|crt|cer|cert|key)$/i.test(entry.path)) await scanFile(entry.path, files, found)
-  }
-}
 
-async function kindOf(path: string, files: ScanFiles, found: Findings): Promise<"file" | "directory" | "other"> {
-  try {
-    return (await files.stat(path)).kind
-  } catch (error) {
-    found.problems.push({ path, sentence: reason(error) })
-    return "other"
-  }
-}
-
-async function scanFile(path: string, files: ScanFiles, found: Findings): Promise<void> {
-  let bytes: Uint8Array
-  try {
-    const { size } = await files.stat(path)
-    if (size > maxFileOctets) {
-      found.problems.push({ path, sentence: `${size} octets, which is too large for certificates and keys` })
-      return
+  /** Never rejects: what is wrong is in `problems`. */
+  async read(path: string, facts: FileFacts): Promise<PemFile> {
+    const found: Draft = { path, stamp: facts.stamp, certificate: undefined, keys: [], authorities: [], problems: [], exposed: undefined }
+    if (facts.size > maxFileOctets) {
+      found.problems.push(`${facts.size} octets, which is too large for certificates and keys`)
+      return found
     }
-    bytes = await files.read(path)
-  } catch (error) {
-    found.problems.push({ path, sentence: reason(error) })
-    return
+    let bytes: Uint8Array
+    try {
+      bytes = await this.#files.read(path)
+    } catch (error) {
+      found.problems.push(reason(error))
+      return found
+    }
+    this.#take(Buffer.from(bytes).toString("latin1"), found)
+    // Groups are made for keys (`ssl-cert`); everybody is not.
+    if (found.keys.length > 0 && (facts.mode & 0o004) !== 0) found.exposed = `The private key in ${path} can be read by everybody: chmod o-r ${path}`
+    return found
   }
-  const text = Buffer.from(bytes).toString("latin1")
-  const folder = dirname(path)
-  const chain: Certificate[] = []
-  for (const { label, body, whole } of pemBlocks(text)) {
-    if (label === "CERTIFICATE" || label === "TRUSTED CERTIFICATE" || label === "X509 CERTIFICATE") {
-      if (chain.length >= maxChain) continue
-      try {
-        chain.push(parseCertificate(Buffer.from(body, "base64")))
-      } catch (error) {
-        if (!(error instanceof CertificateError)) throw error
-        found.problems.push({ path, sentence: `its certificate ${chain.length + 1} cannot be read: ${error.message}` })
-        return
-      }
-    } else if (label.endsWith("PRIVATE KEY")) addKey(path, folder, whole, found)
+
+  #take(text: string, found: Draft): void {
+    const above: ChainCertificate[] = []
+    let leaf: Certificate | undefined
+    for (const { label, body, whole } of pemBlocks(text)) {
+      if (label === "CERTIFICATE" || label === "TRUSTED CERTIFICATE" || label === "X509 CERTIFICATE") {
+        if (above.length + 1 >= maxChain) continue
+        try {
+          if (leaf === undefined) leaf = parseCertificate(Buffer.from(body, "base64"))
+          else above.push(this.#sharedOf(body))
+        } catch (error) {
+          if (!(error instanceof CertificateError)) throw error
+          found.problems.push(`its certificate ${above.length + (leaf === undefined ? 1 : 2)} cannot be read: ${error.message}`)
+          return
+        }
+      } else if (label.endsWith("PRIVATE KEY")) addKey(found, whole)
+    }
+    if (leaf === undefined) return
+    const names = namesOf(leaf)
+    const authority = leaf.basicConstraints?.ca === true
+    // `openssl req -x509` marks self-signed certificates as authorities, so names decide and not the mark.
+    if (names.size > 0) found.certificate = certificateFile(found.path, leaf, above, names)
+    else if (!authority) found.problems.push(`the certificate ${leaf.subjectText} names no domain in its subjectAltName (a common name does not count)`)
+    found.authorities.push(...(authority ? [chainCertificate(leaf)] : []), ...above.filter((each) => each.authority))
   }
-  if (chain.length > 0) addChain(path, folder, chain, found)
+
+  #sharedOf(body: string): ChainCertificate {
+    const known = this.#shared.get(body)
+    if (known !== undefined) return known
+    const certificate = chainCertificate(parseCertificate(Buffer.from(body, "base64")))
+    if (this.#shared.size >= maxShared) this.#shared.clear()
+    this.#shared.set(flat(body), certificate)
+    return certificate
+  }
+}
+
+type Draft = { -readonly [K in keyof PemFile]: PemFile[K] extends readonly (infer T)[] ? T[] : PemFile[K] }
+
+/** A text of its own: a part of another would keep that one, a whole file, in memory. */
+const flat = (text: string): string => Buffer.from(text, "latin1").toString("latin1")
+
+/** The same for octets, which small allocations share a pool for. */
+function own(octets: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(octets.length)
+  copy.set(octets)
+  return copy
+}
+
+function chainCertificate({ der, fingerprint, basicConstraints, selfIssued, subject, issuer }: Certificate): ChainCertificate {
+  const authority = basicConstraints?.ca === true
+  return { der: own(der), fingerprint, authority, selfIssued, subject: subject.encoded.toString("hex"), issuer: issuer.encoded.toString("hex") }
+}
+
+function certificateFile(path: string, leaf: Certificate, above: readonly ChainCertificate[], names: ReadonlySet<string>): CertificateFile {
+  const { der, fingerprint, notBefore, notAfter, subjectText, selfIssued, issuer, spki } = leaf
+  return {
+    path,
+    folder: dirname(path),
+    leaf: { der: own(der), fingerprint, notBefore, notAfter },
+    subjectText,
+    selfIssued,
+    issuer: issuer.encoded.toString("hex"),
+    publicKey: publicKeyName(spki),
+    above,
+    names,
+  }
 }
 
 /** RFC 7468, in one pass: a BEGIN without its END ends the search. */
-function* pemBlocks(text: string): Generator<{ label: string; body: string; whole: string }> {
+export function* pemBlocks(text: string): Generator<{ label: string; body: string; whole: string }> {
   for (let at = text.indexOf("-----BEGIN "); at !== -1; at = text.indexOf("-----BEGIN ", at)) {
     const labelEnd = text.indexOf("-----", at + 11)
     if (labelEnd === -1 || labelEnd - at > 60) {
@@ -141,9 +179,9 @@ function* pemBlocks(text: string): Generator<{ label: string; body: string; whol
   }
 }
 
-function addKey(path: string, folder: string, pem: string, found: Findings): void {
+function addKey(found: Draft, pem: string): void {
   if (/ENCRYPTED/.test(pem)) {
-    found.problems.push({ path, sentence: "the private key is locked with a passphrase: store it without one, readable by the gateway only" })
+    found.problems.push("the private key is locked with a passphrase: store it without one, readable by the gateway only")
     return
   }
   let key: KeyObject
@@ -151,29 +189,15 @@ function addKey(path: string, folder: string, pem: string, found: Findings): voi
     key = createPrivateKey(pem)
   } catch {
     // The library's own words may quote the file, which holds a secret.
-    found.problems.push({ path, sentence: "the private key cannot be read: it is damaged, or of a kind that is not known" })
+    found.problems.push("the private key cannot be read: it is damaged, or of a kind that is not known")
     return
   }
   const spki = createPublicKey(key).export({ type: "spki", format: "der" })
-  found.keys.push({ path, folder, publicKey: publicKeyName(spki), pem: `${pem}\n` })
+  found.keys.push({ path: found.path, folder: dirname(found.path), publicKey: publicKeyName(spki), pem: flat(`${pem}\n`) })
 }
 
 export function publicKeyName(spki: Uint8Array): string {
-  return createHash("sha256").update(spki).digest("hex")
-}
-
-function addChain(path: string, folder: string, chain: readonly Certificate[], found: Findings): void {
-  const leaf = chain[0]!
-  const names = namesOf(leaf)
-  const authority = leaf.basicConstraints?.ca === true
-  // `openssl req -x509` marks self-signed certificates as authorities, so names decide and not the mark.
-  if (names.size > 0) found.certificates.push({ path, folder, leaf, chain, names })
-  else if (!authority) {
-    found.problems.push({ path, sentence: `the certificate ${leaf.subjectText} names no domain in its subjectAltName (a common name does not count)` })
-  }
-  const known = found.authorities.get(folder) ?? []
-  for (const certificate of chain) if (certificate.basicConstraints?.ca === true) known.push(certificate)
-  found.authorities.set(folder, known)
+  return createHash("sha256").update(spki).digest("base64")
 }
 
 /** ID-04 to ID-08: DNS-ID, SRV-ID for servers and XmppAddr; never the common name. */

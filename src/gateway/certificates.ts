@@ -1,33 +1,58 @@
 // The certificate we show for each hosted domain, as one immutable snapshot (security.md 10, 22; RFC 9525 6.3 for wildcards).
-import { basename } from "node:path"
 import type { Domain } from "../model/domain.ts"
 import { ConfigError, type ConfigProblem } from "../model/errors.ts"
 import type { Instant } from "../model/verdict.ts"
-import type { Files, TlsCredentials } from "../ports.ts"
-import type { Certificate } from "../x509/certificate.ts"
-import { type CertificateFile, type KeyFile, publicKeyName, type Scan, scanCertificates } from "./certificate-scan.ts"
+import type { TlsCredentials } from "../ports.ts"
+import type { CertificateFile, KeyFile, LeafCertificate } from "./certificate-scan.ts"
+import { CertificateStore, type Keyed, type StoreFiles, type StoreRoot } from "./certificate-store.ts"
+import type { HostedDomain } from "./config-domains.ts"
+
+export type { LeafCertificate } from "./certificate-scan.ts"
 
 /** A certificate with its key, ready to be shown. */
 export interface ShownCertificate {
   readonly credentials: TlsCredentials
-  readonly leaf: Certificate
+  readonly leaf: LeafCertificate
   readonly certificatePath: string
   readonly keyPath: string
   readonly names: ReadonlySet<string>
 }
 
 export interface CertificateWarning {
-  readonly event: "cert.refused" | "cert.missing" | "cert.expires" | "cert.unreadable"
+  readonly event: "cert.refused" | "cert.missing" | "cert.expires" | "cert.unreadable" | "cert.exposed"
   readonly domain?: Domain
   readonly path?: string
   readonly sentence: string
 }
 
+/** What decides which certificate a domain shows. */
+export type CertificateOwner = Pick<HostedDomain, "name" | "certificate" | "suspended" | "source">
+
+/** What was chosen for one domain, and for how long that holds if no file changes. */
+interface Choice {
+  readonly owner: CertificateOwner
+  readonly shown: ShownCertificate | undefined
+  readonly warnings: readonly CertificateWarning[]
+  /** A certificate that is not valid yet may be another choice from then on. */
+  readonly until: Instant
+}
+
+interface Basis {
+  readonly store: CertificateStore
+  /** Of the store, when the choices were made. */
+  readonly version: number
+  readonly choices: ReadonlyMap<Domain, Choice>
+}
+
 /** What is shown for which hosted domain. Made whole, swapped whole. */
 export class CertificateSnapshot {
   readonly #byDomain: ReadonlyMap<Domain, ShownCertificate>
-  constructor(byDomain: ReadonlyMap<Domain, ShownCertificate>) {
+  /** What it was made from; the next one is made from what changed since. */
+  readonly basis: Basis | undefined
+
+  constructor(byDomain: ReadonlyMap<Domain, ShownCertificate>, basis?: Basis) {
     this.#byDomain = byDomain
+    this.basis = basis
   }
 
   pick(domain: Domain): ShownCertificate | undefined {
@@ -36,6 +61,11 @@ export class CertificateSnapshot {
 
   get domains(): readonly Domain[] {
     return [...this.#byDomain.keys()]
+  }
+
+  /** The same with others for some domains: a renewal that is held back. */
+  with(replaced: ReadonlyMap<Domain, ShownCertificate>): CertificateSnapshot {
+    return replaced.size === 0 ? this : new CertificateSnapshot(new Map([...this.#byDomain, ...replaced]), this.basis)
   }
 
   /** The end of the validity that comes first, with its domain. */
@@ -51,14 +81,19 @@ export class CertificateSnapshot {
 export const noCertificates = new CertificateSnapshot(new Map())
 
 export interface CertificateRequest {
+  /** The operator's. */
   readonly folders: readonly string[]
-  readonly files: Pick<Files, "read" | "list" | "stat">
-  readonly domains: Iterable<Domain>
+  /** Folders that serve only the domains of one file, by that file (security.md 22). */
+  readonly tenantFolders?: ReadonlyMap<string, readonly string[]>
+  readonly files: StoreFiles
+  readonly domains: Iterable<CertificateOwner>
   readonly now: Instant
   /** Certificates that end sooner than this are warned of, ms. */
   readonly warnMs: number
   /** What is shown now; kept for a domain whose files are broken at the moment. */
   readonly previous: CertificateSnapshot
+  /** Paths that may have changed since then; absent: any. */
+  readonly changed?: ReadonlySet<string>
 }
 
 export interface CertificateResult {
@@ -73,105 +108,113 @@ export interface CertificateResult {
  * @throws ConfigError when two different certificates claim one hosted domain and neither is the other's renewal
  */
 export async function loadCertificates(request: CertificateRequest): Promise<CertificateResult> {
-  const scan = await scanCertificates(request.folders, request.files)
-  const warnings: CertificateWarning[] = scan.problems.map(({ path, sentence }) => ({ event: "cert.unreadable", path, sentence: `${path}: ${sentence}` }))
-  const index = new NameIndex(scan)
+  const { previous, now } = request
+  // Gone through twice; what is given may be good for one pass only.
+  const owners = [...request.domains]
+  const store = previous.basis?.store ?? new CertificateStore(request.files)
+  await store.update(rootsOf(request), request.files, previous.basis === undefined ? undefined : request.changed)
+  const moved = previous.basis === undefined ? undefined : store.changedSince(previous.basis.version)
+  // With thousands of domains a copy of what was chosen is much cheaper than choosing.
+  const known = moved === undefined ? undefined : previous.basis?.choices
+  const affected = affectedBy(moved)
+  const choices = new Map(known)
   const problems: ConfigProblem[] = []
-  const shown = new Map<Domain, ShownCertificate>()
-  const reported = new Set<CertificateFile>()
-  const reuse = new Map<string, ShownCertificate>()
-  const assembled = new Map<CertificateFile, ShownCertificate>()
-  for (const domain of request.previous.domains) {
-    const before = request.previous.pick(domain)!
-    reuse.set(identityOf(before.credentials), before)
+  let served = 0
+  for (const owner of owners) {
+    const { name } = owner
+    const before = known?.get(name)
+    if (owner.suspended) continue
+    served += 1
+    if (before === undefined || now >= before.until || affected(owner) || !sameChoice(owner, before.owner)) {
+      choices.set(name, choose(owner, store, now, (before ?? previous.basis?.choices.get(name))?.shown, problems))
+    }
   }
-  for (const domain of request.domains) {
-    const candidates = index.candidates(domain)
-    for (const file of candidates.keyless) {
-      if (reported.has(file)) continue
-      reported.add(file)
-      warnings.push({ event: "cert.refused", domain, path: file.path, sentence: keylessSentence(file, scan) })
-    }
-    const chosen = choose(domain, candidates.keyed, request.now, problems)
-    const before = request.previous.pick(domain)
-    if (chosen !== undefined) {
-      const fresh = assembled.get(chosen.file) ?? assemble(chosen, scan)
-      assembled.set(chosen.file, fresh)
-      const same = reuse.get(identityOf(fresh.credentials))
-      // The identity of the credentials is the key of the TLS context: unchanged files keep it.
-      if (same === undefined) reuse.set(identityOf(fresh.credentials), fresh)
-      shown.set(domain, same ?? fresh)
-    } else if (before !== undefined && (candidates.keyless.length > 0 || isDamaged(before, scan))) {
-      // A renewal caught halfway, or a file damaged, must not take a running domain down: what was shown stays.
-      shown.set(domain, before)
-      const why = candidates.keyless.length > 0 ? "the one on disk has no matching key" : "its files cannot be read"
-      warnings.push({ event: "cert.refused", domain, sentence: `${domain} keeps the certificate from ${before.certificatePath} that is in memory: ${why}.` })
-    } else if (problems.length === 0) {
-      warnings.push({ event: "cert.missing", domain, sentence: `No certificate with its key names ${domain}: peers cannot authenticate it [tls.no-certificate].` })
-    }
+  if (choices.size !== served) {
+    const names = new Set<Domain>()
+    for (const { name, suspended } of owners) if (!suspended) names.add(name)
+    for (const name of [...choices.keys()]) if (!names.has(name)) choices.delete(name)
+  }
+  const shown = new Map<Domain, ShownCertificate>()
+  const chosen: CertificateWarning[] = []
+  for (const [name, choice] of choices) {
+    if (choice.shown !== undefined) shown.set(name, choice.shown)
+    for (const warning of choice.warnings) chosen.push(warning)
   }
   if (problems.length > 0) throw new ConfigError(problems)
+  const warnings: CertificateWarning[] = store.problems.map(({ path, sentence }) => ({ event: "cert.unreadable", path, sentence: `${path}: ${sentence}` }))
+  for (const [path, sentence] of store.exposed) warnings.push({ event: "cert.exposed", path, sentence })
+  for (const warning of once(chosen)) warnings.push(warning)
   for (const warning of expiryWarnings(shown, request)) warnings.push(warning)
-  return { snapshot: new CertificateSnapshot(shown), warnings }
+  return { snapshot: new CertificateSnapshot(shown, { store, version: store.version, choices }), warnings }
 }
 
-/** Whether something where the certificate came from could not be read; one that was plainly removed is gone. */
-function isDamaged({ certificatePath, keyPath }: ShownCertificate, { problems }: Scan): boolean {
-  return problems.some(({ path }) => [certificatePath, keyPath].some((own) => own === path || own.startsWith(`${path}/`)))
+function rootsOf({ folders, tenantFolders }: CertificateRequest): StoreRoot[] {
+  const roots: StoreRoot[] = folders.map((folder) => ({ folder: plain(folder), tenant: undefined }))
+  for (const [tenant, own] of tenantFolders ?? []) for (const folder of own) roots.push({ folder: plain(folder), tenant })
+  return roots
 }
 
-function identityOf(credentials: TlsCredentials): string {
-  return `${credentials.certificatePem}\n${credentials.keyPem}`
+const plain = (folder: string): string => (folder.length > 1 ? folder.replace(/\/+$/, "") : folder)
+
+/** ID-07: a wildcard stands for exactly one label, the first. */
+function wildcardOf(name: Domain): string | undefined {
+  const dot = name.indexOf(".")
+  return dot === -1 ? undefined : `*.${name.slice(dot + 1)}`
 }
 
-interface Keyed {
-  readonly file: CertificateFile
-  readonly key: KeyFile
+/** Whether a choice is about one of these names; undefined: it may be. */
+function affectedBy(moved: ReadonlySet<string> | undefined): (owner: CertificateOwner) => boolean {
+  if (moved === undefined) return () => true
+  if (moved.size === 0) return () => false
+  const wildcards = [...moved].some((name) => name.startsWith("*."))
+  return ({ name, certificate = name }) => moved.has(certificate) || (wildcards && moved.has(wildcardOf(certificate) ?? ""))
 }
 
-function append<T>(lists: Map<string, T[]>, name: string, item: T): void {
-  const list = lists.get(name)
-  if (list === undefined) lists.set(name, [item])
-  else list.push(item)
+const sameChoice = (a: CertificateOwner, b: CertificateOwner): boolean => a === b || (a.certificate === b.certificate && a.source === b.source)
+
+/** One keyless certificate may name many domains. */
+function once(warnings: readonly CertificateWarning[]): Iterable<CertificateWarning> {
+  const bySentence = new Map<string, CertificateWarning>()
+  for (const warning of warnings) if (!bySentence.has(warning.sentence)) bySentence.set(warning.sentence, warning)
+  return bySentence.values()
 }
 
-/** Certificates by the names inside them, so that 500 domains do not mean 500 passes. */
-class NameIndex {
-  readonly #byName = new Map<string, CertificateFile[]>()
-  readonly #keys = new Map<string, KeyFile[]>()
-
-  constructor(scan: Scan) {
-    for (const file of scan.certificates) for (const name of file.names) append(this.#byName, name, file)
-    for (const key of scan.keys) append(this.#keys, key.publicKey, key)
+function choose(owner: CertificateOwner, store: CertificateStore, now: Instant, before: ShownCertificate | undefined, problems: ConfigProblem[]): Choice {
+  const { name: domain, certificate } = owner
+  const wanted = certificate ?? domain
+  const warnings: CertificateWarning[] = []
+  // security.md 22: another name's certificate is the operator's to lend, never a tenant's.
+  const candidates = candidatesFor(wanted, certificate === undefined ? owner.source : undefined, store)
+  for (const file of candidates.keyless) warnings.push({ event: "cert.refused", domain, path: file.path, sentence: keylessSentence(file, store) })
+  const best = bestOf(wanted, candidates.keyed, now, problems)
+  const until = Math.min(...candidates.keyed.map(({ file }) => file.leaf.notBefore).filter((from) => from > now), Number.POSITIVE_INFINITY)
+  if (best !== undefined) return { owner, shown: shownOf(best, store, before), warnings, until }
+  if (before !== undefined && (candidates.keyless.length > 0 || store.isDamaged(before.certificatePath) || store.isDamaged(before.keyPath))) {
+    // A renewal caught halfway, or a file damaged, must not take a running domain down: what was shown stays.
+    const why = candidates.keyless.length > 0 ? "the one on disk has no matching key" : "its files cannot be read"
+    warnings.push({ event: "cert.refused", domain, sentence: `${domain} keeps the certificate from ${before.certificatePath} that is in memory: ${why}.` })
+    return { owner, shown: before, warnings, until }
   }
-
-  candidates(domain: Domain): { keyed: readonly Keyed[]; keyless: readonly CertificateFile[] } {
-    const exact = this.#split(domain)
-    if (exact.keyed.length > 0) return exact
-    // ID-07: a wildcard stands for exactly one label, the first.
-    const dot = domain.indexOf(".")
-    if (dot === -1) return exact
-    const wild = this.#split(`*.${domain.slice(dot + 1)}`)
-    return { keyed: wild.keyed, keyless: [...exact.keyless, ...wild.keyless] }
+  if (certificate === undefined) {
+    warnings.push({ event: "cert.missing", domain, sentence: `No certificate with its key names ${domain}: peers cannot authenticate it [tls.no-certificate].` })
+  } else {
+    warnings.push({ event: "cert.missing", domain, sentence: `${domain} is to show the certificate of ${certificate}, and no folder of the operator's has one with its key [tls.no-certificate].` })
   }
-
-  #split(name: string): { keyed: Keyed[]; keyless: CertificateFile[] } {
-    const keyed: Keyed[] = []
-    const keyless: CertificateFile[] = []
-    for (const file of this.#byName.get(name) ?? []) {
-      const keys = this.#keys.get(publicKeyName(file.leaf.spki)) ?? []
-      const key = keys.find((candidate) => candidate.folder === file.folder) ?? keys[0]
-      if (key === undefined) keyless.push(file)
-      else keyed.push({ file, key })
-    }
-    return { keyed, keyless }
-  }
+  return { owner, shown: undefined, warnings, until }
 }
 
-function keylessSentence(file: CertificateFile, scan: Scan): string {
-  const beside = scan.keys.filter((key) => key.folder === file.folder).map((key) => basename(key.path))
+function candidatesFor(name: Domain, tenant: string | undefined, store: CertificateStore): { keyed: readonly Keyed[]; keyless: readonly CertificateFile[] } {
+  const exact = store.named(name, tenant)
+  const wildcard = wildcardOf(name)
+  if (exact.keyed.length > 0 || wildcard === undefined) return exact
+  const wild = store.named(wildcard, tenant)
+  return { keyed: wild.keyed, keyless: [...exact.keyless, ...wild.keyless] }
+}
+
+function keylessSentence(file: CertificateFile, store: CertificateStore): string {
+  const beside = store.keysIn(file.folder)
   const found = beside.length === 0 ? "no private key was found" : `the private key in ${beside.slice(0, 3).join(", ")} is another one's`
-  return `${file.path} is not shown: ${found} for the certificate ${file.leaf.subjectText} (${[...file.names].slice(0, 3).join(", ")}).`
+  return `${file.path} is not shown: ${found} for the certificate ${file.subjectText} (${[...file.names].slice(0, 3).join(", ")}).`
 }
 
 function sameLineage(a: CertificateFile, b: CertificateFile): boolean {
@@ -184,7 +227,7 @@ const sameNames = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => a
  * The one that counts. Lineage: same folder and the same set of names; the later notBefore is the renewal, but one that
  * is not valid yet never displaces one that is.
  */
-function choose(domain: Domain, candidates: readonly Keyed[], now: Instant, problems: ConfigProblem[]): Keyed | undefined {
+function bestOf(domain: Domain, candidates: readonly Keyed[], now: Instant, problems: ConfigProblem[]): Keyed | undefined {
   const lineages: Keyed[] = []
   for (const candidate of candidates) {
     const at = lineages.findIndex((other) => sameLineage(other.file, candidate.file))
@@ -195,7 +238,7 @@ function choose(domain: Domain, candidates: readonly Keyed[], now: Instant, prob
     const other = lineages[at]!
     if (other.file.leaf.fingerprint === candidate.file.leaf.fingerprint) {
       // fullchain.pem beside cert.pem: the longer chain is the one to show.
-      if (candidate.file.chain.length > other.file.chain.length) lineages[at] = candidate
+      if (candidate.file.above.length > other.file.above.length) lineages[at] = candidate
     } else if (isRenewal(candidate.file.leaf, other.file.leaf, now)) lineages[at] = candidate
     else if (!isRenewal(other.file.leaf, candidate.file.leaf, now)) lineages.push(candidate)
   }
@@ -210,37 +253,59 @@ function choose(domain: Domain, candidates: readonly Keyed[], now: Instant, prob
     })
     return undefined
   }
-  return lineages.reduce<Keyed | undefined>((best, each) => (best === undefined || each.file.chain.length > best.file.chain.length ? each : best), undefined)
+  return lineages.reduce<Keyed | undefined>((best, each) => (best === undefined || each.file.above.length > best.file.above.length ? each : best), undefined)
 }
 
-function isRenewal(newer: Certificate, older: Certificate, now: Instant): boolean {
+function isRenewal(newer: LeafCertificate, older: LeafCertificate, now: Instant): boolean {
   if (newer.notBefore > now && older.notBefore <= now) return false
   if (older.notBefore > now && newer.notBefore <= now) return true
   return newer.notBefore > older.notBefore || (newer.notBefore === older.notBefore && newer.notAfter > older.notAfter)
 }
 
-function assemble(chosen: Keyed, scan: Scan): ShownCertificate {
-  const { file, key } = chosen
-  const chain = [...file.chain]
-  const known = scan.authorities.get(file.folder) ?? []
-  // A file with the leaf alone is completed from the authorities beside it (acme.sh, lego); the root stays at home.
-  for (let last = chain.at(-1)!; chain.length < 8 && !last.selfIssued; ) {
-    const next = known.find((authority) => authority.subject.encoded.equals(last.issuer.encoded))
-    if (next === undefined || next.selfIssued || chain.some((each) => each.fingerprint === next.fingerprint)) break
-    chain.push(next)
-    last = next
+/** PEM is put together when a TLS context is made from it: as texts ten thousand chains would take a lot of memory. */
+class StoredCredentials implements TlsCredentials {
+  readonly #chain: readonly Buffer[]
+  readonly #key: KeyFile
+  constructor(chain: readonly Buffer[], key: KeyFile) {
+    this.#chain = chain
+    this.#key = key
   }
-  return {
-    credentials: Object.freeze({ certificatePem: chain.map(pemOf).join(""), keyPem: key.pem }),
+
+  get certificatePem(): string {
+    return this.#chain.map(pemOf).join("")
+  }
+
+  get keyPem(): string {
+    return this.#key.pem
+  }
+
+  isOf(chain: readonly Buffer[], key: KeyFile): boolean {
+    return key.pem === this.#key.pem && chain.length === this.#chain.length && chain.every((der, index) => der.equals(this.#chain[index]!))
+  }
+}
+
+/** One certificate for many domains is one set of credentials, and so one TLS context. */
+const assembled = new WeakMap<CertificateFile, ShownCertificate>()
+
+function shownOf({ file, key }: Keyed, store: CertificateStore, before: ShownCertificate | undefined): ShownCertificate {
+  const chain = [file.leaf.der, ...store.chainOf(file).map(({ der }) => der)]
+  // The identity of the credentials is the key of the TLS context: unchanged files keep it.
+  for (const known of [assembled.get(file), before]) {
+    if (known?.credentials instanceof StoredCredentials && known.certificatePath === file.path && known.keyPath === key.path && known.credentials.isOf(chain, key)) return known
+  }
+  const shown: ShownCertificate = {
+    credentials: new StoredCredentials(chain, key),
     leaf: file.leaf,
     certificatePath: file.path,
     keyPath: key.path,
     names: file.names,
   }
+  assembled.set(file, shown)
+  return shown
 }
 
-function pemOf(certificate: Certificate): string {
-  const lines = certificate.der.toString("base64").match(/.{1,64}/g) ?? []
+function pemOf(der: Buffer): string {
+  const lines = der.toString("base64").match(/.{1,64}/g) ?? []
   return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`
 }
 

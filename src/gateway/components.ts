@@ -51,7 +51,7 @@ export class Components implements ComponentHost {
     return [...this.#slots.values()].flatMap((slot) => slot.session ?? [])
   }
 
-  /** Slots follow the configuration. Sessions of domains that went, or whose secret changed, end. */
+  /** Slots follow the configuration. Sessions of domains that went or were suspended, or whose secret changed, end. */
   configured(before: GatewayConfig | undefined): void {
     const { domains, limits } = this.#around.config()
     for (const domain of domains.keys()) {
@@ -60,13 +60,14 @@ export class Components implements ComponentHost {
     for (const [domain, slot] of this.#slots) {
       const now = domains.get(domain)
       const was = before?.domains.get(domain)
-      if (now === undefined) {
-        this.#slots.delete(domain)
+      if (now === undefined || now.suspended) {
         const { session } = slot
-        // What waited for it goes back while there is still somebody to say so.
+        // What waited for it goes back while there is still a way to say so.
         if (session !== undefined) this.#release(slot)
-        session?.close("host-gone", "this domain is no longer hosted here")
-      } else if (was !== undefined && now.secret.handshake("") !== was.secret.handshake("")) {
+        // The place of a suspended domain stays, empty: stanzas of our other domains come back from it at once.
+        if (now === undefined) this.#slots.delete(domain)
+        session?.close("host-gone", now === undefined ? "this domain is no longer hosted here" : "this domain is suspended")
+      } else if (was !== undefined && now.secret !== was.secret && now.secret.handshake("") !== was.secret.handshake("")) {
         slot.session?.close("reset", "the secret has changed")
       }
     }
@@ -100,7 +101,8 @@ export class Components implements ComponentHost {
   }
 
   secret(domain: Domain): Secret | undefined {
-    return this.#around.config().domains.get(domain)?.secret
+    const hosted = this.#around.config().domains.get(domain)
+    return hosted?.suspended === true ? undefined : hosted?.secret
   }
 
   occupied(domain: Domain): boolean {

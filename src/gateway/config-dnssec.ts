@@ -2,12 +2,13 @@
 import { dirname, isAbsolute, join } from "node:path"
 import { AnchorError, type AnchorSet, parseAnchors } from "../dns/dnssec/anchors.ts"
 import { isLoopbackAddress } from "../dns/upstream.ts"
-import { ConfigError, type ConfigProblem } from "../model/errors.ts"
+import type { ConfigProblem } from "../model/errors.ts"
 import type { RawConfig } from "./config-schema.ts"
 import type { ConfigText, SettingPath } from "./config-text.ts"
+import { reason } from "./config-values.ts"
 
 /** What the mode of DNSSEC allows beside it. */
-export function checkDnssec(raw: RawConfig, text: ConfigText, problems: ConfigProblem[]): void {
+export function checkDnssec(raw: Pick<RawConfig, "federation">, text: ConfigText, problems: ConfigProblem[]): void {
   const { address, dnssec, anchors } = raw.federation.resolver
   const base: SettingPath = ["federation", "resolver"]
   const problem = (path: SettingPath, setting: string, sentence: string): void => void problems.push({ place: text.place(path), setting, sentence })
@@ -32,21 +33,27 @@ export function checkDnssec(raw: RawConfig, text: ConfigText, problems: ConfigPr
 
 /** The file of `resolver.anchors`: DS or DNSKEY records, as a zone file writes them. */
 export async function readDnsAnchors(
-  raw: RawConfig,
+  raw: Pick<RawConfig, "federation">,
   text: ConfigText,
-  read: (path: string, from: { readonly place: string; readonly setting: string }) => Promise<Uint8Array>,
+  read: (path: string) => Promise<Uint8Array>,
   problems: ConfigProblem[],
 ): Promise<AnchorSet | undefined> {
   const { anchors } = raw.federation.resolver
   if (anchors === undefined) return undefined
   const path = isAbsolute(anchors) ? anchors : join(dirname(text.file), anchors)
   const from = { place: text.place(["federation", "resolver", "anchors"]), setting: "federation.resolver.anchors" }
+  let bytes: Uint8Array
   try {
-    return parseAnchors(new TextDecoder().decode(await read(path, from)))
+    bytes = await read(path)
   } catch (error) {
-    if (error instanceof ConfigError) problems.push(...error.problems)
-    else if (error instanceof AnchorError) problems.push({ ...from, sentence: `${path} cannot be used: ${error.message}. Write DS or DNSKEY records, one a line, as in a zone file.` })
-    else throw error
+    problems.push({ ...from, sentence: `${path} cannot be read: ${reason(error)}.` })
+    return undefined
+  }
+  try {
+    return parseAnchors(new TextDecoder().decode(bytes))
+  } catch (error) {
+    if (!(error instanceof AnchorError)) throw error
+    problems.push({ ...from, sentence: `${path} cannot be used: ${error.message}. Write DS or DNSKEY records, one a line, as in a zone file.` })
     return undefined
   }
 }

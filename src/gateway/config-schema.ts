@@ -88,14 +88,9 @@ function required(value: unknown): RequiredLevel {
 }
 
 /** Prooftypes this version knows. */
-export const knownProofs = ["pkix", "dane"] as const
+export const knownProofs = ["pkix", "dane", "posh"] as const
 
-const proof = setting((value) => {
-  if (value === "posh") {
-    throw new ValueProblem(`The prooftype ${value} is not in this version yet: known is ${knownProofs.join(", ")}.`)
-  }
-  return readWord(value, knownProofs)
-})
+const proof = setting((value) => readWord(value, knownProofs))
 
 /** COMP-*: the component protocol has no TLS of its own, so it stays on this machine (security.md 21). */
 function componentAddress(value: unknown): SocketAddress | SocketPath {
@@ -111,6 +106,16 @@ function componentAddress(value: unknown): SocketAddress | SocketPath {
 }
 
 const listenAddress = setting((value) => readSocketAddress(value, 0))
+
+/** What it publishes is public, so unlike for components any address will do. */
+const publicAddress = setting((value): SocketAddress | SocketPath => readSocketPath(value) ?? readSocketAddress(value, 0))
+
+/** security.md 20: whoever may reach it administers the gateway, so file permissions guard it. */
+const adminSocket = setting((value): SocketPath => {
+  const socket = readSocketPath(value)
+  if (socket === undefined) throw new ValueProblem('must be a Unix socket, which file permissions guard: write "unix:/run/xmpp-dna/admin.sock".')
+  return socket
+})
 
 /** Who checks the signatures of DNS: we, a resolver on this machine, nobody (security.md 15, 16). */
 export const dnssecModes = ["validate", "trust-ad", "off"] as const
@@ -160,9 +165,11 @@ const notYet = (what: string) =>
 const federation = z.strictObject({
   require: setting(required).default("authenticated"),
   // Without it: all that the mode of DNSSEC allows.
-  proofs: z.array(proof).nonempty({ message: "must name at least one prooftype: pkix, dane." }).optional(),
+  proofs: z.array(proof).nonempty({ message: "must name at least one prooftype: pkix, dane, posh." }).optional(),
   // RFC 7671 4: usages 3 and 2; with 1 and 0 TLSA records bind PKIX, too.
   dane: z.strictObject({ usages: z.array(whole(0, 3)).nonempty({ message: "must name at least one usage: 3, 2." }).max(4).default([3, 2]) }).prefault({}),
+  // The document of the drafts before RFC 7711, asked for where the final one is not there.
+  posh: z.strictObject({ older: yes.default(false) }).prefault({}),
   dialback: z
     .strictObject({
       offer: yes.default(true),
@@ -223,9 +230,26 @@ const component = z.strictObject({
   }).default("kick_new"),
 })
 
-const hostedDomain = z.strictObject({ name: domain, component })
+/** POSH-*: the document that delegates to the certificate shown; nobody keeps one longer than 7 days (security.md 11). */
+const publishing = z.strictObject({
+  serve: yes.default(true),
+  expires: duration(60 * minute, 7 * day).default(7 * day),
+  next: z.union([path, z.array(path).max(16)]).default([]),
+})
 
-export const includeSchema = z.strictObject({ domains: z.array(hostedDomain).max(100_000).default([]) })
+const hostedDomain = z.strictObject({
+  name: domain,
+  component,
+  certificate: domain.optional(),
+  posh: publishing.optional(),
+  suspended: yes.default(false),
+})
+
+/** A tenant's file: its domains, and folders whose certificates serve these alone (security.md 22). */
+export const includeSchema = z.strictObject({
+  domains: z.array(hostedDomain).max(100_000).default([]),
+  certificates: z.strictObject({ dirs: z.array(path).max(100).default([]) }).prefault({}),
+})
 
 export const configSchema = z.strictObject({
   node: setting((value) => {
@@ -237,6 +261,9 @@ export const configSchema = z.strictObject({
       s2s: z.array(listenAddress).max(64).default([{ address: "::", port: 5269 }]),
       direct_tls: z.array(listenAddress).max(64).default([]),
       components: z.array(setting(componentAddress)).max(64).default([{ address: "127.0.0.1", port: 5347 }]),
+      posh: z.array(publicAddress).max(64).default([]),
+      posh_https: z.array(listenAddress).max(64).default([]),
+      admin: adminSocket.optional(),
     })
     .prefault({}),
   federation: federation.prefault({}),
@@ -292,8 +319,6 @@ export const laterSettings: Readonly<Record<string, string>> = {
   "domains[].proofs": "A set of prooftypes for one domain",
   "domains[].limits": "Limits for one domain",
   "domains[].contact": "Contact addresses (XEP-0157)",
-  "domains[].certificate": "Hosting under another domain's certificate (POSH)",
-  "domains[].posh": "POSH",
   "domains[].component.balance": "Several connections of one component",
   "domains[].component.instances": "Several connections of one component",
   "log.redact": "Redaction by setting (bodies are never logged)",

@@ -103,3 +103,12 @@ function oneLine(text: string): string {
   // The library quotes what it met behind these; with inline secrets that may be one (security.md 27).
   return text.replace(/\b(alias|tag)\b([^:]*): .*$/s, "$1$2").replace(/\s+/g, " ").replace(/[.:]\s*$/, "").slice(0, 200)
 }
+
+/** By line and column, as an editor jumps through them. */
+export function inOrder(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  const at = (problem: ConfigProblem): [number, number] => {
+    const match = /:(\d+):(\d+)$/.exec(problem.place)
+    return match === null ? [0, 0] : [Number(match[1]), Number(match[2])]
+  }
+  return [...problems].sort((a, b) => at(a)[0] - at(b)[0] || at(a)[1] - at(b)[1])
+}

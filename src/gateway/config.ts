@@ -1,31 +1,29 @@
 // The gateway's configuration: files in, one immutable `GatewayConfig` or a `ConfigError` out (docs/operating.md;
 // security.md 10, 17, 21). Nothing here touches the machine: files, environment and time are arguments.
-import { basename, dirname, isAbsolute, join } from "node:path"
 import { guardName } from "../model/reach.ts"
 import type { Cidr } from "../model/address.ts"
 import type { Domain } from "../model/domain.ts"
 import { ConfigError, type ConfigProblem } from "../model/errors.ts"
 import type { FederationPolicy, PolicyException, RequiredLevel } from "../model/policy.ts"
 import type { Instant } from "../model/verdict.ts"
-import type { Files, LogLevel } from "../ports.ts"
+import type { LogLevel } from "../ports.ts"
 import type { EndpointOverride, StreamUses } from "../federation/contract.ts"
 import type { RatchetMode, RatchetOverride } from "../federation/ratchet.ts"
+import { builtInProoftypes } from "../proof/registry.ts"
 import type { AnchorSet } from "../dns/dnssec/anchors.ts"
-import { configSchema, type DnssecMode, includeSchema, knownProofs, type RawConfig, type RawDomain, type Trust } from "./config-schema.ts"
 import { checkDnssec, readDnsAnchors } from "./config-dnssec.ts"
+import { besideFile, type FileRecord, type HostedDomain, isUnchanged, readDomains, readText, type RecordWorld } from "./config-domains.ts"
+import { clashingFolders, hostedBy, type HostedMemory, type Included, readIncluded } from "./config-hosted.ts"
+import type { IncludeLine } from "./config-include.ts"
 import { problemsOf } from "./config-problems.ts"
-import { readSecrets, type SecretSource } from "./config-secrets.ts"
-import { ConfigText, type SettingPath } from "./config-text.ts"
-import { reason, type SocketAddress, type SocketPath } from "./config-values.ts"
-import type { Secret } from "./secret.ts"
+import { configSchema, type DnssecMode, type RawConfig, type Trust } from "./config-schema.ts"
+import { holds, type Rest, stampOf } from "./config-secrets.ts"
+import { type ConfigText, inOrder } from "./config-text.ts"
+import type { SocketAddress, SocketPath } from "./config-values.ts"
 
 export type { DnssecMode, Trust } from "./config-schema.ts"
+export type { HostedDomain, PoshSetting } from "./config-domains.ts"
 export type { SocketAddress, SocketPath } from "./config-values.ts"
-
-export interface HostedDomain {
-  readonly name: Domain
-  readonly secret: Secret
-}
 
 export interface GatewayLimits {
   /** Octets of one stanza. */
@@ -52,11 +50,17 @@ export interface GatewayConfig {
     readonly s2s: readonly SocketAddress[]
     readonly directTls: readonly SocketAddress[]
     readonly components: readonly (SocketAddress | SocketPath)[]
+    /** Plain HTTP for POSH documents, to stand behind a web server. */
+    readonly posh: readonly (SocketAddress | SocketPath)[]
+    readonly poshHttps: readonly SocketAddress[]
+    readonly admin?: SocketPath
   }
   readonly require: RequiredLevel
   readonly proofs: ReadonlySet<string>
   /** TLSA usages in use. */
   readonly daneUsages: readonly number[]
+  /** Whether the older form of POSH documents is asked for, too. */
+  readonly poshOlder: boolean
   readonly dialback: boolean
   /** What streams may do beyond carrying one pair one way, and for which peers they may not. */
   readonly streams: StreamUses
@@ -76,6 +80,9 @@ export interface GatewayConfig {
   readonly allow: { readonly networks: readonly Cidr[]; readonly names: readonly Domain[] }
   readonly overrides: ReadonlyMap<Domain, EndpointOverride>
   readonly certificates: { readonly dirs: readonly string[]; readonly reload: "watch" | "signal"; readonly warnMs: number }
+  /** Folders of certificates that serve only the domains of one included file, by that file. */
+  readonly tenantDirs: ReadonlyMap<string, readonly string[]>
+  /** All that are ours, the suspended ones among them. */
   readonly domains: ReadonlyMap<Domain, HostedDomain>
   readonly limits: GatewayLimits
   readonly log: { readonly level: LogLevel; readonly format: "auto" | "pretty" | "json" }
@@ -83,28 +90,20 @@ export interface GatewayConfig {
   readonly state: { readonly dir: string; readonly evidenceFiles: number; readonly evidenceBytes: number } | undefined
   /** Every file that was read, the main one first. */
   readonly sources: readonly string[]
+  /** The `include` lines, absolute: where files may appear. */
+  readonly include: readonly string[]
 }
 
-export interface ConfigWorld {
-  readonly files: Pick<Files, "read" | "list" | "stat">
-  /** An environment variable, or undefined. */
-  readonly environment: (name: string) => string | undefined
+export interface ConfigWorld extends RecordWorld {
   readonly now: Instant
-  /** `--allow-inline-secrets` */
-  readonly allowInlineSecrets?: boolean
+  /** What was loaded last: what has not changed since is taken from it. */
+  readonly previous?: GatewayConfig
 }
 
 export interface LoadedConfig {
   readonly config: GatewayConfig
   /** What is allowed but should be looked at. */
   readonly warnings: readonly ConfigProblem[]
-}
-
-/** A domain with where it was written. */
-export interface DomainEntry {
-  readonly raw: RawDomain
-  readonly text: ConfigText
-  readonly path: SettingPath
 }
 
 /**
@@ -114,106 +113,75 @@ export interface DomainEntry {
  * @throws ConfigError with `file:line:column`, the setting and what to do (exit status 78)
  */
 export async function loadConfig(path: string, world: ConfigWorld): Promise<LoadedConfig> {
-  const text = ConfigText.parse(path, await readFile(path, world))
-  const parsed = configSchema.safeParse(text.value)
-  if (!parsed.success) throw new ConfigError(inOrder(problemsOf(configSchema, text, parsed.error.issues)))
-  const raw = parsed.data
+  const before = world.previous === undefined ? undefined : memories.get(world.previous)
+  const { main, problems: own } = await readMain(path, world, before?.main)
   const problems: ConfigProblem[] = []
   const warnings: ConfigProblem[] = []
-  const entries: DomainEntry[] = raw.domains.map((domain, index) => ({ raw: domain, text, path: ["domains", index] }))
-  const sources = [path]
-  for (const [index, pattern] of raw.include.entries()) {
-    for (const file of await included(pattern, text, ["include", index], world, problems)) {
-      sources.push(file)
-      entries.push(...(await readInclude(file, world, problems)))
-    }
-  }
-  checkDomains(entries, problems)
-  checkPolicy(raw, text, world, problems, warnings)
-  checkDnssec(raw, text, problems)
-  const dnsAnchors = await readDnsAnchors(raw, text, (file, from) => readFile(file, world, from), problems)
-  const secrets = await readSecrets(entries.map(secretSource), world, problems, warnings)
-  if (entries.length === 0) {
-    problems.push({ place: text.keyPlace(["domains"]), setting: "domains", sentence: "No domain is hosted: name at least one under `domains`." })
+  const included = await readIncluded(main.include, world, before?.included)
+  problems.push(...included.problems)
+  const parts = { main, included }
+  const { memory: hosted, problems: clashes } = hostedBy(parts, before)
+  problems.push(...clashes, ...own, ...clashingFolders(parts, before))
+  if (hosted.domains.size === 0 && problems.length === 0) {
+    problems.push({ place: main.domainsPlace, setting: "domains", sentence: "No domain is hosted: name at least one under `domains`." })
   }
   if (problems.length > 0) throw new ConfigError(problems)
-  const domains = new Map<Domain, HostedDomain>()
-  for (const [index, entry] of entries.entries()) domains.set(entry.raw.name, { name: entry.raw.name, secret: secrets[index]! })
-  return { config: build(raw, domains, sources, dirname(path), dnsAnchors), warnings }
+  for (const { until, warning } of main.endings) if (until <= world.now) warnings.push(warning)
+  warnings.push(...included.warnings, ...main.warnings)
+  for (const { warnings: each } of included.notable.values()) warnings.push(...each)
+  const config = build(main, hosted.domains, included)
+  memories.set(config, { main, included, hosted })
+  return { config, warnings }
 }
 
-function secretSource(entry: DomainEntry): SecretSource {
-  return { domain: entry.raw.name, secret: entry.raw.component.secret, text: entry.text, path: [...entry.path, "component", "secret"] }
+/** What a configuration was made of. */
+interface ConfigMemory {
+  readonly main: MainRecord
+  readonly included: Included
+  readonly hosted: HostedMemory
 }
 
-async function readFile(path: string, world: ConfigWorld, from?: { place: string; setting: string }): Promise<Uint8Array> {
-  try {
-    return await world.files.read(path)
-  } catch (error) {
-    const sentence = from === undefined ? `The file cannot be read: ${reason(error)}.` : `${path} cannot be read: ${reason(error)}.`
-    throw new ConfigError([{ ...(from === undefined ? {} : { setting: from.setting }), place: from?.place ?? path, sentence }])
+const memories = new WeakMap<GatewayConfig, ConfigMemory>()
+
+/** The main file: everything but its domains as it was read, its domains as a record. */
+interface MainRecord extends FileRecord {
+  /** `dirs` are those of the operator here. */
+  readonly raw: Omit<RawConfig, "domains">
+  readonly include: readonly IncludeLine[]
+  readonly dnsAnchors: AnchorSet | undefined
+  /** Of the file with those anchors. */
+  readonly anchorsRest: Rest | undefined
+  /** Exceptions that end, with what is said when they have. */
+  readonly endings: readonly { readonly until: Instant; readonly warning: ConfigProblem }[]
+  /** Where domains would be named. */
+  readonly domainsPlace: string
+}
+
+async function readMain(path: string, world: ConfigWorld, before?: MainRecord): Promise<{ main: MainRecord; problems: readonly ConfigProblem[] }> {
+  if (before?.file === path && (await isUnchanged(before, world)) && (before.anchorsRest === undefined || (await holds(before.anchorsRest, world)))) {
+    return { main: before, problems: [] }
   }
+  const { text, stamp } = await readText(path, world)
+  const parsed = configSchema.safeParse(text.value)
+  if (!parsed.success) throw new ConfigError(inOrder(problemsOf(configSchema, text, parsed.error.issues)))
+  const { domains: entries, ...raw } = parsed.data
+  const problems: ConfigProblem[] = []
+  const endings = checkPolicy(raw, text, problems)
+  checkDnssec(raw, text, problems)
+  const anchorsPath = raw.federation.resolver.anchors === undefined ? undefined : besideFile(path, raw.federation.resolver.anchors)
+  const anchorsRest = anchorsPath === undefined ? undefined : { path: anchorsPath, stamp: (await stampOf(anchorsPath, world)) ?? "" }
+  const dnsAnchors = await readDnsAnchors(raw, text, (file) => world.files.read(file), problems)
+  const { domains, problems: wrong, warnings } = await readDomains(entries, text, world, before)
+  problems.push(...wrong)
+  const include = raw.include.map((pattern, index) => ({ pattern: besideFile(path, pattern), place: text.place(["include", index]) }))
+  const dirs = raw.certificates.dirs.map((dir) => besideFile(path, dir))
+  const domainsPlace = text.keyPlace(["domains"])
+  return { main: { file: path, stamp, domains, dirs, warnings, raw, include, dnsAnchors, anchorsRest, endings, domainsPlace }, problems }
 }
 
-/** Files of one `include` line: a path, or a folder with `*` in the last part. */
-async function included(pattern: string, text: ConfigText, path: SettingPath, world: ConfigWorld, problems: ConfigProblem[]): Promise<string[]> {
-  const where = { place: text.place(path), setting: "include" }
-  const full = isAbsolute(pattern) ? pattern : join(dirname(text.file), pattern)
-  if (!full.includes("*")) return [full]
-  const folder = dirname(full)
-  if (folder.includes("*")) {
-    problems.push({ ...where, sentence: `${pattern} has a "*" before its last part: only the file's name may have one.` })
-    return []
-  }
-  try {
-    const entries = await world.files.list(folder)
-    return entries
-      .filter((entry) => entry.kind === "file" && matchesStar(basename(entry.path), basename(full)))
-      .map((entry) => entry.path)
-      .sort()
-  } catch (error) {
-    problems.push({ ...where, sentence: `The folder ${folder} cannot be read: ${reason(error)}.` })
-    return []
-  }
-}
+type MainSettings = MainRecord["raw"]
 
-/** `*` stands for any characters; a hidden file needs its dot written. */
-function matchesStar(name: string, pattern: string): boolean {
-  if (name.startsWith(".") && !pattern.startsWith(".")) return false
-  const parts = pattern.split("*")
-  let at = 0
-  for (const [index, part] of parts.entries()) {
-    const found = index === 0 ? (name.startsWith(part) ? 0 : -1) : index === parts.length - 1 ? (name.endsWith(part) ? name.length - part.length : -1) : name.indexOf(part, at)
-    if (found < at) return false
-    at = found + part.length
-  }
-  return true
-}
-
-async function readInclude(file: string, world: ConfigWorld, problems: ConfigProblem[]): Promise<DomainEntry[]> {
-  try {
-    const text = ConfigText.parse(file, await readFile(file, world))
-    const parsed = includeSchema.safeParse(text.value)
-    if (parsed.success) return parsed.data.domains.map((raw, index) => ({ raw, text, path: ["domains", index] }))
-    problems.push(...inOrder(problemsOf(includeSchema, text, parsed.error.issues)))
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    problems.push(...error.problems)
-  }
-  return []
-}
-
-function checkDomains(entries: readonly DomainEntry[], problems: ConfigProblem[]): void {
-  const seen = new Map<Domain, string>()
-  for (const entry of entries) {
-    const place = entry.text.place([...entry.path, "name"])
-    const before = seen.get(entry.raw.name)
-    if (before === undefined) seen.set(entry.raw.name, place)
-    else problems.push({ place, setting: "domains", sentence: `${entry.raw.name} is already hosted at ${before}: remove one of the two.` })
-  }
-}
-
-function checkPolicy(raw: RawConfig, text: ConfigText, world: ConfigWorld, problems: ConfigProblem[], warnings: ConfigProblem[]): void {
+function checkPolicy(raw: MainSettings, text: ConfigText, problems: ConfigProblem[]): MainRecord["endings"] {
   const { exceptions, overrides, ratchet } = raw.federation
   unique(
     exceptions.map((each) => each.peer),
@@ -227,24 +195,12 @@ function checkPolicy(raw: RawConfig, text: ConfigText, world: ConfigWorld, probl
     (index) => text.place(["federation", "overrides", index, "peer"]),
     problems,
   )
-  for (const [index, exception] of exceptions.entries()) {
-    if (exception.until > world.now) continue
-    // An exception that has ended closes again and warns; it never keeps the gateway from running.
-    const place = text.place(["federation", "exceptions", index, "until"])
-    warnings.push({ place, setting: `federation.exceptions[${index}].until`, sentence: `The exception for ${exception.peer} has ended and counts no more [policy.exception-ended].` })
-  }
   unique(
     ratchet.overrides.map((each) => each.peer),
     "federation.ratchet.overrides",
     (index) => text.place(["federation", "ratchet", "overrides", index, "peer"]),
     problems,
   )
-  for (const [index, override] of ratchet.overrides.entries()) {
-    if (override.until > world.now) continue
-    const place = text.place(["federation", "ratchet", "overrides", index, "until"])
-    const setting = `federation.ratchet.overrides[${index}].until`
-    warnings.push({ place, setting, sentence: `The override for ${override.peer} has ended and counts no more [policy.exception-ended].` })
-  }
   if (ratchet.mode === "enforce" && raw.federation.resolver.dnssec === "off") {
     // security.md 15: what is not validated satisfies no ratchet, so every peer that is remembered would be refused.
     const place = text.place(["federation", "ratchet", "mode"])
@@ -264,11 +220,19 @@ function checkPolicy(raw: RawConfig, text: ConfigText, world: ConfigWorld, probl
     problems.push({ place: text.place(["shutdown", "deadline"]), setting: "shutdown.deadline", sentence: "The deadline ends before `shutdown.drain` does: raise it." })
   }
   checkListeners(raw, text, problems)
+  // An exception that has ended closes again and warns; it never keeps the gateway from running.
+  const ending = (list: readonly { readonly until: Instant; readonly peer: Domain }[], what: string, path: readonly string[]) =>
+    list.map(({ until, peer }, index) => {
+      const setting = `${path.join(".")}[${index}].until`
+      const sentence = `The ${what} for ${peer} has ended and counts no more [policy.exception-ended].`
+      return { until, warning: { place: text.place([...path, index, "until"]), setting, sentence } }
+    })
+  return [...ending(exceptions, "exception", ["federation", "exceptions"]), ...ending(ratchet.overrides, "override", ["federation", "ratchet", "overrides"])]
 }
 
-function checkListeners(raw: RawConfig, text: ConfigText, problems: ConfigProblem[]): void {
+function checkListeners(raw: MainSettings, text: ConfigText, problems: ConfigProblem[]): void {
   const seen = new Map<string, string>()
-  for (const kind of ["s2s", "direct_tls", "components"] as const) {
+  for (const kind of ["s2s", "direct_tls", "components", "posh", "posh_https"] as const) {
     for (const [index, address] of raw.listen[kind].entries()) {
       const label = JSON.stringify(address)
       if ("port" in address && address.port === 0) continue
@@ -289,18 +253,33 @@ function unique(peers: readonly Domain[], setting: string, place: (index: number
   }
 }
 
-function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sources: readonly string[], base: string, dnsAnchors: AnchorSet | undefined): GatewayConfig {
-  const { federation, limits } = raw
-  const absolute = (path: string): string => (isAbsolute(path) ? path : join(base, path))
+/** All that the way of checking DNS signatures allows; DANE rests on them. */
+function defaultProofs(dnssec: DnssecMode): readonly string[] {
+  return builtInProoftypes.map(({ name }) => name).filter((name) => name !== "dane" || dnssec !== "off")
+}
+
+function build({ raw, file, dirs, include, dnsAnchors }: MainRecord, domains: ReadonlyMap<Domain, HostedDomain>, { records, notable }: Included): GatewayConfig {
+  const { federation, limits, listen } = raw
+  const absolute = (path: string): string => besideFile(file, path)
+  const tenantDirs = new Map<string, readonly string[]>()
+  for (const record of notable.values()) if (record.dirs.length > 0) tenantDirs.set(record.file, record.dirs)
   const overrides = new Map<Domain, EndpointOverride>()
   for (const each of federation.overrides) overrides.set(each.peer, { address: each.connect.address, port: each.connect.port, transport: each.transport })
   const resolvers = federation.resolver.address === undefined ? [] : [federation.resolver.address].flat()
   return {
     node: raw.node,
-    listen: { s2s: raw.listen.s2s, directTls: raw.listen.direct_tls, components: raw.listen.components },
+    listen: {
+      s2s: listen.s2s,
+      directTls: listen.direct_tls,
+      components: listen.components,
+      posh: listen.posh,
+      poshHttps: listen.posh_https,
+      ...(listen.admin === undefined ? {} : { admin: listen.admin }),
+    },
     require: federation.require,
-    proofs: new Set(federation.proofs ?? (federation.resolver.dnssec === "off" ? ["pkix"] : knownProofs)),
+    proofs: new Set(federation.proofs ?? defaultProofs(federation.resolver.dnssec)),
     daneUsages: [...new Set(federation.dane.usages)],
+    poshOlder: federation.posh.older,
     dialback: federation.dialback.offer,
     streams: streamUses(federation),
     peers: new Map(federation.peers.map((each) => [each.peer, streamUses(each)])),
@@ -315,7 +294,8 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     trust: federation.trust.kind === "file" ? { kind: "file", path: absolute(federation.trust.path) } : federation.trust,
     allow: federation.allow,
     overrides,
-    certificates: { dirs: raw.certificates.dirs.map(absolute), reload: raw.certificates.reload, warnMs: raw.certificates.warn },
+    certificates: { dirs, reload: raw.certificates.reload, warnMs: raw.certificates.warn },
+    tenantDirs,
     domains,
     limits: {
       stanza: limits.stanza,
@@ -331,7 +311,8 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
     log: raw.log,
     shutdown: { drainMs: raw.shutdown.drain, deadlineMs: raw.shutdown.deadline },
     state: raw.state === undefined ? undefined : { dir: absolute(raw.state.dir), evidenceFiles: raw.state.evidence_files, evidenceBytes: raw.state.evidence_bytes },
-    sources,
+    sources: [file, ...records.keys()],
+    include: include.map(({ pattern }) => pattern),
   }
 }
 
@@ -339,16 +320,6 @@ function build(raw: RawConfig, domains: ReadonlyMap<Domain, HostedDomain>, sourc
 export function policyOf(config: GatewayConfig, generation: number): FederationPolicy {
   return { require: config.require, proofs: config.proofs, exceptions: config.exceptions, generation }
 }
-
-/** By line and column, as an editor jumps through them. */
-function inOrder(problems: readonly ConfigProblem[]): ConfigProblem[] {
-  const at = (problem: ConfigProblem): [number, number] => {
-    const match = /:(\d+):(\d+)$/.exec(problem.place)
-    return match === null ? [0, 0] : [Number(match[1]), Number(match[2])]
-  }
-  return [...problems].sort((a, b) => at(a)[0] - at(b)[0] || at(a)[1] - at(b)[1])
-}
-
 function streamUses({ bidi, piggyback, stream_management: streamManagement, pipelining }: { bidi: boolean; piggyback: boolean; stream_management: boolean; pipelining: boolean }): StreamUses {
   return { bidi, piggyback, streamManagement, pipelining }
 }

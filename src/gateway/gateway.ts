@@ -1,110 +1,56 @@
 // The gateway: many hosted domains, attached components, streams to remote domains, on one immutable snapshot
 // (security.md 10, 17, 21).
-import { ConfigError, type ConfigProblem } from "../model/errors.ts"
+import type { DomainPair } from "../model/association.ts"
+import type { Domain } from "../model/domain.ts"
+import { ConfigError } from "../model/errors.ts"
 import type { Resolver } from "../model/dns-answer.ts"
-import type { EventSink, FederationEvent } from "../model/events.ts"
+import type { FederationEvent } from "../model/events.ts"
 import { findingSentence } from "../model/findings.ts"
-import type { OwnListener, ReachPolicy } from "../model/reach.ts"
-import type { Channel, Clock, Dial, Files, Listen, Listener, Log, NetworkAddress, Random, Store, Tls } from "../ports.ts"
-import type { AnchorSet } from "../x509/anchors.ts"
+import type { OwnListener } from "../model/reach.ts"
+import type { Channel, Clock, Listener } from "../ports.ts"
+import { PoshMemory } from "../proof/posh-memory.ts"
 import { ClaimGuard } from "../federation/claim-guard.ts"
-import type { Federation, Hosting, IncomingStream } from "../federation/contract.ts"
+import type { Federation, IncomingStream } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
 import { Carriers } from "../federation/carriers.ts"
 import { managementShare } from "../federation/managed-stream.ts"
 import { FlushList } from "../stream/outlet.ts"
+import { AdminSocket } from "./admin.ts"
+import { answerVerb } from "./admin-verbs.ts"
+import type { GatewaySights } from "./admin-views.ts"
 import { parseQueued } from "./bounce.ts"
 import { BounceLog } from "./bounce-log.ts"
 import { noCertificates } from "./certificates.ts"
-import type { ComponentSession, ComponentTimes } from "./component.ts"
+import type { ComponentSession } from "./component.ts"
 import { defaultComponentTimes } from "./component.ts"
 import { Components } from "./components.ts"
-import { type GatewayConfig, loadConfig, type SocketAddress, type SocketPath, type Trust } from "./config.ts"
+import type { GatewayConfig, SocketAddress, SocketPath } from "./config.ts"
 import { addressLabel, reason } from "./config-values.ts"
-import { ableResolver, type GatewayResolver, type ResolverSettings, sameResolver } from "./dns-ability.ts"
+import type { DrainResult, Gateway, GatewayAddresses, GatewayOptions, GatewayState, GatewayWorld, ReloadResult } from "./contract.ts"
+import { ableResolver } from "./dns-ability.ts"
 import { Load } from "./destination.ts"
 import { EvidenceFolder } from "./evidence-folder.ts"
 import { Intake } from "./intake.ts"
 import { LogLines } from "./log-lines.ts"
 import { Recollection } from "./recollection.ts"
+import { type Changed, Reloading } from "./reloading.ts"
+import { OwnDomains } from "./own-domains.ts"
+import type { OwnStanding } from "./own-standing.ts"
+import type { RolloverView } from "./rollover-outcome.ts"
 import { Router } from "./router.ts"
-import { differences, makeSnapshot, type Snapshot } from "./snapshot.ts"
+import { makeSnapshot, type Snapshot, touchedDomains, TrustedRoots } from "./snapshot.ts"
 import { type PoolView, StreamPool } from "./stream-pool.ts"
-import type { DomainPair } from "../model/association.ts"
 import { domainOfJid } from "../model/domain.ts"
+import { TenantFiles } from "./tenant-files.ts"
 import { ns } from "../model/namespaces.ts"
 import { attr, type XmlElement } from "../xml/element.ts"
 
-/** The machine, as a gateway sees it. */
-export interface GatewayWorld {
-  readonly clock: Clock
-  readonly random: Random
-  readonly tls: Tls
-  readonly listen: Listen
-  readonly files: Files
-  readonly log: Log
-  /** Opens the memory in a folder; without it nothing outlives the process. Throws StoreError. */
-  store?(folder: string): Store
-  /** A guarded Dial; the policy is read afresh for every connection. */
-  dial(reach: () => ReachPolicy): Dial
-  /** A stub resolver; without upstreams, with those of the system. Rejects with an Error whose message is a sentence. */
-  resolver(settings: ResolverSettings): Promise<GatewayResolver> | GatewayResolver
-  /** Root certificates. Rejects with an Error whose message is a sentence. */
-  anchors(trust: Trust): Promise<AnchorSet> | AnchorSet
-  /** What is bound at the moment; never dialled. */
-  ownListeners?(): readonly OwnListener[]
-  environment(name: string): string | undefined
-}
+export type { DrainResult, Gateway, GatewayAddresses, GatewayOptions, GatewayState, GatewayWorld, ReloadResult } from "./contract.ts"
 
-export interface GatewayOptions {
-  readonly version?: string
-  /** Reads secrets from the configuration itself; for reloads. */
-  readonly allowInlineSecrets?: boolean
-  readonly componentTimes?: Partial<ComponentTimes>
-  /** Every event of the federation core, after it was logged. */
-  readonly event?: EventSink
-  /** Changes what the federation core reads of every snapshot; for labs and tests, which weaken or break one thing with it. */
-  readonly alterHosting?: (hosting: Hosting) => Hosting
-}
-
-export interface GatewayAddresses {
-  readonly s2s: readonly NetworkAddress[]
-  readonly directTls: readonly NetworkAddress[]
-  readonly components: readonly (NetworkAddress | SocketPath)[]
-}
-
-export type ReloadResult =
-  | { readonly ok: true; readonly changes: readonly string[]; readonly needRestart: readonly string[]; readonly warnings: readonly ConfigProblem[] }
-  | { readonly ok: false; readonly problems: readonly ConfigProblem[] }
-
-export interface DrainResult {
-  /** Stanzas that were still waiting when the deadline came, and those of which nobody could be told any more. */
-  readonly lost: number
-  readonly inTime: boolean
-}
-
-export type GatewayState = "running" | "draining" | "closed"
-
-export interface Gateway {
-  readonly addresses: GatewayAddresses
-  readonly state: GatewayState
-  readonly config: GatewayConfig
-  /** Reads the configuration again, or takes the one given; all or nothing. Never rejects. */
-  reload(config?: GatewayConfig): Promise<ReloadResult>
-  /** SIGTERM: serve a while longer, stop accepting, close components, flush queues, close streams; bounded by the deadline. */
-  drain(): Promise<DrainResult>
-  /** As `drain` without waiting for anything. */
-  close(): Promise<DrainResult>
-  /** For display. */
-  readonly components: readonly ComponentSession[]
-  readonly incoming: readonly IncomingStream[]
-  readonly outgoing: readonly PoolView[]
-}
+type ListenerKind = "s2s" | "directTls" | "components"
 
 const poolPairs = 20_000
 const poolOpenings = 256
-/** Certificates grow old without a change on disk. */
-const certificateLookMs = 12 * 3_600_000
 /** Streams have this long to say goodbye when the deadline has passed, ms. */
 const lastWordMs = 500
 
@@ -132,23 +78,61 @@ class RunningGateway implements Gateway {
   #intake!: Intake
   #evidence: EvidenceFolder | undefined
   #recollection!: Recollection
+  readonly #roots: TrustedRoots
   #generation = 0
-  #listeners: { readonly kind: keyof GatewayAddresses; readonly at: SocketAddress | SocketPath; readonly listener: Listener }[] = []
-  #stopWatching: (() => void)[] = []
-  #cancelLook: () => void = () => {}
-  #reloading: Promise<ReloadResult | undefined> = Promise.resolve(undefined)
+  /** Outlives every snapshot: a reload forgets no document. */
+  readonly #poshMemory: PoshMemory
+  #listeners: { readonly kind: ListenerKind; readonly at: SocketAddress | SocketPath; readonly listener: Listener }[] = []
+  readonly #reloading: Reloading
+  readonly #admin: AdminSocket
+  readonly #own: OwnDomains
+  #startedAt = 0
+  readonly ended: Promise<DrainResult>
+  #tellEnd!: (result: DrainResult) => void
   #ending: Promise<DrainResult> | undefined
   #hurry: () => void = () => {}
   state: GatewayState = "running"
 
   constructor(world: GatewayWorld, options: GatewayOptions) {
     this.#world = world
+    this.#poshMemory = new PoshMemory(world.clock, options.poshLimits)
     this.#options = options
+    this.#roots = new TrustedRoots((trust) => world.anchors(trust))
     this.#lines = new LogLines(world.log)
     this.#bounces = new BounceLog(world.clock, this.#lines)
+    this.ended = new Promise((resolve) => {
+      this.#tellEnd = resolve
+    })
+    this.#reloading = new Reloading({
+      world,
+      lines: this.#lines,
+      allowInlineSecrets: options.allowInlineSecrets === true,
+      running: () => this.state === "running",
+      snapshot: () => this.#snapshot,
+      resolver: () => this.#resolver,
+      make: (config, changed) => this.#makeSnapshot(config, changed),
+      adopt: (after, resolver, changed) => this.#adopt(after, resolver, changed),
+      told: (after, before) => this.#tellCertificates(after, before),
+      broken: (error) => this.#broken(error, {}),
+      looked: () => this.#recollection.look([...this.incoming, ...this.outgoing.flatMap(({ stream }) => stream ?? [])]),
+    })
+    this.#admin = this.#makeAdmin()
+    this.#own = new OwnDomains({
+      world,
+      lines: this.#lines,
+      snapshot: () => this.#snapshot,
+      resolver: { resolve: (name, type, resolveOptions) => this.#resolver.resolve(name, type, resolveOptions) },
+      listening: () => [...this.addresses.s2s, ...this.addresses.directTls],
+      replan: () => void this.#reloading.certificates(new Set()),
+      broken: (error, fields) => this.#broken(error, fields),
+      poshPort: options.poshPort,
+      selfCheck: options.selfCheck === true,
+    })
     this.#router = new Router({
       component: (domain) => this.#components.slot(domain),
+      // A domain that is leaving opens no stream for its last words.
       remote: (pair) => {
+        if (!this.#snapshot.hosting.hosts(pair.sender)) return this.#pool.openWay(pair)
         this.#recollection.ratchet.exchanged(pair.target, "out")
         return this.#pool.way(pair)
       },
@@ -200,10 +184,20 @@ class RunningGateway implements Gateway {
     return this.#pool.views
   }
 
+  get standings(): ReadonlyMap<Domain, OwnStanding> {
+    return this.#own.standings
+  }
+
+  get renewals(): readonly RolloverView[] {
+    return this.#own.renewals
+  }
+
   // Start.
 
   async start(config: GatewayConfig): Promise<void> {
-    const { clock, random, tls } = this.#world
+    const { clock, random, tls, https } = this.#world
+    this.#startedAt = clock.now()
+    await this.#own.open(config)
     this.#snapshot = await this.#makeSnapshot(config)
     this.#resolver = await ableResolver(config, this.#world)
     await this.#openEvidence(config)
@@ -212,6 +206,7 @@ class RunningGateway implements Gateway {
       ports: {
         dial: this.#world.dial(() => this.#snapshot.hosting.reach),
         tls,
+        https,
         clock,
         random,
         resolver: { resolve: (name, type, resolveOptions) => this.#resolver.resolve(name, type, resolveOptions) },
@@ -236,33 +231,42 @@ class RunningGateway implements Gateway {
     this.#carriers = new Carriers(this.#federation, this.#intake)
     try {
       await this.#listen(config)
+      this.#own.adopted(undefined, this.#snapshot)
+      await this.#own.listen(config)
+      if (config.listen.admin !== undefined) await this.#admin.open(config.listen.admin)
     } catch (error) {
       this.state = "closed"
-      await this.#stopListening()
+      await Promise.all([this.#stopListening(), this.#admin.close(), this.#own.stop()])
       // Somebody may have come in by a listener that was bound before the one that failed.
       await Promise.all([this.#components.close("system-shutdown"), this.#intake.close("system-shutdown"), this.#pool.close()])
       await this.#recollection.close()
       throw error
     }
     this.#tellCertificates(this.#snapshot)
-    this.#watch()
-    this.#lookAgain()
+    this.#own.begin()
+    this.#reloading.begin()
     this.#lines.write("info", "gateway.ready", { node: config.node, domains: config.domains.size, text: this.#readyText() })
   }
 
   #readyText(): string {
     const listening = this.#listeners.map(({ kind, at, listener }) => `${kind} ${addressLabel("path" in at ? at : listener.address)}`)
-    return `ready: ${this.config.domains.size} domains, listening on ${listening.join(", ")}`
+    const admin = this.#admin.path === undefined ? [] : [`admin ${addressLabel(this.#admin.path)}`]
+    return `ready: ${this.config.domains.size} domains, listening on ${[...listening, ...admin].join(", ")}`
   }
 
-  async #makeSnapshot(config: GatewayConfig): Promise<Snapshot> {
+  async #makeSnapshot(config: GatewayConfig, changed?: Changed): Promise<Snapshot> {
     this.#generation += 1
-    const previous = this.#generation === 1 ? noCertificates : this.#snapshot.certificates
-    const made = await makeSnapshot(config, this.#generation, previous, {
-      files: this.#world.files,
+    const before = this.#generation === 1 ? undefined : this.#snapshot
+    const { files, startFiles = files } = this.#world
+    const made = await makeSnapshot(config, this.#generation, before?.onDisk ?? noCertificates, {
+      files: before === undefined ? startFiles : files,
+      ...(changed === undefined ? {} : { changed }),
       clock: this.#world.clock,
-      anchors: (trust) => this.#world.anchors(trust),
+      anchors: (trust) => this.#roots.of(trust, changed),
       ownListeners: () => this.#ownListeners(),
+      poshMemory: this.#poshMemory,
+      ...(this.#options.poshPort === undefined ? {} : { poshPort: this.#options.poshPort }),
+      renewals: (input) => this.#own.plan({ ...input, previous: before?.certificates }),
     })
     const { alterHosting } = this.#options
     return alterHosting === undefined ? made : { ...made, hosting: alterHosting(made.hosting) }
@@ -290,7 +294,7 @@ class RunningGateway implements Gateway {
   }
 
   async #listen(config: GatewayConfig): Promise<void> {
-    const bind = async (kind: keyof GatewayAddresses, at: SocketAddress | SocketPath, accept: (channel: Channel) => void) => {
+    const bind = async (kind: ListenerKind, at: SocketAddress | SocketPath, accept: (channel: Channel) => void) => {
       try {
         this.#listeners.push({ kind, at, listener: await this.#world.listen.listen(at, accept) })
       } catch (error) {
@@ -303,9 +307,56 @@ class RunningGateway implements Gateway {
   }
 
   get addresses(): GatewayAddresses {
-    const bound = (kind: keyof GatewayAddresses) => this.#listeners.filter((each) => each.kind === kind)
+    const bound = (kind: ListenerKind) => this.#listeners.filter((each) => each.kind === kind)
     const network = (kind: "s2s" | "directTls") => bound(kind).map(({ listener }) => listener.address)
-    return { s2s: network("s2s"), directTls: network("directTls"), components: bound("components").map(({ at, listener }) => ("path" in at ? at : listener.address)) }
+    const admin = this.#admin.path
+    return {
+      s2s: network("s2s"),
+      directTls: network("directTls"),
+      components: bound("components").map(({ at, listener }) => ("path" in at ? at : listener.address)),
+      posh: this.#own.addresses("posh"),
+      poshHttps: this.#own.addresses("posh_https"),
+      ...(admin === undefined ? {} : { admin }),
+    }
+  }
+
+  // Administration.
+
+  #makeAdmin(): AdminSocket {
+    const { clock, files, listen, random } = this.#world
+    const tenants = new TenantFiles({ files, random, reloading: this.#reloading, config: () => this.config })
+    const verbs = {
+      lines: this.#lines,
+      reloading: this.#reloading,
+      tenants,
+      sights: () => this.#sights(),
+      abandon: (domain: Domain) => this.#own.abandon(domain),
+      drain: () => void this.drain(),
+    }
+    return new AdminSocket({
+      clock,
+      listen,
+      files,
+      lines: this.#lines,
+      answer: (request) => answerVerb(request, verbs),
+      broken: (error) => this.#broken(error, {}),
+    })
+  }
+
+  #sights(): GatewaySights {
+    return {
+      version: this.#options.version ?? "0",
+      startedAt: this.#startedAt,
+      state: this.state,
+      snapshot: this.#snapshot,
+      addresses: this.addresses,
+      components: this.components,
+      incoming: this.incoming,
+      outgoing: this.outgoing,
+      lastReload: this.#reloading.last,
+      component: (domain) => this.#components.slot(domain)?.session,
+      facts: (domain) => this.#own.facts(domain),
+    }
   }
 
   // Events and trouble.
@@ -321,8 +372,10 @@ class RunningGateway implements Gateway {
     this.#lines.write("error", "gateway.error", { ...fields, text: error instanceof Error ? (error.stack ?? error.message) : String(error) })
   }
 
-  #tellCertificates({ certificates, warnings }: Snapshot): void {
+  #tellCertificates({ certificates, warnings }: Snapshot, before?: Snapshot): void {
+    const told = new Set(before?.warnings.map(({ sentence }) => sentence))
     for (const { event, domain, path, sentence } of warnings) {
+      if (told.has(sentence)) continue
       this.#lines.write(event === "cert.refused" ? "error" : "warn", event, { ...(domain === undefined ? {} : { domain }), ...(path === undefined ? {} : { path }), text: sentence })
     }
     const { domains, nearestExpiry } = certificates
@@ -333,101 +386,31 @@ class RunningGateway implements Gateway {
   // Reload.
 
   reload(config?: GatewayConfig): Promise<ReloadResult> {
-    return this.#queueReload(() => config)
+    return this.#reloading.reload(config)
   }
 
-  /** Certificates alone. The configuration is the one that holds when its turn comes: a reload may be under way. */
-  #reloadCertificates(): void {
-    void this.#queueReload(() => this.config)
-  }
-
-  #queueReload(config: () => GatewayConfig | undefined): Promise<ReloadResult> {
-    const next = this.#reloading
-      .then(() => this.#reload(config()))
-      .catch((error: unknown): ReloadResult => {
-        // One that fails for a reason nobody thought of is told, and does not spoil the next.
-        this.#broken(error, {})
-        return { ok: false, problems: [{ place: this.config.sources[0] ?? "configuration", sentence: `The reload failed: ${reason(error)}.` }] }
-      })
-    this.#reloading = next
-    return next
-  }
-
-  #shuttingDown(): ReloadResult {
-    return { ok: false, problems: [{ place: this.config.sources[0] ?? "configuration", sentence: "The gateway is shutting down." }] }
-  }
-
-  async #reload(given: GatewayConfig | undefined): Promise<ReloadResult> {
-    if (this.state !== "running") return this.#shuttingDown()
+  #adopt(after: Snapshot, resolver: Resolver, changed: Changed): void {
     const before = this.#snapshot
-    let warnings: readonly ConfigProblem[] = []
-    let after: Snapshot
-    let resolver: Resolver
-    try {
-      let config = given
-      if (config === undefined) {
-        const { files, environment, clock } = this.#world
-        const loaded = await loadConfig(before.config.sources[0]!, {
-          files,
-          environment,
-          now: clock.now(),
-          ...(this.#options.allowInlineSecrets === undefined ? {} : { allowInlineSecrets: this.#options.allowInlineSecrets }),
-        })
-        config = loaded.config
-        warnings = loaded.warnings
-      }
-      after = await this.#makeSnapshot(config)
-      resolver = sameResolver(before.config, config) ? this.#resolver : await ableResolver(config, this.#world)
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error
-      // A running gateway is never taken down by a bad file: everything stays as it was.
-      for (const { place, setting, sentence } of error.problems) {
-        this.#lines.write("error", "config.refused", { place, ...(setting === undefined ? {} : { setting }), text: `reload refused, nothing was changed: ${place} ${sentence}` })
-      }
-      return { ok: false, problems: error.problems }
-    }
-    // Reading takes time, and a shutdown may have begun meanwhile.
-    if (!this.#isRunning()) return this.#shuttingDown()
     this.#snapshot = after
     this.#resolver = resolver
+    this.#own.adopted(before, after)
+    const { hosting } = after
+    this.#pool.giveBack((sender) => before.hosting.hosts(sender) && !hosting.hosts(sender))
     this.#components.configured(before.config)
-    this.#rejudge()
-    const { changes, needRestart } = differences(before.config, after.config)
-    for (const { place, setting, sentence } of warnings) this.#lines.write("warn", "config.warning", { place, ...(setting === undefined ? {} : { setting }), text: `${place} ${sentence}` })
-    this.#tellCertificates(after)
-    const restart = needRestart.length === 0 ? "" : `; a restart is needed for ${needRestart.join(", ")}`
-    this.#lines.write("info", "config.reloaded", { changes, needRestart, text: `reloaded: ${changes.length === 0 ? "no change" : changes.join(", ")}${restart}` })
-    if (JSON.stringify(before.config.certificates) !== JSON.stringify(after.config.certificates)) this.#watch()
-    return { ok: true, changes, needRestart, warnings }
+    this.#rejudge(changed === undefined ? undefined : touchedDomains(before, after))
   }
 
-  #isRunning(): boolean {
-    return this.state === "running"
-  }
-
-  /** security.md 10: live pairs are judged against the new policy, anchors and hosted names at once. */
-  #rejudge(): void {
-    const { domains } = this.config
-    this.#intake.recheck()
-    this.#pool.reloaded((pair) => domains.has(pair.sender) && !domains.has(pair.target))
+  /**
+   * security.md 10: live pairs are judged against the new policy, anchors and hosted names at once.
+   *
+   * @param touched those of our domains that changed; undefined: all may have
+   */
+  #rejudge(touched: ReadonlySet<Domain> | undefined): void {
+    const { hosting, config } = this.#snapshot
+    const concerns = ({ sender, target }: DomainPair): boolean => touched === undefined || touched.has(sender) || touched.has(target)
+    this.#intake.recheck(concerns)
+    this.#pool.reloaded((pair) => hosting.hosts(pair.sender) && !config.domains.has(pair.target), concerns)
     this.#flushes.flush()
-  }
-
-  /** Certificates changed on disk: the same configuration with what is there now. */
-  #watch(): void {
-    for (const stop of this.#stopWatching.splice(0)) stop()
-    if (this.config.certificates.reload !== "watch") return
-    for (const dir of this.config.certificates.dirs) {
-      this.#stopWatching.push(this.#world.files.watch(dir, () => this.#reloadCertificates()))
-    }
-  }
-
-  #lookAgain(): void {
-    this.#cancelLook = this.#world.clock.after(certificateLookMs, () => {
-      this.#recollection.look([...this.incoming, ...this.outgoing.flatMap(({ stream }) => stream ?? [])])
-      this.#reloadCertificates()
-      this.#lookAgain()
-    })
   }
 
   // Shutdown.
@@ -464,9 +447,8 @@ class RunningGateway implements Gateway {
     const deadline = wait(deadlineMs)
     this.#lines.write("info", "drain.begin", { drain: drainMs, deadline: deadlineMs, text: `stopping: serving for ${drainMs / 1000} s more, then closing within ${deadlineMs / 1000} s` })
     if (drainMs > 0) await wait(drainMs)
-    this.#cancelLook()
-    for (const stop of this.#stopWatching.splice(0)) stop()
-    const closing = this.#stopListening()
+    this.#reloading.stop()
+    const closing = Promise.all([this.#stopListening(), this.#admin.stopListening(), this.#own.stop()])
     this.#lines.write("info", "drain.listeners", { text: "no new connections are accepted" })
     const untold = this.#bounces.untold
     // Whoever could send more is told first, so that the queues can only become shorter.
@@ -480,10 +462,11 @@ class RunningGateway implements Gateway {
     await Promise.race([Promise.all([inputs, streams]), lastWord(clock, cancels)])
     for (const cancel of cancels) cancel()
     this.#bounces.flush()
-    await this.#evidence?.settled()
+    await Promise.all([this.#evidence?.settled(), this.#admin.close()])
     await this.#recollection.close()
     this.state = "closed"
     this.#lines.write(lost > 0 ? "warn" : "info", "drain.end", { lost, inTime, text: lost > 0 ? `stopped; ${lost} stanzas were lost` : "stopped; nothing was lost" })
+    this.#tellEnd({ lost, inTime })
     return { lost, inTime }
   }
 }

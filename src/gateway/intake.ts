@@ -172,8 +172,9 @@ export class Intake implements IncomingHooks {
     })
   }
 
-  recheck(): void {
-    for (const stream of this.streams) stream.recheck()
+  /** @param concerns whether anything has changed for a pair; streams without one of those go on unjudged */
+  recheck(concerns: (pair: DomainPair) => boolean): void {
+    for (const stream of this.streams) if (stream.associations().some(({ pair }) => concerns(pair))) stream.recheck()
   }
 
   async close(condition: StreamErrorCondition): Promise<void> {

@@ -19,7 +19,7 @@ import type { Destination, Load } from "./destination.ts"
 export interface RouterSurroundings {
   /** The component of a domain hosted here; undefined for every other domain. */
   component(domain: Domain): Destination | undefined
-  /** The way to a remote domain; undefined when there are too many ways already. */
+  /** The way to a remote domain; undefined when there are too many ways already, or the sender is not served any more. */
   remote(pair: DomainPair): Destination | undefined
   /** One stanza did not go on; `answered` false: nobody was told; "never": it is of a kind that is not answered. */
   bounced(from: Domain | undefined, to: Domain | undefined, reason: BounceReason, answered: boolean | "never"): void

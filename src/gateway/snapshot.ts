@@ -1,13 +1,18 @@
 // Configuration, certificates, anchors and what the federation core reads of them: one immutable value, made whole and
 // swapped whole (security.md 10).
+import type { Domain } from "../model/domain.ts"
 import { ConfigError } from "../model/errors.ts"
 import type { OwnListener } from "../model/reach.ts"
+import { createPosh } from "../proof/posh.ts"
+import type { PoshMemory } from "../proof/posh-memory.ts"
 import { selectProoftypes } from "../proof/registry.ts"
 import { defaultTlsaPolicy } from "../proof/tlsa.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Hosting } from "../federation/contract.ts"
 import { type CertificateSnapshot, type CertificateWarning, loadCertificates } from "./certificates.ts"
+import { domainChanges } from "./domain-changes.ts"
 import { type GatewayConfig, policyOf, type Trust, usesFor } from "./config.ts"
+import type { RolloverInput, RolloverPlan } from "./rollover-outcome.ts"
 import type { Clock, Files } from "../ports.ts"
 
 /** Octets of an element before authentication: enough for every negotiation (RFC 6120 13.12 asks for 10000). */
@@ -21,44 +26,70 @@ const pendingClaims = 64
 
 export interface Snapshot {
   readonly config: GatewayConfig
+  /** As they are shown: a renewal may be held back. */
   readonly certificates: CertificateSnapshot
+  /** As the folders have them. */
+  readonly onDisk: CertificateSnapshot
+  readonly renewals: RolloverPlan | undefined
   readonly warnings: readonly CertificateWarning[]
   readonly hosting: Hosting
 }
 
 export interface SnapshotSources {
   readonly files: Files
+  /** Paths that may have changed since `previous`; absent: any. */
+  readonly changed?: ReadonlySet<string>
   readonly clock: Clock
   /** The anchors of `federation.trust`. Rejects with an Error whose message is a sentence. */
   anchors(trust: Trust): Promise<AnchorSet> | AnchorSet
   ownListeners(): readonly OwnListener[]
+  /** Of POSH documents, for the life of the gateway. */
+  readonly poshMemory?: PoshMemory
+  /** In place of 443, for labs. */
+  readonly poshPort?: number
+  /** Which renewals are held back, and what is published. */
+  renewals?(input: Omit<RolloverInput, "previous">): Promise<RolloverPlan | undefined>
 }
 
 /**
  * Everything a configuration needs, read and checked. Nothing is changed when it fails.
  *
+ * @param previous as the folders had them the last time
  * @param generation rises with each snapshot; claims judged under an older one are judged again
  * @throws ConfigError
  */
 export async function makeSnapshot(config: GatewayConfig, generation: number, previous: CertificateSnapshot, sources: SnapshotSources): Promise<Snapshot> {
-  const [first] = config.domains.keys()
+  const first = servedFirst(config)
   if (first === undefined) throw new ConfigError([{ place: config.sources[0] ?? "configuration", setting: "domains", sentence: "No domain is hosted." }])
-  const { snapshot: certificates, warnings } = await loadCertificates({
+  const now = sources.clock.now()
+  const { snapshot: onDisk, warnings } = await loadCertificates({
     folders: config.certificates.dirs,
     files: sources.files,
-    domains: config.domains.keys(),
-    now: sources.clock.now(),
+    tenantFolders: config.tenantDirs,
+    domains: config.domains.values(),
+    now,
     warnMs: config.certificates.warnMs,
     previous,
+    ...(sources.changed === undefined ? {} : { changed: sources.changed }),
   })
   const anchors = await readAnchors(config, sources)
+  const renewals = await sources.renewals?.({ config, certificates: onDisk, anchors, now })
+  const certificates = renewals?.certificates ?? onDisk
   const policy = policyOf(config, generation)
   const hosting: Hosting = {
-    hosts: (domain) => config.domains.has(domain),
+    hosts: (domain) => config.domains.get(domain)?.suspended === false,
+    reserved: (domain) => config.domains.get(domain)?.suspended === true,
     credentials: (domain) => certificates.pick(domain)?.credentials,
     anyDomain: first,
     policy,
-    prooftypes: selectProoftypes(config.proofs, [], { ...defaultTlsaPolicy, usages: config.daneUsages }),
+    prooftypes: selectProoftypes(config.proofs, {
+      tlsa: { ...defaultTlsaPolicy, usages: config.daneUsages },
+      posh: createPosh({
+        older: config.poshOlder,
+        ...(sources.poshMemory === undefined ? {} : { memory: sources.poshMemory }),
+        ...(sources.poshPort === undefined ? {} : { port: sources.poshPort }),
+      }),
+    }),
     anchors,
     get reach() {
       return { networks: config.allow.networks, names: config.allow.names, ownListeners: sources.ownListeners() }
@@ -70,7 +101,14 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
     uses: (peer) => usesFor(config, peer),
     announced: { maxBytes: config.limits.stanza, idleSeconds: Math.max(1, Math.floor(config.idleTimeoutMs / 1000)) },
   }
-  return { config, certificates, warnings, hosting }
+  return { config, certificates, onDisk, renewals, warnings: [...warnings, ...(renewals?.warnings ?? [])], hosting }
+}
+
+/** Any domain for answers that need one; a suspended one only when there is no other. */
+function servedFirst({ domains }: GatewayConfig): Domain | undefined {
+  for (const { name, suspended } of domains.values()) if (!suspended) return name
+  const [first] = domains.keys()
+  return first
 }
 
 async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Promise<AnchorSet> {
@@ -83,20 +121,61 @@ async function readAnchors(config: GatewayConfig, sources: SnapshotSources): Pro
   }
 }
 
+/** Root certificates are many: they are read again when anything may have changed, or they themselves have. */
+export class TrustedRoots {
+  readonly #read: SnapshotSources["anchors"]
+  #last: { readonly trust: string; readonly anchors: AnchorSet } | undefined
+
+  constructor(read: SnapshotSources["anchors"]) {
+    this.#read = read
+  }
+
+  /** @param changed paths that may have changed since the last call; undefined: any */
+  async of(trust: Trust, changed: ReadonlySet<string> | undefined): Promise<AnchorSet> {
+    const text = JSON.stringify(trust)
+    if (changed !== undefined && this.#last?.trust === text && (trust.kind !== "file" || !changed.has(trust.path))) return this.#last.anchors
+    const anchors = await this.#read(trust)
+    this.#last = { trust: text, anchors }
+    return anchors
+  }
+}
+
+/**
+ * Which of our domains a new snapshot is about; what is live between others goes on untouched (security.md 10).
+ *
+ * @returns undefined when it is about all of them: policy, anchors or another common setting changed
+ */
+export function touchedDomains(before: Snapshot, after: Snapshot): ReadonlySet<Domain> | undefined {
+  if (before.hosting.anchors.digest !== after.hosting.anchors.digest || settingChanges(before.config, after.config).length > 0) return undefined
+  const touched = new Set<Domain>()
+  const { domains } = after.config
+  for (const [name, hosted] of domains) {
+    if (before.config.domains.get(name) !== hosted || before.certificates.pick(name) !== after.certificates.pick(name)) touched.add(name)
+  }
+  for (const name of before.config.domains.keys()) if (!domains.has(name)) touched.add(name)
+  return touched
+}
+
 /** What changed between two configurations, for the log of a reload. */
 export function differences(before: GatewayConfig, after: GatewayConfig): { readonly changes: readonly string[]; readonly needRestart: readonly string[] } {
-  const changes: string[] = []
-  const needRestart: string[] = []
-  for (const name of after.domains.keys()) if (!before.domains.has(name)) changes.push(`+ domain ${name}`)
-  for (const [name, { secret }] of before.domains) {
-    const now = after.domains.get(name)
-    if (now === undefined) changes.push(`- domain ${name}`)
-    else if (now.secret.handshake("") !== secret.handshake("")) changes.push(`~ domain ${name}: secret`)
-  }
+  const changes = [...domainChanges(before, after), ...settingChanges(before, after)]
+  const restart: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
+    ["listen", (config) => config.listen],
+    ["log", (config) => config.log],
+    ["state", (config) => config.state ?? null],
+    ["node", (config) => config.node],
+  ]
+  return { changes, needRestart: restart.filter(([, read]) => JSON.stringify(read(before)) !== JSON.stringify(read(after))).map(([name]) => name) }
+}
+
+/** What changed besides the domains. */
+function settingChanges(before: GatewayConfig, after: GatewayConfig): readonly string[] {
+  if (before === after) return []
   const settings: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
     ["federation.require", (config) => config.require],
     ["federation.proofs", (config) => [...config.proofs].sort()],
     ["federation.dane.usages", (config) => [...config.daneUsages].sort()],
+    ["federation.posh.older", (config) => config.poshOlder],
     ["federation.dialback.offer", (config) => config.dialback],
     ["federation.bidi, piggyback, stream_management, pipelining", (config) => config.streams],
     ["federation.peers", (config) => [...config.peers]],
@@ -113,17 +192,5 @@ export function differences(before: GatewayConfig, after: GatewayConfig): { read
     ["limits", (config) => config.limits],
     ["shutdown", (config) => config.shutdown],
   ]
-  for (const [name, read] of settings) {
-    if (JSON.stringify(read(before)) !== JSON.stringify(read(after))) changes.push(`~ ${name}`)
-  }
-  const restart: readonly (readonly [string, (config: GatewayConfig) => unknown])[] = [
-    ["listen", (config) => config.listen],
-    ["log", (config) => config.log],
-    ["state", (config) => config.state ?? null],
-    ["node", (config) => config.node],
-  ]
-  for (const [name, read] of restart) {
-    if (JSON.stringify(read(before)) !== JSON.stringify(read(after))) needRestart.push(name)
-  }
-  return { changes, needRestart }
+  return settings.filter(([, read]) => JSON.stringify(read(before)) !== JSON.stringify(read(after))).map(([name]) => `~ ${name}`)
 }

@@ -2,6 +2,7 @@
 // idle, and a pair left alone for a while after a failure (CORE-05, CORE-07; security.md 14: failures of strangers never
 // count here).
 import { type DomainPair, pairKey } from "../model/association.ts"
+import type { Domain } from "../model/domain.ts"
 import type { OutgoingFailure, OutgoingStream, StreamEnd } from "../federation/contract.ts"
 import { OutgoingRefused } from "../federation/refusal.ts"
 import { Outlet } from "../stream/outlet.ts"
@@ -53,6 +54,12 @@ export class StreamPool {
     this.#ways.set(key, way)
     this.#sweepLater()
     return way
+  }
+
+  /** The same when its stream is open: for last words of a domain that is leaving. */
+  openWay(pair: DomainPair): Destination | undefined {
+    const way = this.#ways.get(pairKey(pair))
+    return way?.state === "open" ? way : undefined
   }
 
   /** A queue of the size that one destination may have. */
@@ -380,17 +387,27 @@ export class StreamPool {
 
   // Reload.
 
+  /** What domains that are leaving had waiting goes back to them while their components can still be told. */
+  giveBack(leaving: (sender: Domain) => boolean): void {
+    for (const way of this.#ways.values()) {
+      if (leaving(way.pair.sender)) this.#around.undelivered(way.pair, way.outlet.take(), bounceReasons.gone)
+    }
+    this.#around.flushes.flush()
+  }
+
   /**
    * After a new configuration: pairs that are no longer ours to send for, or no longer remote, end at once; the others
    * are judged again. Failures are forgotten: what was wrong may have been ours.
    *
    * @param remote whether the pair still leads from a domain of ours to a remote one
+   * @param concerns whether anything has changed for a pair; the others go on as they are
    */
-  reloaded(remote: (pair: DomainPair) => boolean): void {
+  reloaded(remote: (pair: DomainPair) => boolean, concerns: (pair: DomainPair) => boolean): void {
     for (const way of this.#ways.values()) this.#letGo(way, undefined)
     const touched = new Set<Carrier>()
     for (const [key, way] of this.#ways) {
       if (remote(way.pair)) {
+        if (!concerns(way.pair)) continue
         way.failures = 0
         way.retryAt = 0
         way.refusal = undefined
@@ -413,7 +430,10 @@ export class StreamPool {
       way.own.close()
     }
     for (const carrier of touched) this.#without(carrier, remote)
-    for (const carrier of [...this.#carriers.values()]) if (!carrier.leaving) carrier.stream.recheck()
+    for (const carrier of [...this.#carriers.values()]) {
+      const { stream } = carrier
+      if (!carrier.leaving && (concerns(stream.pair) || stream.associations().some(({ pair }) => concerns(pair)))) stream.recheck()
+    }
     this.#around.forgotten()
     this.#around.flushes.flush()
   }

@@ -13,16 +13,25 @@ import { type LabDns, startLabDns } from "./lab-dns.ts"
 import { type LabServer, type ServerSpec, startServer } from "./lab-server.ts"
 import { labClock, type LabClock, type LabPorts } from "./ports.ts"
 import { publish } from "./publish.ts"
+import { LabWeb, type LabWebHost, type LabWebHostSpec } from "./web-host.ts"
 
 export type { LabPorts } from "./ports.ts"
 export type { LabCertificate, LabServer, ServerSpec } from "./lab-server.ts"
 export type { LabTarget, LabTlsa, LabZone } from "./publish.ts"
+export type { LabWebAnswer, LabWebCertificate, LabWebHost, LabWebHostSpec, LabWebRequest } from "./web-host.ts"
 
 /** What came of one message, as the component that sent or got it saw it. */
 export type MessageSeen =
   | { readonly kind: "sent"; readonly id: string; readonly from: string; readonly to: string; readonly body: string }
   | { readonly kind: "received"; readonly id: string; readonly from: string; readonly to: string; readonly body: string }
-  | { readonly kind: "bounced"; readonly id: string; readonly from: string; readonly to: string; readonly condition: string; readonly text: string }
+  | {
+      readonly kind: "bounced"
+      readonly id: string
+      readonly from: string
+      readonly to: string
+      readonly condition: string
+      readonly text: string
+    }
 
 /** Told of everything that happens, at once; for narration and for waiting. */
 export interface Observer {
@@ -38,6 +47,8 @@ export class WaitedInVain extends Error {
 const silent: Log = { write: () => undefined }
 /** How long a server has to start and its component to attach, ms. */
 const startMs = 5000
+/** Of all web hosts; servers have addresses above it. */
+const webAddress = "127.0.0.9"
 
 export class Internet {
   readonly clock: LabClock
@@ -53,6 +64,7 @@ export class Internet {
   readonly #published = new Map<LabServer, () => void>()
   readonly #messages: { readonly domain: Domain; readonly message: MessageSeen }[] = []
   readonly #ownAddresses: boolean
+  #web: LabWeb | undefined
   #stranger: CertificateAuthority | undefined
   #lastAddress = 10
   #lastMessage = 0
@@ -68,10 +80,45 @@ export class Internet {
   }
 
   /** Starts DNS and makes the CA; servers are added one by one. */
-  static async start(ports: LabPorts): Promise<Internet> {
+  static async start(ports: LabPorts, options: { readonly webPort?: number } = {}): Promise<Internet> {
     const world = ports.world(silent)
     const signed = await startLabDns(world.clock.now())
-    return new Internet(ports, labClock(world.clock), signed, await canBind(world.listen, "127.0.0.11"))
+    const net = new Internet(ports, labClock(world.clock), signed, await canBind(world.listen, "127.0.0.11"))
+    try {
+      await net.#startWeb(options.webPort ?? 0)
+      return net
+    } catch (error) {
+      await net.close()
+      throw error
+    }
+  }
+
+  async #startWeb(port: number): Promise<void> {
+    const around = { clock: this.clock, authority: this.authority, stranger: () => this.#otherAuthority() }
+    this.#web = await LabWeb.start({ address: this.#ownAddresses ? webAddress : "127.0.0.1", port }, around)
+  }
+
+  /** Where every web host of this lab is: what 443 is elsewhere. */
+  get webAt(): NetworkAddress {
+    if (this.#web === undefined) throw new Error("the lab's web has not started")
+    return this.#web.at
+  }
+
+  /**
+   * Starts a web host and publishes its address.
+   *
+   * @throws Error when the host is there already
+   */
+  web(spec: LabWebHostSpec): LabWebHost {
+    if (this.#web === undefined) throw new Error("the lab's web has not started")
+    const host = this.#web.add(spec, () => this.signed.zones.set(spec.host, undefined))
+    this.#publishWeb([host])
+    return host
+  }
+
+  /** Once more after a server's zone was opened: a name belongs to the deepest zone there is. */
+  #publishWeb(hosts: readonly LabWebHost[]): void {
+    for (const { host, at } of hosts) this.signed.zones.set(host, { A: [at.address] })
   }
 
   get servers(): readonly LabServer[] {
@@ -98,12 +145,15 @@ export class Internet {
   async addServer(spec: ServerSpec): Promise<LabServer> {
     if (this.#servers.has(spec.domain as Domain)) throw new Error(`${spec.domain} has a server already`)
     const controller = new AbortController()
-    const cancel = this.clock.after(startMs, () => controller.abort(new WaitedInVain(`the server of ${spec.domain} did not start in ${startMs} ms`)))
+    const cancel = this.clock.after(startMs, () =>
+      controller.abort(new WaitedInVain(`the server of ${spec.domain} did not start in ${startMs} ms`)),
+    )
     try {
       const server = await startServer(spec, {
         world: (log) => ({ ...this.#ports.world(log), clock: this.clock }),
         address: this.#nextAddress(),
         dns: addressOf(spec.behindStripping === true ? this.signed.stripping : this.dns),
+        webPort: this.webAt.port,
         dnsAnchors: this.signed.zones.anchorText,
         authority: this.authority,
         stranger: () => this.#otherAuthority(),
@@ -116,6 +166,7 @@ export class Internet {
       })
       this.#servers.set(server.domain, server)
       this.#published.set(server, this.#publish(server))
+      this.#publishWeb(this.#web?.hosts ?? [])
       return server
     } finally {
       cancel()
@@ -179,6 +230,7 @@ export class Internet {
   /** Ends everything. */
   async close(): Promise<void> {
     await Promise.all([...this.#servers.values()].map((server) => this.removeServer(server)))
+    await this.#web?.close()
     await this.signed.close()
     this.clock.stop()
   }
@@ -229,7 +281,10 @@ function addressOf({ address, port }: DnsResponder): NetworkAddress {
 }
 
 /** Linux answers for all of 127.0.0.0/8; other systems for 127.0.0.1 alone until told. */
-async function canBind(listen: { listen(at: NetworkAddress, accept: (channel: { destroy(): void }) => void): Promise<{ close(): Promise<void> }> }, address: string): Promise<boolean> {
+async function canBind(
+  listen: { listen(at: NetworkAddress, accept: (channel: { destroy(): void }) => void): Promise<{ close(): Promise<void> }> },
+  address: string,
+): Promise<boolean> {
   try {
     const listener = await listen.listen({ address, port: 0 }, (channel) => channel.destroy())
     await listener.close()

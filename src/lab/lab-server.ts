@@ -45,6 +45,12 @@ export interface ServerSpec {
   readonly bidi?: boolean
   /** Validates DNS from the lab's root, and proves by DANE as well as by PKIX. */
   readonly validates?: boolean
+  /** `federation.proofs`; unless given PKIX, and DANE where it validates: who shows POSH asks for it. */
+  readonly proofs?: readonly string[]
+  /** How long it waits for a POSH document, ms. */
+  readonly poshPatience?: number
+  /** Changes the configuration, as its file would say it, before it is read. */
+  readonly configure?: (settings: Readonly<Record<string, unknown>>, at: { readonly address: string; readonly webPort: number }) => Readonly<Record<string, unknown>>
   /** What DNS says about the domain, where that is more than SRV and an address. */
   readonly zone?: LabZone
   /** Asks the resolver that can be made to strip signatures. */
@@ -62,6 +68,8 @@ export interface ServerSurroundings {
   readonly world: (log: Log) => GatewayWorld
   readonly address: string
   readonly dns: NetworkAddress
+  /** Of every web host of the lab; POSH asks there in place of 443. */
+  readonly webPort: number
   /** DS records of the lab's root, one a line. */
   readonly dnsAnchors: string
   readonly authority: CertificateAuthority
@@ -121,6 +129,8 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
   const { config } = await loadConfig("/lab/config.yaml", { files, environment: () => undefined, now: machine.clock.now() })
   const events: FederationEvent[] = []
   const gateway = await startGateway(config, world, {
+    poshPort: around.webPort,
+    ...(spec.poshPatience === undefined ? {} : { poshLimits: { patience: spec.poshPatience } }),
     event: (event) => {
       events.push(event)
       around.event(domain, event)
@@ -195,8 +205,8 @@ function issue(domain: Domain, { from, names, sendsRoot: _, ...validity }: LabCe
 }
 
 /** The configuration of one server, as an operator would write it. JSON is YAML 1.2. */
-function configText(spec: ServerSpec, { address, dns }: ServerSurroundings): string {
-  return JSON.stringify({
+function configText(spec: ServerSpec, { address, dns, webPort }: ServerSurroundings): string {
+  const settings = {
     node: "lab",
     listen: {
       s2s: spec.directTls === true ? [] : [`${address}:0`],
@@ -205,6 +215,7 @@ function configText(spec: ServerSpec, { address, dns }: ServerSurroundings): str
     },
     federation: {
       require: spec.require ?? "authenticated",
+      proofs: spec.proofs ?? (spec.validates === true ? ["pkix", "dane"] : ["pkix"]),
       timeout: "8s",
       bidi: spec.bidi ?? false,
       resolver: { address: `${dns.address}:${dns.port}`, ...(spec.validates === true ? { anchors: "/lab/root.anchors" } : { dnssec: "off" }) },
@@ -214,5 +225,6 @@ function configText(spec: ServerSpec, { address, dns }: ServerSurroundings): str
     certificates: { dirs: ["/lab/certificates"], reload: "signal" },
     domains: [{ name: spec.domain, component: { secret: { file: "/lab/secret" } } }],
     shutdown: { drain: "0s", deadline: "1s" },
-  })
+  }
+  return JSON.stringify(spec.configure?.(settings, { address, webPort }) ?? settings)
 }

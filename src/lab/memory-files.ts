@@ -1,10 +1,13 @@
 // Files in memory for the gateways of the lab: nothing is written to disk, nothing is left behind.
-import type { DirectoryEntry, Files } from "../ports.ts"
+import type { DirectoryEntry, FileFacts, Files } from "../ports.ts"
 
 const encoder = new TextEncoder()
 
 export class MemoryFiles implements Files {
   readonly #files = new Map<string, Uint8Array>()
+  /** Which write made a file's content. */
+  readonly #written = new WeakMap<Uint8Array, number>()
+  #writes = 0
 
   constructor(files: Readonly<Record<string, string>> = {}) {
     for (const [path, text] of Object.entries(files)) this.#files.set(path, encoder.encode(text))
@@ -32,8 +35,11 @@ export class MemoryFiles implements Files {
     return [...entries.values()]
   }
 
-  async stat(path: string) {
-    return { mode: 0o600, size: this.#file(path).length, modified: 0, kind: "file" as const }
+  async stat(path: string): Promise<FileFacts> {
+    const isFolder = !this.#files.has(path) && [...this.#files.keys()].some((name) => name.startsWith(`${path}/`))
+    const bytes = isFolder ? undefined : this.#file(path)
+    const stamp = String(bytes === undefined ? 0 : (this.#written.get(bytes) ?? 0))
+    return { mode: isFolder ? 0o700 : 0o600, size: bytes?.length ?? 0, modified: 0, kind: isFolder ? "directory" : "file", owner: "self", link: false, stamp }
   }
 
   /** Nothing here changes unless the lab says so, and then it reloads by hand. */
@@ -42,7 +48,10 @@ export class MemoryFiles implements Files {
   }
 
   async write(path: string, bytes: Uint8Array): Promise<void> {
-    this.#files.set(path, bytes)
+    const own = Uint8Array.from(bytes)
+    this.#writes += 1
+    this.#written.set(own, this.#writes)
+    this.#files.set(path, own)
   }
 
   async remove(path: string): Promise<void> {

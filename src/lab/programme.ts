@@ -2,11 +2,21 @@
 import type { Scene } from "./scene.ts"
 import { associationScenes } from "./scenes/associations.ts"
 import { dialbackScenes } from "./scenes/dialback.ts"
+import { poshRefusalScenes } from "./scenes/posh-refusals.ts"
+import { poshScenes } from "./scenes/posh.ts"
 import { refusalScenes } from "./scenes/refusals.ts"
 import { secureDnsScenes } from "./scenes/secure-dns.ts"
 import { tlsaScenes } from "./scenes/tlsa.ts"
 
-export const scenes: readonly Scene[] = [...associationScenes, ...dialbackScenes, ...refusalScenes, ...tlsaScenes, ...secureDnsScenes]
+export const scenes: readonly Scene[] = [
+  ...associationScenes,
+  ...dialbackScenes,
+  ...refusalScenes,
+  ...tlsaScenes,
+  ...secureDnsScenes,
+  ...poshScenes,
+  ...poshRefusalScenes,
+]
 
 /** What is told when nothing else is asked for: proofs by certificate and by signed DNS, the want of one, and two that fail. */
 const main = ["mutual-external", "no-client-certificate", "self-signed-refused", "wrong-name", "dane-ee", "delegated-host"]

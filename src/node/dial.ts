@@ -166,7 +166,7 @@ function open(to: NetworkAddress, signal: AbortSignal, options: DialOptions, dea
 }
 
 /** An IPv6 host owns a /64 and can claim from each of its addresses. */
-function sourceNetwork(source: string): string {
+export function sourceNetwork(source: string): string {
   const bytes = parseAddress(source)
   return bytes?.length === 16 ? bytes.subarray(0, 8).join(".") : source
 }

@@ -254,7 +254,7 @@ export function createTls(options: { newPace?: NewPace; contexts?: ContextCache 
           isServer: true,
           secureContext: contextFor(undefined),
           // TLS-06: asked for, never required here.
-          requestCert: true,
+          requestCert: wanted.asksForCertificate ?? true,
           rejectUnauthorized: false,
           // Asked only when the client names a server (TLS-07, DTLS-3).
           SNICallback: (serverName, answer) => {

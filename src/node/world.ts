@@ -1,15 +1,18 @@
 // The machine as one gateway or one command sees it: every port of src/ports.ts, wired together.
 import type { DnsTransport } from "../dns/resolver.ts"
 import type { OwnListener, ReachPolicy } from "../model/reach.ts"
-import type { Clock, Dial, Files, Log, Random, Tls } from "../ports.ts"
+import type { Clock, Dial, Files, Https, HttpServe, Log, Random, Tls } from "../ports.ts"
 import { systemClock } from "./clock.ts"
 import { createDial, type DialLimits } from "./dial.ts"
 import { nodeDnsTransport } from "./dns-transport.ts"
-import { createFiles, type WatchTimes } from "./files.ts"
+import { blockingFiles, createFiles, type WatchTimes } from "./files.ts"
+import { createHttpServe } from "./http-serve.ts"
+import { createHttps } from "./https.ts"
 import { createListen, type NodeListen } from "./listen.ts"
 import { createLog, type LogOptions } from "./log.ts"
 import { Pace } from "./pace.ts"
 import { systemRandom } from "./random.ts"
+import { errorCode } from "./tcp.ts"
 import { createTls } from "./tls.ts"
 
 export interface NodeWorldOptions {
@@ -30,9 +33,15 @@ export interface NodeWorld {
   readonly random: Random
   readonly log: Log
   readonly files: Files
+  /** Of the same files, for the time before anything is served: reading waits for the disk. */
+  readonly startFiles: Files
   readonly dial: Dial
   readonly listen: NodeListen
   readonly tls: Tls
+  /** Over `dial`, so guarded as that is. */
+  readonly https: Https
+  /** Over `listen`, so known to the dial guard. */
+  readonly httpServe: HttpServe
   readonly dnsTransport: DnsTransport
   /** What this world listens on now; its dial refuses these. */
   ownListeners(): readonly OwnListener[]
@@ -48,22 +57,33 @@ export function createNodeWorld(options: NodeWorldOptions): NodeWorld {
     troubled: (code) => log.write("error", "gateway.error", { code, text: `a connection could not be accepted: ${code}` }),
     ...(options.unixMode === undefined ? {} : { unixMode: options.unixMode }),
   })
+  const files = createFiles(options.watch)
   const ownListeners = (): readonly OwnListener[] => listen.ownListeners()
+  const dial = createDial({
+    reach: options.reach,
+    ownListeners,
+    clock,
+    newPace,
+    ...(options.dialLimits === undefined ? {} : { limits: options.dialLimits }),
+  })
+  const tls = createTls({ newPace })
   return {
     clock,
     random: systemRandom,
     log,
-    files: createFiles(options.watch),
+    files,
+    startFiles: blockingFiles(files),
     listen,
     ownListeners,
-    dial: createDial({
-      reach: options.reach,
-      ownListeners,
+    dial,
+    tls,
+    https: createHttps({ dial, tls }),
+    httpServe: createHttpServe({
+      listen,
+      tls,
       clock,
-      newPace,
-      ...(options.dialLimits === undefined ? {} : { limits: options.dialLimits }),
+      troubled: (error) => log.write("error", "gateway.error", { text: `an HTTP request could not be answered: ${errorCode(error)}` }),
     }),
-    tls: createTls({ newPace }),
     // Loopback needs no port to guess: one socket serves all queries there.
     dnsTransport: nodeDnsTransport({ sharedOnLoopback: true }),
   }

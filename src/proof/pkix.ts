@@ -12,7 +12,7 @@ export interface PkixMaterial {
 }
 
 /** Each way a path can fail has a finding of its own. */
-const findingOf: Record<PathProblem, FindingId> = {
+export const findingOf: Record<PathProblem, FindingId> = {
   expired: "cert.expired",
   "not-yet-valid": "cert.not-yet-valid",
   "no-path": "cert.unknown-root",

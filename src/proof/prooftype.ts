@@ -6,7 +6,9 @@ import type { Resolver } from "../model/dns-answer.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import type { EvidenceFact } from "../model/evidence.ts"
 import type { FindingId } from "../model/findings.ts"
+import type { ReachPolicy } from "../model/reach.ts"
 import type { Instant, ReferenceIdentity, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
+import type { Https } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { XmlElement } from "../xml/element.ts"
 
@@ -23,6 +25,11 @@ export interface ProofSubject {
 export interface ProofPorts {
   readonly anchors: AnchorSet
   readonly resolver: Resolver
+  readonly https: Https
+  /** What may be asked and dialled (security.md 17); `https` refuses the rest in any case. */
+  readonly reach: ReachPolicy
+  /** The network of the peer whose claim causes this, for caps; absent when we want to know for ourselves. */
+  readonly source?: string
   /** Now. */
   readonly at: Instant
   readonly signal: AbortSignal
@@ -81,12 +88,15 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
   readonly exchange?: Exchange
   /** (4) */
   readonly needsSecureDns: boolean
+  /** Never binding: where the others prove, nobody waits for it, and it is not asked later. */
+  readonly dispensable?: boolean
   /** Whether material that does not match is fatal, whatever the others say (DANE-10; security.md 4). */
   binding(material: Material, role: Role): boolean
   /** What the material asks of a connection, where it can; outgoing only. Asked for of those that need secure DNS. */
   terms?(material: Material): ConnectionTerms
   /**
-   * How the material ages: asked for again from `from` on, not judged with after `until`. Absent: it does not age by itself.
+   * How the material ages: asked for again from `from` on, not judged with after `until`; both are
+   * infinite for material that does not age. Absent: none of it does.
    */
   ageing?(material: Material): { readonly from: Instant; readonly until: Instant }
   /** DNSSEC itself proves that the domain publishes nothing for this prooftype; silence and unsigned absence do not (security.md 13). */

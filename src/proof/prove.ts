@@ -1,5 +1,6 @@
 // Asking all prooftypes about one stream and weighing what they say: `combine` is the only place that weighs (security.md 4).
 import type { Evidence } from "../model/evidence.ts"
+import { type FindingId, findings } from "../model/findings.ts"
 import type { DomainPair, ObtainedMaterial } from "../model/association.ts"
 import type { Instant, Presented, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
 import type { AnyProoftype, ConnectionTerms, ProofPorts, ProofSubject } from "./prooftype.ts"
@@ -11,6 +12,8 @@ export const longestProof = 7 * 24 * 3600 * 1000
 export interface WeighedVerdict {
   readonly verdict: Verdict
   readonly binding: boolean
+  /** Of a prooftype that is not waited for where the others prove. */
+  readonly dispensable?: boolean
 }
 
 /** `stop`: this endpoint must not be used, whatever the other prooftypes say. */
@@ -28,7 +31,8 @@ const nothingAsked: Exclude<Verdict, { outcome: "proved" }> = {
 /**
  * Weighs verdicts (security.md 4). Outgoing: a binding prooftype that is refuted or unavailable stops the endpoint; else
  * any proof proves; else anything unavailable makes the whole unavailable; else refuted; else absent. Incoming: only a
- * binding refutation stops. The order of the verdicts does not matter.
+ * binding refutation stops. The order of the verdicts does not matter. Where nothing is unavailable but what a
+ * dispensable prooftype could not even find out, a refutation speaks, and the outcome stays what it is.
  */
 export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combined {
   type Failed = Exclude<Verdict, { outcome: "proved" }>
@@ -39,7 +43,9 @@ export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combin
     const before = failed[outcome]
     if (before === undefined || verdict.by < before.by) failed[outcome] = verdict
   }
-  for (const { verdict, binding } of verdicts) {
+  let telling = false
+  for (const { verdict, binding, dispensable } of verdicts) {
+    if (verdict.outcome === "unavailable" && !(dispensable === true && findings[verdict.finding].severity === "unknown")) telling = true
     if (verdict.outcome === "proved") {
       // The proof that lasts longest carries the association.
       if (proved === undefined || verdict.until > proved.until || (verdict.until === proved.until && verdict.by < proved.by)) proved = verdict
@@ -50,6 +56,8 @@ export function combine(verdicts: readonly WeighedVerdict[], role: Role): Combin
   }
   if (failed.stop !== undefined) return { outcome: "stop", verdict: failed.stop }
   if (proved !== undefined) return { outcome: "proved", verdict: proved }
+  // Most domains have no web server for POSH: what is wrong with the certificate says more than that nobody is there.
+  if (failed.unavailable !== undefined && !telling && failed.refuted !== undefined) return { outcome: "unavailable", verdict: failed.refuted }
   for (const outcome of ["unavailable", "refuted", "absent"] as const) {
     const verdict = failed[outcome]
     if (verdict !== undefined) return { outcome, verdict }
@@ -80,10 +88,53 @@ export async function obtainAll(prooftypes: readonly AnyProoftype[], subject: Pr
       try {
         return { prooftype, material: await within(ports.signal, prooftype.obtain(subject, ports)) }
       } catch (error) {
-        return { prooftype, material: new BrokenProoftype(error) }
+        return { prooftype, material: new BrokenProoftype(error, ports.signal.aborted ? "proof.unavailable" : "proof.internal") }
       }
     }),
   )
+}
+
+/** Asked for, with what may be left out set apart. */
+export interface Asking {
+  /** Of those on secure DNS, which may forbid a connection before it is used. */
+  readonly secureDns: Promise<readonly Obtained[]>
+  /**
+   * What was obtained: all of it, or without the dispensable where the rest already decides about what was shown.
+   *
+   * @param now the moment of judging
+   */
+  for(proof: ServerProof, now: () => Instant): Promise<readonly Obtained[]>
+  /** What is still under way is not needed any more. */
+  giveUp(): void
+}
+
+/** Starts asking. A web server that says nothing must not hold up a stream that is proved without it. */
+export function startAsking(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts): Asking {
+  const needless = new AbortController()
+  const secureDns = obtainAll(prooftypes.filter(({ needsSecureDns }) => needsSecureDns), subject, ports)
+  const others = prooftypes.filter(({ needsSecureDns }) => !needsSecureDns)
+  const needed = obtainAll(others.filter(({ dispensable }) => dispensable !== true), subject, ports)
+  const spare = obtainAll(others.filter(({ dispensable }) => dispensable === true), subject, { ...ports, signal: AbortSignal.any([ports.signal, needless.signal]) })
+  const giveUp = (): void => needless.abort(new Error("not needed any more"))
+  const inOrder = (all: readonly Obtained[]): readonly Obtained[] => prooftypes.flatMap((prooftype) => all.filter((each) => each.prooftype === prooftype))
+  return {
+    secureDns,
+    giveUp,
+    async for(proof, now) {
+      const first = inOrder([...(await secureDns), ...(await needed)])
+      const { outcome } = match(first, subject, proof, now()).combined
+      if (outcome === "proved" || outcome === "stop") {
+        giveUp()
+        return first
+      }
+      return inOrder([...first, ...(await spare)])
+    },
+  }
+}
+
+/** In place of asking, where that is not allowed now: what would have to be asked for is unavailable, not absent. */
+export function notAsked(prooftypes: readonly AnyProoftype[], why: string): readonly Obtained[] {
+  return prooftypes.filter(({ atHand }) => !atHand).map((prooftype) => ({ prooftype, material: new BrokenProoftype(new Error(why), "proof.unavailable") }))
 }
 
 /** A prooftype that does not heed the signal must not hold a stream open. */
@@ -145,7 +196,9 @@ export function termsOf(obtained: readonly Obtained[]): ConnectionTerms {
 
 class BrokenProoftype {
   readonly reason: string
-  constructor(error: unknown) {
+  readonly finding: FindingId
+  constructor(error: unknown, finding: FindingId = "proof.internal") {
+    this.finding = finding
     this.reason = error instanceof Error ? error.message : String(error)
   }
 }
@@ -184,15 +237,16 @@ function weigh(
   reference: ReferenceIdentity,
   at: Instant,
 ): WeighedVerdict {
-  const broken = (reason: string): WeighedVerdict => ({
-    verdict: { outcome: "unavailable", by: prooftype.name, finding: "proof.internal", detail: reason },
+  const broken = (reason: string, finding: FindingId = "proof.internal"): WeighedVerdict => ({
+    verdict: { outcome: "unavailable", by: prooftype.name, finding, detail: reason },
     // A prooftype that cannot say whether it binds must not open the door by failing.
     binding: prooftype.needsSecureDns && subject.role === "outgoing",
+    dispensable: prooftype.dispensable === true,
   })
-  if (material instanceof BrokenProoftype) return broken(material.reason)
+  if (material instanceof BrokenProoftype) return broken(material.reason, material.finding)
   try {
     const verdict = prooftype.match(proof, material, reference, at)
-    return { verdict: capped(verdict, at), binding: prooftype.binding(material, subject.role) }
+    return { verdict: capped(verdict, at), binding: prooftype.binding(material, subject.role), dispensable: prooftype.dispensable === true }
   } catch (error) {
     return broken(error instanceof Error ? error.message : String(error))
   }

@@ -15,6 +15,7 @@ import { systemRandom } from "../../src/node/random.ts"
 import { dane } from "../../src/proof/dane.ts"
 import { anchorSet } from "../../src/x509/anchors.ts"
 import { selfSigned } from "../../src/lab/certificate-authority.ts"
+import { withoutWeb } from "../proof/proof-ports.ts"
 
 const lab = await startLabDns(Date.now())
 after(() => lab.close())
@@ -56,7 +57,7 @@ async function told(records: Zone, resolver = ours()): Promise<Told> {
   const endpoint = found.endpoints[0]!
   const subject = { source, service: "xmpp-server", role: "outgoing", endpoint } as const
   const at = Date.now()
-  const material = await dane.obtain(subject, { anchors: anchorSet([]), resolver, at, signal })
+  const material = await dane.obtain(subject, { ...withoutWeb, anchors: anchorSet([]), resolver, at, signal })
   const proof = { chain: [leaf.der], presentedAs: "tls-server", protocol: "TLSv1.3", cipher: "x", serverName: domain, alpn: undefined } as const
   const verdict = dane.match(proof, material, { source, service: "xmpp-server", accept: [] }, at)
   const finding = verdict.outcome === "proved" ? "proved" : verdict.finding

@@ -5,6 +5,7 @@ import { test } from "node:test"
 import type { Association } from "../../src/model/association.ts"
 import type { Verdict } from "../../src/model/verdict.ts"
 import { associate } from "../../src/federation/associate.ts"
+import { proofPorts } from "../../src/federation/claims.ts"
 import type { Federation } from "../../src/federation/contract.ts"
 import type { DialbackElement } from "../../src/federation/dialback.ts"
 import { Outbound } from "../../src/federation/outbound.ts"
@@ -27,7 +28,7 @@ function withoutLink(federation: () => Federation): AnyProoftype {
     ...pkix,
     atHand: false,
     obtain: async (subject) => {
-      if (subject.role === "outgoing") return await pkix.obtain(subject, { anchors: federation().current().anchors, resolver: federation().ports.resolver, at: start, signal: never })
+      if (subject.role === "outgoing") return await pkix.obtain(subject, proofPorts(federation(), federation().current(), never))
       const leg = await associate(federation(), { sender: federation().current().anyDomain, target: subject.source }, never)
       leg.stream.close()
       return leg.association.level

@@ -12,6 +12,7 @@ import type { AnyProoftype, ProofPorts, ProofSubject } from "../../src/proof/pro
 import { builtInProoftypes } from "../../src/proof/registry.ts"
 import { referenceIdentity } from "../../src/proof/reference.ts"
 import type { AnchorSet } from "../../src/x509/anchors.ts"
+import { noWeb } from "../proof/proof-ports.ts"
 
 export interface ProofSituation {
   readonly name: string
@@ -71,10 +72,11 @@ export function prooftypeContract(prooftype: AnyProoftype, situations: readonly 
         if (verdict.outcome === "proved") assert.ok(verdict.until > at && verdict.detail !== "")
         else assert.ok(verdict.finding in findings)
         assert.equal(typeof prooftype.binding(material, subject.role), "boolean")
+        if (prooftype.dispensable === true) assert.equal(prooftype.binding(material, subject.role), false, "what binds is waited for")
         for (const [label, value] of prooftype.facts(material)) assert.ok(label !== "" && typeof value === "string")
         for (const { fact, mark } of prooftype.rests?.(material) ?? []) assert.ok(fact !== "" && (mark === "signed" || mark === "attested"))
         const ageing = prooftype.ageing?.(material)
-        if (ageing !== undefined) assert.ok(ageing.from < ageing.until && ageing.from >= at - longestProof)
+        if (ageing !== undefined) assert.ok((ageing.from < ageing.until || ageing.from === Number.POSITIVE_INFINITY) && ageing.from >= at - longestProof)
       })
 
       test(`${situation.name}: matching is pure`, async () => {
@@ -145,6 +147,7 @@ export function prooftypeContract(prooftype: AnyProoftype, situations: readonly 
         const silent: ProofPorts = {
           ...situation.ports(),
           signal: gone.signal,
+          https: noWeb,
           resolver: {
             resolve: async (asked, type) => ({ name: asked, type, records: [], status: "indeterminate", outcome: "failure", rcode: undefined, why: [], canonical: asked, validatedBy: "self", until: 0 }),
           },

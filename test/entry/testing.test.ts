@@ -1,5 +1,6 @@
 // `xmpp-dna/testing` as a test of somebody else's uses it: servers, DNS, certificates, scenes, and a clean end.
 import assert from "node:assert/strict"
+import { get } from "node:https"
 import { test } from "node:test"
 import { lab } from "../../src/entry/testing.ts"
 
@@ -20,6 +21,28 @@ test("lab: servers that talk, DNS that can be changed, and nothing left behind",
     assert.ok(net.dns.queries.some(({ name }) => name.toLowerCase() === "_xmpp-server._tcp.b.example"))
   } finally {
     await net[Symbol.asyncDispose]()
+  }
+})
+
+test("lab: web hosts with scripted answers, asked as anybody would ask them", async () => {
+  const net = await lab()
+  try {
+    const shop = net.web({ host: "shop.example", answers: { "/x": { json: { expires: 1 } } } })
+    const ca = [net.authority.certificate.pem]
+    const ask = (path: string): Promise<[number | undefined, string]> =>
+      new Promise((resolve, reject) => {
+        const { address: host, port } = shop.at
+        get({ host, port, servername: shop.host, headers: { Host: shop.host }, path, ca, agent: false }, (response) => {
+          let text = ""
+          response.on("data", (bytes: Buffer) => (text += bytes.toString()))
+          response.on("end", () => resolve([response.statusCode, text]))
+        }).on("error", reject)
+      })
+    assert.deepEqual(await ask("/x"), [200, '{"expires":1}'])
+    assert.equal((await ask("/y"))[0], 404)
+    assert.deepEqual(shop.requests.map(({ path, host }) => [path, host]), [["/x", "shop.example"], ["/y", "shop.example"]])
+  } finally {
+    await net.close()
   }
 })
 

@@ -9,7 +9,7 @@ import { builtInProoftypes } from "../../src/proof/registry.ts"
 import { anchorsFromPem } from "../../src/x509/anchors.ts"
 
 const here = import.meta.dirname
-const anchors = [anchorsFromPem(readFileSync(join(here, "roots.pem"), "utf8"))]
+const anchors = ["roots.pem", "posh-roots.pem"].map((name) => anchorsFromPem(readFileSync(join(here, name), "utf8")))
 const files = readdirSync(here).filter((name) => name.endsWith(".json"))
 const read = (name: string): unknown => JSON.parse(readFileSync(join(here, name), "utf8"))
 
@@ -43,6 +43,15 @@ const outcomes: Record<string, string> = {
   "dane-mismatch.json": "refuted dane.mismatch",
   "dane-tlsa-bogus.json": "unavailable dane.tlsa-bogus",
   "dane-not-signed.json": "absent dane.not-signed",
+  "posh-direct.json": "proved",
+  "posh-incoming.json": "proved",
+  "posh-redirect.json": "proved",
+  "posh-reference.json": "proved",
+  "posh-mismatch.json": "refuted posh.mismatch",
+  "posh-expired.json": "refuted posh.expired",
+  "posh-not-published.json": "absent posh.not-published",
+  "posh-wrong-name.json": "unavailable posh.tls-error",
+  "posh-both.json": "unavailable posh.both-url-and-fingerprints",
 }
 
 test("the golden files are those that are expected", () => assert.deepEqual(files.sort(), Object.keys(outcomes).sort()))
@@ -60,6 +69,11 @@ for (const name of files) {
       assert.ok(item!.facts.every(({ mark }) => mark === "attested"))
       if (now!.outcome === "proved") assert.match(item!.sentence, /if these recorded facts are true: .*DNS: .* TLSA /)
     }
+    if (name.startsWith("posh")) {
+      // Bodies and statuses are the recorder's word; the chains of web servers are checked again.
+      assert.ok(item!.facts.every(({ fact, mark }) => mark === (fact.startsWith("HTTPS: the certificate of") ? "signed" : "attested")))
+      if (now!.outcome === "proved") assert.match(item!.sentence, /if these recorded facts are true: .*HTTPS: https:\/\/a\.example\/.*checked again here: HTTPS: the certificate of a\.example/)
+    }
   })
 }
 
@@ -73,6 +87,10 @@ const idle: readonly RegExp[] = [
   /^items\.0\.material\.anchors\.count$/,
   // Usages and digests beside those of the record in question; a number that is no usage changes nothing.
   /^items\.0\.material\.policy\./,
+  // Of POSH: which address answered, what it called the document; and what would have mattered on another way.
+  // Of one kind, one status is as good as its neighbour.
+  /^items\.0\.material\.exchanges\.\d+\.(address|answer\.(contentType|status))$/,
+  /^items\.0\.material\.(port|older)$/,
 ]
 /** Idle where it is not the thing that proves. */
 const idleBeside: Readonly<Record<string, readonly RegExp[]>> = {
@@ -100,8 +118,8 @@ function* leaves(value: unknown, path: readonly string[] = []): Generator<readon
 function changed(value: unknown): unknown[] {
   if (typeof value === "number") return [value + 1, -value - 1, 0.5, null, String(value)].filter((other) => other !== value)
   if (typeof value === "string") {
-    const words = ["outgoing", "incoming", "secure", "insecure", "bogus", "data", "no-data", "failure", "srv", "fallback", "operator", "server", "client", "xmpp-server", "xmpp-client", "A", "SRV", "pkix", "dane"]
-    return [...(words.includes(value) ? words.filter((word) => word !== value) : []), `${value.slice(0, -1)}${value.endsWith("x") ? "y" : "x"}`, "b.example", "", null, 7]
+    const words = ["outgoing", "incoming", "secure", "insecure", "bogus", "data", "no-data", "failure", "srv", "fallback", "operator", "server", "client", "xmpp-server", "xmpp-client", "A", "SRV", "pkix", "dane", "posh"]
+    return [...(words.includes(value) ? words.filter((word) => word !== value) : []), `${value.slice(0, -1)}${value.endsWith("x") ? "y" : "x"}`, "b.example", "", null, 7].filter((other) => other !== value)
   }
   return value === null ? ["x", 7, {}] : [null]
 }
@@ -173,4 +191,23 @@ test("usages 1 and 0 need the roots at hand", () => {
     const { items, exit } = judge(readEvidenceFile(JSON.stringify(read(name))), { prooftypes: builtInProoftypes, anchors: [] })
     assert.deepEqual([items[0]!.result, exit], ["cannot-judge", 3])
   }
+})
+
+test("POSH: another status, another hop, another domain's document, roots that are not ours", () => {
+  const status = (name: string, index: number, value: number) => proves(withChange(read(name), ["items", "0", "material", "exchanges", String(index), "answer", "status"], value))
+  for (const value of [404, 500, 302, 199, 300]) assert.equal(status("posh-direct.json", 0, value), false, String(value))
+  for (const value of [200, 304, 404]) assert.equal(status("posh-redirect.json", 0, value), false, String(value))
+  const exchanges = (name: string) => (read(name) as { items: { material: { exchanges: unknown[] } }[] }).items[0]!.material.exchanges
+  for (const some of [[], exchanges("posh-redirect.json").slice(1), exchanges("posh-redirect.json").slice(0, 1), exchanges("posh-redirect.json").toReversed()]) {
+    assert.equal(proves(withChange(read("posh-redirect.json"), ["items", "0", "material", "exchanges"], some)), false)
+  }
+  const victim = withChange(read("posh-direct.json"), ["items", "0", "pair", "target"], "victim.example")
+  assert.equal(proves(victim), false)
+  assert.equal(proves(withChange(victim, ["items", "0", "material", "source"], "victim.example")), false, "it was a.example that was asked")
+  const { items } = judge(readEvidenceFile(JSON.stringify(read("posh-direct.json"))), { prooftypes: builtInProoftypes, anchors: [] })
+  assert.equal(items[0]!.result, "cannot-judge")
+})
+
+test("security.md 27: no evidence holds the query of a URL", () => {
+  for (const name of files) assert.doesNotMatch(JSON.stringify(read(name)), /for=a\.example/)
 })

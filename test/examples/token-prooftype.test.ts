@@ -7,6 +7,7 @@ import { believedFor, createTokenProoftype, longestLife, signedOctets, tokenExpo
 import type { Outcome, ServerProof, Verdict } from "../../src/model/verdict.ts"
 import { builtInProoftypes, selectProoftypes } from "../../src/proof/registry.ts"
 import type { ProofSubject } from "../../src/proof/prooftype.ts"
+import { publicInternetOnly } from "../../src/model/reach.ts"
 import { referenceIdentity } from "../../src/proof/reference.ts"
 import { anchorSet } from "../../src/x509/anchors.ts"
 import { type ProofSituation, prooftypeContract } from "../contracts/prooftype.ts"
@@ -20,10 +21,11 @@ const answer = contextOf({ presenter: "receiving" })
 const byA = carried(ofA.exchange, ofB.exchange, contextOf())
 const fromA: ProofSubject = { source: a, service: "xmpp-server", role: "incoming", endpoint: undefined }
 const nowhere = { resolve: () => Promise.reject(new Error("nothing is asked of anybody")) }
+const noWeb = { get: () => Promise.reject(new Error("nothing is asked of anybody")) }
 const never = new AbortController().signal
 
 function situation(name: string, outcome: Outcome, proof: ServerProof, subject = fromA): ProofSituation {
-  return { name, outcome, subject, proof, at, ports: () => ({ anchors: anchorSet([]), resolver: nowhere, at, signal: never }) }
+  return { name, outcome, subject, proof, at, ports: () => ({ anchors: anchorSet([]), resolver: nowhere, https: noWeb, reach: publicInternetOnly, at, signal: never }) }
 }
 
 prooftypeContract(
@@ -167,6 +169,6 @@ test("evidence is judged with the keyring at hand, never with one of the file's"
 test("it is off unless it is passed on, and takes no built-in name", () => {
   assert.equal(builtInProoftypes.some(({ name }) => name === "token"), false)
   assert.throws(() => selectProoftypes(new Set(["token"])), /there is no prooftype token/)
-  assert.deepEqual(selectProoftypes(new Set(["pkix", "token"]), [ofA]).map(({ name }) => name), ["pkix", "token"])
-  assert.throws(() => selectProoftypes(new Set(["pkix"]), [{ ...ofA, name: "pkix" }]), /two prooftypes are called pkix/)
+  assert.deepEqual(selectProoftypes(new Set(["pkix", "token"]), { extra: [ofA] }).map(({ name }) => name), ["pkix", "token"])
+  assert.throws(() => selectProoftypes(new Set(["pkix"]), { extra: [{ ...ofA, name: "pkix" }] }), /two prooftypes are called pkix/)
 })

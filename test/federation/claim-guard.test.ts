@@ -55,3 +55,17 @@ test("what is remembered is bounded, and the oldest goes first", () => {
   assert.equal(guard.recentFailure(pairOf("s899.example", "b.example"), from("192.0.2.1")), undefined)
   assert.equal(guard.recentFailure(pairOf("s900.example", "b.example"), from("192.0.2.1")), "no")
 })
+
+test("security.md 17, 18: asking for proofs has places of its own, for each network and in all", () => {
+  const guard = new ClaimGuard(new ManualClock(), { ...defaultClaimLimits, materials: 3, materialsPerSource: 2, total: 1 })
+  const one = guard.enterMaterial("192.0.2")
+  assert.ok(one !== undefined && guard.enterMaterial("192.0.2") !== undefined)
+  assert.equal(guard.enterMaterial("192.0.2"), undefined)
+  assert.ok(guard.enterMaterial("198.51.100") !== undefined)
+  assert.equal(guard.enterMaterial("203.0.113"), undefined)
+  assert.ok(guard.enter({ address: "192.0.2.1", leaf: undefined }) !== undefined, "connect-backs are counted apart")
+  one()
+  one()
+  assert.ok(guard.enterMaterial("203.0.113") !== undefined)
+  assert.equal(guard.enterMaterial("198.51.100"), undefined, "given back twice is given back once")
+})

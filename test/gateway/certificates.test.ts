@@ -4,7 +4,7 @@ import { describe, it } from "node:test"
 import { type Domain, parseDomain } from "../../src/model/domain.ts"
 import { ConfigError } from "../../src/model/errors.ts"
 import { CertificateAuthority, type IssuedCertificate, type IssueOptions, selfSigned } from "../../src/lab/certificate-authority.ts"
-import { type CertificateResult, type CertificateSnapshot, loadCertificates, noCertificates } from "../../src/gateway/certificates.ts"
+import { type CertificateOwner, type CertificateResult, type CertificateSnapshot, loadCertificates, noCertificates } from "../../src/gateway/certificates.ts"
 import { type MemoryFile, MemoryFiles, testNow } from "./config-fixture.ts"
 
 const day = 86_400_000
@@ -22,6 +22,8 @@ function issue(dns: string | readonly string[], more: IssueOptions = {}, serial 
   return fresh
 }
 
+const owner = (name: Domain): CertificateOwner => ({ name, suspended: false, source: "/etc/gw.yaml" })
+
 const leafPem = (certificate: IssuedCertificate): string => certificate.pem
 const a = parseDomain("a.example")
 const b = parseDomain("b.example")
@@ -32,7 +34,7 @@ async function load(
   previous: CertificateSnapshot = noCertificates,
   more: { now?: number; warnMs?: number; folders?: string[] } = {},
 ): Promise<CertificateResult> {
-  return loadCertificates({ folders: more.folders ?? ["/certs"], files: new MemoryFiles(files), domains, now: more.now ?? testNow, warnMs: more.warnMs ?? 14 * day, previous })
+  return loadCertificates({ folders: more.folders ?? ["/certs"], files: new MemoryFiles(files), domains: domains.map(owner), now: more.now ?? testNow, warnMs: more.warnMs ?? 14 * day, previous })
 }
 
 async function refused(...rest: Parameters<typeof load>): Promise<string> {

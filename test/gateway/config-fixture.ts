@@ -1,17 +1,23 @@
 // A small file system in memory and a configuration that is in order, for the gateway's tests.
-import type { DirectoryEntry, Files } from "../../src/ports.ts"
+import { createHash } from "node:crypto"
+import type { DirectoryEntry, FileFacts, Files } from "../../src/ports.ts"
 import type { ConfigWorld } from "../../src/gateway/config.ts"
 
 export interface MemoryFile {
   text: string | Uint8Array
   mode?: number
   modified?: number
+  owner?: FileFacts["owner"]
 }
 
 /** Files by absolute path; folders follow from the paths. */
 export class MemoryFiles implements Files {
   readonly files = new Map<string, MemoryFile>()
-  readonly watchers: { path: string; changed: () => void }[] = []
+  readonly watchers: { path: string; changed: (paths?: readonly string[]) => void }[] = []
+  /** Modes and owners of folders that are not in order. */
+  readonly folders = new Map<string, Partial<Pick<FileFacts, "mode" | "owner">>>()
+  /** What was asked for, in order: `read /a`, `stat /a`, `list /a`. */
+  readonly asked: string[] = []
 
   constructor(files: Readonly<Record<string, string | MemoryFile>> = {}) {
     for (const [path, file] of Object.entries(files)) this.files.set(path, typeof file === "string" ? { text: file } : file)
@@ -28,11 +34,13 @@ export class MemoryFiles implements Files {
   }
 
   async read(path: string): Promise<Uint8Array> {
+    this.asked.push(`read ${path}`)
     const { text } = this.#file(path)
     return typeof text === "string" ? new TextEncoder().encode(text) : text
   }
 
   async list(path: string): Promise<readonly DirectoryEntry[]> {
+    this.asked.push(`list ${path}`)
     const prefix = path.endsWith("/") ? path : `${path}/`
     const entries = new Map<string, DirectoryEntry>()
     for (const name of this.files.keys()) {
@@ -44,12 +52,17 @@ export class MemoryFiles implements Files {
     return [...entries.values()]
   }
 
-  async stat(path: string) {
-    const { text, mode, modified } = this.#file(path)
-    return { mode: mode ?? 0o600, size: text.length, modified: modified ?? 0, kind: "file" as const }
+  async stat(path: string): Promise<FileFacts> {
+    this.asked.push(`stat ${path}`)
+    if (!this.files.has(path) && [...this.files.keys()].some((name) => name.startsWith(`${path}/`))) {
+      return { mode: 0o755, size: 0, modified: 0, kind: "directory", owner: "self", link: false, stamp: "", ...this.folders.get(path) }
+    }
+    const { text, mode = 0o600, modified = 0, owner = "self" } = this.#file(path)
+    const digest = createHash("sha1").update(text).digest("hex")
+    return { mode, size: text.length, modified, kind: "file", owner, link: false, stamp: `${digest} ${modified} ${mode} ${owner}` }
   }
 
-  watch(path: string, changed: () => void): () => void {
+  watch(path: string, changed: (paths?: readonly string[]) => void): () => void {
     const watcher = { path, changed }
     this.watchers.push(watcher)
     return () => {

@@ -30,7 +30,7 @@ describe("a configuration in order", () => {
     assert.equal(config.node, "gw1")
     assert.deepEqual([...config.domains.keys()], ["bot.example", "rooms.example"])
     assert.equal(config.require, "authenticated")
-    assert.deepEqual([...config.proofs], ["pkix"])
+    assert.deepEqual([...config.proofs].sort(), ["pkix", "posh"])
     assert.equal(config.limits.stanza, 524288)
     assert.equal(config.idleTimeoutMs, 840_000)
     assert.equal(config.retryMaxMs, 300_000)
@@ -52,10 +52,17 @@ describe("a configuration in order", () => {
 
   it("takes every setting", async () => {
     const { config } = await load(`node: gw2
-listen: { s2s: ["[::]:5269"], direct_tls: ["0.0.0.0:5270"], components: ["unix:/run/x.sock", "[::1]:5347"] }
+listen:
+  s2s: ["[::]:5269"]
+  direct_tls: ["0.0.0.0:5270"]
+  components: ["unix:/run/x.sock", "[::1]:5347"]
+  posh: ["127.0.0.1:8081", "unix:/run/posh.sock"]
+  posh_https: ["[::]:443"]
+  admin: "unix:/run/admin.sock"
 federation:
   require: encrypted
   proofs: [pkix]
+  posh: { older: true }
   dialback: { offer: false, as: encrypted, without_dialback: false }
   bidi: false
   piggyback: false
@@ -70,7 +77,12 @@ federation:
   allow: { networks: [127.0.0.0/8, "::1"], names: [example] }
   overrides: [{ peer: x.example, connect: "127.0.0.1:5270", transport: direct-tls }]
 certificates: { dirs: [/a, b], reload: signal, warn: 7d }
-domains: [{ name: bücher.example, component: { secret: { env: BOT }, conflict: kick_new } }]
+domains:
+  - name: bücher.example
+    component: { secret: { env: BOT }, conflict: kick_new }
+    certificate: Host.example
+    posh: { serve: false, expires: 2h, next: [next.pem, /n/x.pem] }
+    suspended: true
 limits: { stanza: 10000, depth: 32, queue: 1MiB, input: 2MiB, queued: 64MiB, unauthenticatedPerIp: 8, unauthenticatedTotal: 100, unauthenticated: 5s, streams: 1000 }
 log: { level: debug, format: json }
 shutdown: { drain: 0s, deadline: 3s }
@@ -81,6 +93,21 @@ state: { dir: state, evidence_files: 10, evidence_bytes: 1MiB }
     assert.deepEqual(config.resolvers, [{ address: "127.0.0.1", port: 53 }, { address: "::1", port: 5353 }])
     assert.deepEqual(config.overrides.get(parseDomain("x.example")), { address: "127.0.0.1", port: 5270, transport: "direct-tls" })
     assert.deepEqual(config.listen.components, [{ path: "/run/x.sock" }, { address: "::1", port: 5347 }])
+    assert.deepEqual([config.listen.posh, config.listen.poshHttps, config.listen.admin], [
+      [{ address: "127.0.0.1", port: 8081 }, { path: "/run/posh.sock" }],
+      [{ address: "::", port: 443 }],
+      { path: "/run/admin.sock" },
+    ])
+    const { secret: _, ...book } = config.domains.get(parseDomain("bücher.example"))!
+    assert.deepEqual(book, {
+      name: "xn--bcher-kva.example",
+      conflict: "kick_new",
+      certificate: "host.example",
+      posh: { serve: false, expiresMs: 7_200_000, next: ["/etc/next.pem", "/n/x.pem"] },
+      suspended: true,
+      source: "/etc/gw.yaml",
+    })
+    assert.equal(config.poshOlder, true)
     assert.deepEqual(config.trust, { kind: "file", path: "/etc/roots.pem" })
     assert.deepEqual(config.state, { dir: "/etc/state", evidenceFiles: 10, evidenceBytes: 1048576 })
     assert.equal(config.limits.unauthenticatedMs, 5000)
@@ -93,11 +120,11 @@ state: { dir: state, evidence_files: 10, evidence_bytes: 1MiB }
     const anchors = ". IN DS 12345 13 2 0000000000000000000000000000000000000000000000000000000000000000 ; of the lab\n"
     const resolver = (words: string): string => withLine(', dnssec: off', words)
     for (const [text, mode, proofs] of [
-      [bare, "validate", ["dane", "pkix"]],
-      [resolver(""), "validate", ["dane", "pkix"]],
-      [resolver(", dnssec: validate, anchors: root.ds"), "validate", ["dane", "pkix"]],
-      [resolver(", dnssec: trust-ad"), "trust-ad", ["dane", "pkix"]],
-      [resolver(", dnssec: off"), "off", ["pkix"]],
+      [bare, "validate", ["dane", "pkix", "posh"]],
+      [resolver(""), "validate", ["dane", "pkix", "posh"]],
+      [resolver(", dnssec: validate, anchors: root.ds"), "validate", ["dane", "pkix", "posh"]],
+      [resolver(", dnssec: trust-ad"), "trust-ad", ["dane", "pkix", "posh"]],
+      [resolver(", dnssec: off"), "off", ["pkix", "posh"]],
       [resolver("").replace("  resolver:", "  proofs: [pkix]\n  resolver:"), "validate", ["pkix"]],
       [resolver("").replace("  resolver:", "  proofs: [dane]\n  resolver:"), "validate", ["dane"]],
     ] as const) {
@@ -119,13 +146,12 @@ state: { dir: state, evidence_files: 10, evidence_bytes: 1MiB }
       "/etc/t.d/c.yaml:2:5  domains[0].component  `domains[0].component` is missing.",
       "/etc/t.d/c.yaml:2:5  domains[0].nam  `domains[0].nam` is not a setting. Did you mean `name`?",
       "/etc/other.yaml  The file cannot be read: there is no such file or folder.",
-      "/etc/gw.yaml:1:1  domains  No domain is hosted: name at least one under `domains`.",
     ])
   })
 
   it("the documented example is in order, and shows the defaults", async () => {
     const example = readFileSync(join(import.meta.dirname, "../../docs/config/gateway.yaml"), "utf8")
-    const files = { "/etc/xmpp-dna/secrets/bot": secretA, "/run/credentials/rooms-secret": secretB }
+    const files = { "/etc/xmpp-dna/secrets/bot": secretA, "/etc/xmpp-dna/secrets/customer": `${secretB}0`, "/run/credentials/rooms-secret": secretB }
     const environment = (name: string): string | undefined => ({ CREDENTIALS_DIRECTORY: "/run/credentials", SHOP_SECRET: `${secretA}${secretB}` })[name]
     const { config, warnings } = await load(example, files, { environment })
     assert.deepEqual(warnings, [])
@@ -166,8 +192,8 @@ const mistakes: readonly (readonly [what: string, config: string, expected: read
   ["a setting of a later version", `${goodConfig}cluster: { nats: {} }\n`, ["/etc/gw.yaml:14:1  cluster  A cluster of gateways is not in this version yet: remove `cluster`."]],
   [
     "a domain's setting of a later version",
-    withLine("  - name: bot.example\n", "  - name: bot.example\n    posh: { serve: true }\n"),
-    ["/etc/gw.yaml:11:5  domains[0].posh  POSH is not in this version yet: remove `domains[0].posh`."],
+    withLine("  - name: bot.example\n", "  - name: bot.example\n    limits: { rate: 200/s }\n"),
+    ["/etc/gw.yaml:11:5  domains[0].limits  Limits for one domain is not in this version yet: remove `domains[0].limits`."],
   ],
   ["a switch for a peer that is none", withLine("  resolver:", "  peers: [{ peer: o.example, bidi: sometimes }]\n  resolver:"), ["/etc/gw.yaml:6:36  federation.peers[0].bidi  `federation.peers[0].bidi` must be true or false."]],
   [
@@ -205,15 +231,20 @@ const mistakes: readonly (readonly [what: string, config: string, expected: read
     withLine("dnssec: off", "anchors: /secrets/bot"),
     ["/etc/gw.yaml:6:51  federation.resolver.anchors  /secrets/bot cannot be used: line 1: neither a DS nor a DNSKEY record. Write DS or DNSKEY records, one a line, as in a zone file."],
   ],
-  ["a prooftype not known yet", withLine("  resolver:", "  proofs: [posh, pkix]\n  resolver:"), ["/etc/gw.yaml:6:12  federation.proofs[0]  The prooftype posh is not in this version yet: known is pkix, dane."]],
+  ["a document kept for too long", withLine("  - name: bot.example\n", "  - name: bot.example\n    posh: { expires: 8d }\n"), ['/etc/gw.yaml:11:22  domains[0].posh.expires  "8d" is out of range: from 1h to 7d.']],
+  [
+    "the admin socket open to the network",
+    withLine("  s2s:", '  admin: "127.0.0.1:5270"\n  s2s:'),
+    ['/etc/gw.yaml:3:10  listen.admin  `listen.admin` must be a Unix socket, which file permissions guard: write "unix:/run/xmpp-dna/admin.sock".'],
+  ],
   [
     "DANE without signed DNS",
     withLine("  resolver:", "  proofs: [pkix, dane]\n  resolver:"),
     ["/etc/gw.yaml:6:18  federation.proofs[1]  DANE rests on signed DNS, and `federation.resolver.dnssec` is off: it could never prove anything. Remove dane."],
   ],
   ["no TLSA usage", withLine("  resolver:", "  dane: { usages: [] }\n  resolver:"), ["/etc/gw.yaml:6:19  federation.dane.usages  `federation.dane.usages` must name at least one usage: 3, 2."]],
-  ["a mistyped prooftype", withLine("  resolver:", "  proofs: [pkixx]\n  resolver:"), ['/etc/gw.yaml:6:12  federation.proofs[0]  "pkixx" is not one of pkix, dane. Did you mean pkix?']],
-  ["no prooftype", withLine("  resolver:", "  proofs: []\n  resolver:"), ["/etc/gw.yaml:6:11  federation.proofs  `federation.proofs` must name at least one prooftype: pkix, dane."]],
+  ["a mistyped prooftype", withLine("  resolver:", "  proofs: [pkixx]\n  resolver:"), ['/etc/gw.yaml:6:12  federation.proofs[0]  "pkixx" is not one of pkix, dane, posh. Did you mean pkix?']],
+  ["no prooftype", withLine("  resolver:", "  proofs: []\n  resolver:"), ["/etc/gw.yaml:6:11  federation.proofs  `federation.proofs` must name at least one prooftype: pkix, dane, posh."]],
   [
     "components open to the world",
     withLine('components: ["127.0.0.1:0"]', 'components: ["0.0.0.0:5347"]'),

@@ -103,7 +103,7 @@ describe("at start", () => {
   it("DNS in order: it serves, with DANE and PKIX", async () => {
     path.how = "honest"
     const fixture = await start(`address: "${path.at}", anchors: root.ds`, path.tree.anchorText())
-    assert.deepEqual([fixture.gateway.config.dnssec, [...fixture.gateway.config.proofs].sort()], ["validate", ["dane", "pkix"]])
+    assert.deepEqual([fixture.gateway.config.dnssec, [...fixture.gateway.config.proofs].sort()], ["validate", ["dane", "pkix", "posh"]])
   })
 
   it("stripped: refused, with what to do", async () => {
@@ -115,7 +115,7 @@ describe("at start", () => {
   it("stripped, and the operator wrote off: it serves, without DANE", async () => {
     path.how = "strips"
     const fixture = await start(`address: "${path.at}", dnssec: off`, "")
-    assert.deepEqual([...fixture.gateway.config.proofs], ["pkix"])
+    assert.deepEqual([...fixture.gateway.config.proofs], ["pkix", "posh"])
   })
 
   it("anchors of another root: refused", async () => {

@@ -5,9 +5,12 @@ import { connect, type Socket } from "node:net"
 import { type Domain, parseDomain } from "../../src/model/domain.ts"
 import type { Resolver } from "../../src/model/dns-answer.ts"
 import type { FederationEvent } from "../../src/model/events.ts"
+import { publicInternetOnly, type ReachPolicy } from "../../src/model/reach.ts"
 import { CertificateAuthority, type IssuedCertificate, type IssueOptions } from "../../src/lab/certificate-authority.ts"
 import { systemClock } from "../../src/node/clock.ts"
 import { createDial } from "../../src/node/dial.ts"
+import { createHttps } from "../../src/node/https.ts"
+import { createHttpServe } from "../../src/node/http-serve.ts"
 import { createListen } from "../../src/node/listen.ts"
 import { systemRandom } from "../../src/node/random.ts"
 import { createTls } from "../../src/node/tls.ts"
@@ -85,6 +88,8 @@ export interface FixtureOptions {
 export function yamlFor(options: FixtureOptions): string {
   const at = options.address ?? "127.0.0.1"
   const peers = Object.entries(options.peers ?? {}).map(([peer, { address, port }]) => `    - { peer: ${peer}, connect: "${address}:${port}" }\n`)
+  // Without a resolver nothing may be looked up, POSH hosts included.
+  const proofs = options.resolver === undefined && !(options.federation ?? "").includes("proofs:") ? "  proofs: [pkix]\n" : ""
   const domains = options.domains.map((name) => `  - { name: ${name}, component: { secret: { file: /secrets/${name} } } }\n`)
   return `listen:
   s2s: ["${at}:0"]
@@ -93,7 +98,7 @@ export function yamlFor(options: FixtureOptions): string {
 federation:
   resolver: { dnssec: off }
   allow: { networks: [127.0.0.0/8], names: [example] }
-${peers.length === 0 ? "" : `  overrides:\n${peers.join("")}`}${options.federation ?? ""}
+${proofs}${peers.length === 0 ? "" : `  overrides:\n${peers.join("")}`}${options.federation ?? ""}
 certificates: { dirs: [/certs] }
 domains:
 ${domains.join("")}${options.more ?? ""}`
@@ -112,10 +117,15 @@ export async function startFixture(options: FixtureOptions): Promise<RunningFixt
   const waiting = new Set<() => void>()
   const clock = options.clock ?? systemClock
   const listen = createListen()
+  const tls = createTls()
+  let reach: () => ReachPolicy = () => publicInternetOnly
+  const dial = createDial({ reach: () => reach(), clock: systemClock, ownListeners: () => listen.ownListeners() })
   const world: GatewayWorld = {
     clock,
     random: systemRandom,
-    tls: createTls(),
+    tls,
+    https: createHttps({ dial, tls }),
+    httpServe: createHttpServe({ listen, tls, clock: systemClock }),
     listen,
     files,
     log: {
@@ -124,7 +134,10 @@ export async function startFixture(options: FixtureOptions): Promise<RunningFixt
         for (const look of [...waiting]) look()
       },
     },
-    dial: (reach) => createDial({ reach, clock: systemClock, ownListeners: () => listen.ownListeners() }),
+    dial: (current) => {
+      reach = current
+      return dial
+    },
     resolver: (settings) => (typeof options.resolver === "function" ? options.resolver(settings) : (options.resolver ?? silentResolver)),
     anchors: () => anchorSet([authority.certificate.der]),
     environment: () => undefined,

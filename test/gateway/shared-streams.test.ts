@@ -123,7 +123,7 @@ describe("pairs on one stream", () => {
     bench.say(c, 1)
     bench.say(b, 1)
     bench.shared.stream.associations = () => [{ pair: b }, { pair: c }] as never
-    bench.pool.reloaded((pair) => pair.target !== "c.example")
+    bench.pool.reloaded((pair) => pair.target !== "c.example", () => true)
     assert.deepEqual(bench.shared.dropped, [c])
     assert.deepEqual(bench.shared.closedWith, [])
     assert.equal(bench.shared.rechecked, 1)

@@ -241,7 +241,7 @@ describe("reload", () => {
     bench.opener.last.fail()
     await settle()
     const before: Destination = bench.pool.way(far("c.example"))!
-    bench.pool.reloaded((pair) => pair.target !== "c.example")
+    bench.pool.reloaded((pair) => pair.target !== "c.example", () => true)
     await settle()
     assert.equal(b.rechecked, 1)
     assert.deepEqual(c.closedWith, ["reset"])
@@ -252,7 +252,7 @@ describe("reload", () => {
   it("a stream that opens for a pair that was ended meanwhile is closed", async () => {
     const bench = new Bench()
     bench.send(far("b.example"), stanza(1))
-    bench.pool.reloaded(() => false)
+    bench.pool.reloaded(() => false, () => true)
     const late = bench.opener.last.succeed()
     await settle()
     assert.deepEqual(late.closedWith, [""])

@@ -1,13 +1,14 @@
 // `combine`, the one table that weighs verdicts (security.md 4), against every combination of three verdicts.
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import type { FindingId } from "../../src/model/findings.ts"
 import type { Role, Verdict } from "../../src/model/verdict.ts"
 import { combine, type WeighedVerdict } from "../../src/proof/prove.ts"
 
 const outcomes = ["proved", "refuted", "absent", "unavailable"] as const
 
-function verdict(outcome: (typeof outcomes)[number], by: string): Verdict {
-  return outcome === "proved" ? { outcome, by, detail: "", until: 10 } : { outcome, by, finding: "cert.unknown-root", detail: by }
+function verdict(outcome: (typeof outcomes)[number], by: string, finding: FindingId = "cert.unknown-root"): Verdict {
+  return outcome === "proved" ? { outcome, by, detail: "", until: 10 } : { outcome, by, finding, detail: by }
 }
 
 function* triples(): Generator<WeighedVerdict[]> {
@@ -17,7 +18,7 @@ function* triples(): Generator<WeighedVerdict[]> {
         for (const binding of [false, true]) {
           yield [
             { verdict: verdict(one, "pkix"), binding: false },
-            { verdict: verdict(two, "posh"), binding: false },
+            { verdict: verdict(two, "posh"), binding: false, dispensable: true },
             { verdict: verdict(dane, "dane"), binding },
           ]
         }
@@ -51,6 +52,18 @@ for (const role of ["outgoing", "incoming"] as const) {
     assert.equal(seen, 128)
   })
 }
+
+test("where nothing is unavailable but what a dispensable prooftype could not find out, a refutation speaks, and the outcome stays", () => {
+  const speaks = (pkix: (typeof outcomes)[number], posh: (typeof outcomes)[number], dane: (typeof outcomes)[number], finding: FindingId = "posh.unreachable") => {
+    const combined = combine([{ verdict: verdict(pkix, "pkix"), binding: false }, { verdict: verdict(posh, "posh", finding), binding: false, dispensable: true }, { verdict: verdict(dane, "dane", finding), binding: false }], "outgoing")
+    return `${combined.outcome} by ${combined.verdict.by}`
+  }
+  assert.equal(speaks("refuted", "unavailable", "absent"), "unavailable by pkix")
+  assert.equal(speaks("refuted", "unavailable", "absent", "posh.bad-json"), "unavailable by posh")
+  assert.equal(speaks("absent", "unavailable", "absent"), "unavailable by posh")
+  assert.equal(speaks("refuted", "absent", "unavailable"), "unavailable by dane")
+  assert.equal(speaks("refuted", "unavailable", "unavailable"), "unavailable by dane")
+})
 
 test("unavailable never becomes absent, and nothing asked proves nothing", () => {
   assert.equal(combine([{ verdict: verdict("unavailable", "posh"), binding: false }, { verdict: verdict("absent", "pkix"), binding: false }], "outgoing").outcome, "unavailable")

@@ -1,10 +1,13 @@
 // The built-in prooftypes keep the contract of prooftypes.
 import { dane } from "../../src/proof/dane.ts"
 import { pkix } from "../../src/proof/pkix.ts"
+import { posh } from "../../src/proof/posh.ts"
 import type { AnyProoftype, ProofSubject } from "../../src/proof/prooftype.ts"
 import type { Outcome } from "../../src/model/verdict.ts"
 import { type ProofSituation, prooftypeContract } from "../contracts/prooftype.ts"
 import { a, allUsages, clientTlsa, hostTlsa, never, outgoing, publicAnchors, shownBy, signedZone } from "./dane-support.ts"
+import { withoutWeb } from "./proof-ports.ts"
+import { documentOf, json, listing, nobody as listed, other, portsOf, redirect, scriptedWeb, type Web, webOf } from "./posh-support.ts"
 import { bogus, failing, insecure, scripted, type Zone } from "./scripted-dns.ts"
 import { day, issued, middle, now, own, publicRoot, strangerRoot, tlsa } from "./tlsa-support.ts"
 
@@ -20,7 +23,7 @@ async function situation(name: string, outcome: Outcome, role: ProofSubject["rol
     subject: { source: a, service: "xmpp-server", role, endpoint },
     proof: shownBy(chain, role === "incoming" ? "tls-client" : "tls-server"),
     at: now,
-    ports: () => ({ anchors: publicAnchors, resolver: scripted(zone).resolver, at: now, signal: never }),
+    ports: () => ({ ...withoutWeb, anchors: publicAnchors, resolver: scripted(zone).resolver, at: now, signal: never }),
   }
 }
 
@@ -63,6 +66,34 @@ prooftypeContract(
     await situation("PKIX-EE", "proved", "outgoing", zoneOf(byPublic.der, "1 1 1"), byPublic.chain),
     await situation("PKIX-TA", "proved", "outgoing", zoneOf(publicRoot.certificate.der, "0 0 1"), byPublic.chain),
     await situation("PKIX-EE without PKIX", "refuted", "outgoing", zoneOf(nobody.der, "1 1 1"), nobody.chain),
+  ],
+  [publicAnchors],
+)
+
+const posted = (name: string, outcome: Outcome, role: ProofSubject["role"], web: Web, chain: readonly Uint8Array[] = listed.chain): ProofSituation => ({
+  name,
+  outcome,
+  subject: { source: a, service: "xmpp-server", role, endpoint: undefined },
+  proof: shownBy(chain, role === "incoming" ? "tls-client" : "tls-server"),
+  at: now,
+  ports: () => portsOf(scriptedWeb(web)),
+})
+
+const hoster = { "hoster.example": { pages: { "/a.json": listing() } } }
+
+prooftypeContract(
+  posh,
+  [
+    posted("a document", "proved", "outgoing", webOf(listing())),
+    posted("a document, incoming", "proved", "incoming", webOf(listing())),
+    posted("behind a redirect", "proved", "outgoing", webOf(redirect("https://hoster.example/a.json"), hoster)),
+    posted("behind a reference", "proved", "incoming", webOf(json({ url: "https://hoster.example/a.json", expires: 600 }), hoster)),
+    posted("another certificate is listed", "refuted", "outgoing", webOf(json(documentOf(other.der)))),
+    posted("another certificate is listed, incoming", "refuted", "incoming", webOf(json(documentOf(other.der)))),
+    posted("nothing published", "absent", "outgoing", { "a.example": {} }),
+    posted("no certificate shown", "absent", "incoming", webOf(listing()), []),
+    posted("a broken document", "unavailable", "incoming", webOf(json([]))),
+    posted("a web server that is down", "unavailable", "outgoing", { "a.example": { dial: "refused" } }),
   ],
   [publicAnchors],
 )

@@ -8,6 +8,7 @@ import { pkix } from "../../src/proof/pkix.ts"
 import { match, obtainAll } from "../../src/proof/prove.ts"
 import type { ProofSubject } from "../../src/proof/prooftype.ts"
 import { a, never, publicAnchors, said, shownBy } from "./dane-support.ts"
+import { withoutWeb } from "./proof-ports.ts"
 import { addresses, insecure, scripted, srv, type Zone } from "./scripted-dns.ts"
 import { issued, now, own, publicRoot, tlsa } from "./tlsa-support.ts"
 
@@ -18,7 +19,7 @@ async function client(zone: Zone, chain: readonly Uint8Array[]) {
   const found = await discover({ domain: a, service: "xmpp-client", resolver, random: { fraction: () => 0 }, reach: { networks: [parseCidr("127.0.0.0/8")], names: ["example"], ownListeners: [] } })
   assert.ok(found.outcome === "endpoints")
   const subject: ProofSubject = { source: a, service: "xmpp-client", role: "outgoing", endpoint: found.endpoints[0] }
-  const obtained = await obtainAll([pkix, dane], subject, { anchors: publicAnchors, resolver, at: now, signal: never })
+  const obtained = await obtainAll([pkix, dane], subject, { ...withoutWeb, anchors: publicAnchors, resolver, at: now, signal: never })
   const { verdicts, combined } = match(obtained, subject, shownBy(chain), now)
   return { asked: asked.filter((name) => name.endsWith("TLSA")), verdicts: verdicts.map(said), outcome: combined.outcome }
 }

@@ -7,6 +7,7 @@ import { parseCidr } from "../../src/model/reach.ts"
 import { dane } from "../../src/proof/dane.ts"
 import { match } from "../../src/proof/prove.ts"
 import { a, allUsages, directSrv, hostTlsa, never, outgoing, plainSrv, publicAnchors, said, shownBy, signedZone } from "./dane-support.ts"
+import { withoutWeb } from "./proof-ports.ts"
 import { addresses, bogus, failing, hour, insecure, type Said, scripted, srv, type Zone } from "./scripted-dns.ts"
 import { day, issued, middle, now, own, publicRoot, spoilt, tlsa } from "./tlsa-support.ts"
 
@@ -255,7 +256,7 @@ test("where the service is configured, the name of the place is looked up as if 
     })
     assert.ok(found.outcome === "endpoints")
     const subject = { source: a, service: "xmpp-server", role: "outgoing", endpoint: found.endpoints[0] } as const
-    const ports = { anchors: publicAnchors, resolver, at: now, signal: never }
+    const ports = { ...withoutWeb, anchors: publicAnchors, resolver, at: now, signal: never }
     const material = await dane.obtain(subject, ports)
     assert.equal(said(match([{ prooftype: dane, material }], subject, shownBy(leaf.chain), now).verdicts[0]!), expected, address)
   }

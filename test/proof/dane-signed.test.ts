@@ -17,6 +17,7 @@ import { match } from "../../src/proof/prove.ts"
 import type { ProofSubject } from "../../src/proof/prooftype.ts"
 import { seededRandom } from "../dns/support.ts"
 import { a, never, publicAnchors, shownBy } from "./dane-support.ts"
+import { withoutWeb } from "./proof-ports.ts"
 import { now, own, tlsa } from "./tlsa-support.ts"
 
 const leaf = own()
@@ -53,7 +54,7 @@ async function evidenceOf(role: "outgoing" | "incoming", mode: "validate" | "tru
   const found = await discover({ domain: a, service: "xmpp-server", resolver, random: seededRandom(1), reach })
   assert.ok(found.outcome === "endpoints")
   const subject: ProofSubject = { source: a, service: "xmpp-server", role, endpoint: role === "outgoing" ? found.endpoints[0] : undefined }
-  const material = await dane.obtain(subject, { anchors: publicAnchors, resolver, at: now, signal: never })
+  const material = await dane.obtain(subject, { ...withoutWeb, anchors: publicAnchors, resolver, at: now, signal: never })
   const us = parseDomain("us.example")
   const pair = role === "outgoing" ? { sender: us, target: a } : { sender: a, target: us }
   return match([{ prooftype: dane, material }], subject, shownBy(leaf.chain, role === "outgoing" ? "tls-server" : "tls-client"), now).evidence(pair)[0]!

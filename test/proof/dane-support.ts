@@ -10,6 +10,7 @@ import { type Combined, match, type Obtained, termsOf } from "../../src/proof/pr
 import type { ConnectionTerms, ProofSubject } from "../../src/proof/prooftype.ts"
 import { anchorSet } from "../../src/x509/anchors.ts"
 import { seededRandom } from "../dns/support.ts"
+import { withoutWeb } from "./proof-ports.ts"
 import { addresses, scripted, srv, type Said, type Zone } from "./scripted-dns.ts"
 import { now, publicRoot } from "./tlsa-support.ts"
 
@@ -60,7 +61,7 @@ export interface Trial {
 }
 
 async function judge(subject: ProofSubject, resolver: ReturnType<typeof scripted>["resolver"], proof: ServerProof, { at = now, prooftype = dane }: Trial): Promise<Tried> {
-  const ports = { anchors: publicAnchors, resolver, at: now, signal: never }
+  const ports = { ...withoutWeb, anchors: publicAnchors, resolver, at: now, signal: never }
   const material = await prooftype.obtain(subject, ports)
   const obtained: Obtained[] = [
     { prooftype: pkix, material: pkix.obtain(subject, ports) },

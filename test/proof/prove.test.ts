@@ -9,12 +9,13 @@ import type { AnyProoftype, ProofSubject } from "../../src/proof/prooftype.ts"
 import { referenceIdentity } from "../../src/proof/reference.ts"
 import { selectProoftypes } from "../../src/proof/registry.ts"
 import { anchors, domain, good, never, own, pairOf, start } from "../scenarios/support.ts"
+import { withoutWeb } from "./proof-ports.ts"
 
 const subject: ProofSubject = { source: domain("a.example"), service: "xmpp-server", role: "incoming", endpoint: undefined }
 const proofOf = (certificate = good("a.example")) => ({ chain: certificate.chain, presentedAs: "tls-client" as const, protocol: "TLSv1.3", cipher: "", serverName: undefined, alpn: undefined })
 const yes = { outcome: "proved", by: "mine", detail: "", until: Number.POSITIVE_INFINITY } as const
 
-const quiet = { anchors, resolver: { resolve: () => assert.fail("no lookup was expected") }, at: start }
+const quiet = { ...withoutWeb, anchors, resolver: { resolve: () => assert.fail("no lookup was expected") }, at: start }
 
 function mine(changes: Partial<AnyProoftype>): AnyProoftype {
   return { name: "mine", atHand: true, needsSecureDns: false, obtain: () => "material", match: () => yes, binding: () => false, record: (material) => material, revive: () => ({ cannotJudge: "no" }), facts: () => [], ...changes }
@@ -105,8 +106,8 @@ describe("reference identities", () => {
 
 describe("the registry", () => {
   test("a user's prooftype stands beside the built-in ones, and takes none of their names", () => {
-    assert.deepEqual(selectProoftypes(new Set(["mine", "pkix"]), [mine({})]).map(({ name }) => name), ["mine", "pkix"])
-    assert.throws(() => selectProoftypes(new Set(["pkix"]), [mine({ name: "pkix" })]), /two prooftypes are called pkix/)
+    assert.deepEqual(selectProoftypes(new Set(["mine", "pkix"]), { extra: [mine({})] }).map(({ name }) => name), ["mine", "pkix"])
+    assert.throws(() => selectProoftypes(new Set(["pkix"]), { extra: [mine({ name: "pkix" })] }), /two prooftypes are called pkix/)
     assert.throws(() => selectProoftypes(new Set(["magic"])), /there is no prooftype magic; known: pkix/)
   })
 })

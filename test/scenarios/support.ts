@@ -23,6 +23,7 @@ import { startDnsResponder } from "../../src/lab/dns-responder.ts"
 import { systemClock } from "../../src/node/clock.ts"
 import { createDial } from "../../src/node/dial.ts"
 import { nodeDnsTransport } from "../../src/node/dns-transport.ts"
+import { createHttps } from "../../src/node/https.ts"
 import { createListen } from "../../src/node/listen.ts"
 import { systemRandom } from "../../src/node/random.ts"
 import { createTls } from "../../src/node/tls.ts"
@@ -223,6 +224,7 @@ function hostingOf(options: ServerOptions, reach: ReachPolicy, now: number): Hos
   }
   return {
     hosts: (name) => names.has(name),
+    reserved: () => false,
     credentials: (name) => shown.get(name),
     anyDomain: [...names][0]!,
     policy: { require: options.require ?? "authenticated", proofs: new Set(["pkix"]), exceptions: options.exceptions ?? [], generation: 1 },
@@ -289,8 +291,8 @@ export function memoryScene(options: { readonly link?: (from: NetworkAddress, to
     clock,
     async server(wanted) {
       const host = world.host(wanted.address ?? `127.0.0.${next++}`)
-      const { dial, tls, random, resolver } = host
-      const ports: FederationPorts = { dial, tls: wanted.mute === true ? withoutClientCertificate(tls) : tls, random, resolver, clock }
+      const { dial, tls, https, random, resolver } = host
+      const ports: FederationPorts = { dial, https, tls: wanted.mute === true ? withoutClientCertificate(tls) : tls, random, resolver, clock }
       let accept: (channel: Channel) => void = () => {}
       const listener = await host.listen.listen({ address: host.address, port: 5269 }, (channel) => accept(channel))
       listeners.push(listener)
@@ -334,8 +336,10 @@ export async function realScene(): Promise<Scene> {
       const upstreams = [{ address: responder.address, port: responder.port }]
       const resolver = createResolver({ dnssec: "off", upstreams, transport: nodeDnsTransport(), clock: systemClock, random: systemRandom })
       const tls = createTls()
+      const dial = createDial({ reach: () => loopbackReach, clock: systemClock })
       const ports: FederationPorts = {
-        dial: createDial({ reach: () => loopbackReach, clock: systemClock }),
+        dial,
+        https: createHttps({ dial, tls }),
         tls: wanted.mute === true ? withoutClientCertificate(tls) : tls,
         clock: systemClock,
         random: systemRandom,

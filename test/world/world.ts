@@ -5,10 +5,11 @@ import { answerFrom, type ZoneRecords, type ZoneText, ZoneTable } from "../../sr
 import type { Resolver } from "../../src/model/dns-answer.ts"
 import { DialError } from "../../src/model/errors.ts"
 import { guardAddress, type OwnListener, parseCidr, type ReachPolicy } from "../../src/model/reach.ts"
-import type { Channel, Dial, Listen, Listener, Log, LogLevel, NetworkAddress, Random, Tls } from "../../src/ports.ts"
+import type { Channel, Dial, Https, Listen, Listener, Log, LogLevel, NetworkAddress, Random, Tls } from "../../src/ports.ts"
 import { type Link, memoryPair } from "./channel.ts"
 import { ManualClock, SeededRandom, settle } from "./clock.ts"
 import { createMemoryTls } from "./tls.ts"
+import { memoryHttps, serveWeb, type WebHost, type WebSite } from "./web.ts"
 
 export interface LogLine {
   readonly level: LogLevel
@@ -45,6 +46,7 @@ export interface TestHost {
   readonly dial: Dial
   readonly listen: Listen
   readonly tls: Tls
+  readonly https: Https
   readonly clock: ManualClock
   readonly random: Random
   readonly log: RecordingLog
@@ -68,6 +70,8 @@ export interface TestWorld {
   readonly connections: Connection[]
   /** Packets to these addresses vanish: a dial hangs until its signal aborts. */
   readonly silent: Set<string>
+  /** Starts a web server at an address, port 443 unless said otherwise. */
+  web(address: string, site: WebSite): Promise<WebHost>
   settle(): Promise<void>
 }
 
@@ -111,38 +115,41 @@ export function createTestWorld(options: TestWorldOptions = {}): TestWorld {
     const own: OwnListener[] = []
     const random = new SeededRandom(`${seed} ${address}`)
     const reach = options.reach ?? loopbackOnly
+    const dial: Dial = {
+      async connect(to, { signal }): Promise<Channel> {
+        if (signal.aborted) throw new DialError("aborted", "the connection attempt was given up", { cause: signal.reason })
+        const guarded = guardAddress(to.address, { ...reach, ownListeners: [...reach.ownListeners, ...own] }, to.port)
+        if (!guarded.ok) throw new DialError("guarded", guarded.detail)
+        if (silent.has(to.address))
+          await new Promise((_, reject) =>
+            signal.addEventListener(
+              "abort",
+              () => reject(new DialError("aborted", "no answer before the attempt was given up", { cause: signal.reason })),
+              {
+                once: true,
+              },
+            ),
+          )
+        const accept = accepting.get(`${to.address} ${to.port}`)
+        if (accept === undefined) throw new DialError("refused", `${to.address} port ${to.port}: nobody listens`)
+        const from = { address, port: nextPort++ }
+        connections.push({ from, to })
+        const [client, server] = memoryPair({ clock, client: from, server: to, link: options.link?.(from, to) ?? {} })
+        queueMicrotask(() => accept(server))
+        return client
+      },
+    }
+    const tls = createMemoryTls(new SeededRandom(`${seed} ${address} tls`))
     return {
       address,
       clock,
       random,
       log: new RecordingLog(),
-      tls: createMemoryTls(new SeededRandom(`${seed} ${address} tls`)),
+      tls,
+      https: memoryHttps(dial, tls),
       resolver: createResolver({ dnssec: "off", upstreams: [{ address: "127.0.0.53", port: 53 }], transport, clock, random }),
       ownListeners: () => own,
-      dial: {
-        async connect(to, { signal }): Promise<Channel> {
-          if (signal.aborted) throw new DialError("aborted", "the connection attempt was given up", { cause: signal.reason })
-          const guarded = guardAddress(to.address, { ...reach, ownListeners: [...reach.ownListeners, ...own] }, to.port)
-          if (!guarded.ok) throw new DialError("guarded", guarded.detail)
-          if (silent.has(to.address))
-            await new Promise((_, reject) =>
-              signal.addEventListener(
-                "abort",
-                () => reject(new DialError("aborted", "no answer before the attempt was given up", { cause: signal.reason })),
-                {
-                  once: true,
-                },
-              ),
-            )
-          const accept = accepting.get(`${to.address} ${to.port}`)
-          if (accept === undefined) throw new DialError("refused", `${to.address} port ${to.port}: nobody listens`)
-          const from = { address, port: nextPort++ }
-          connections.push({ from, to })
-          const [client, server] = memoryPair({ clock, client: from, server: to, link: options.link?.(from, to) ?? {} })
-          queueMicrotask(() => accept(server))
-          return client
-        },
-      },
+      dial,
       listen: {
         async listen(at, accept): Promise<Listener> {
           const where = "path" in at ? { address: at.path, port: 0 } : { address: at.address, port: at.port === 0 ? nextPort++ : at.port }
@@ -164,5 +171,5 @@ export function createTestWorld(options: TestWorldOptions = {}): TestWorld {
     }
   }
 
-  return { clock, host, dns: (name, records) => zones.set(name, records), lookups, connections, silent, settle }
+  return { clock, host, dns: (name, records) => zones.set(name, records), lookups, connections, silent, web: (address, site) => serveWeb(host(address), site), settle }
 }

@@ -1,0 +1,221 @@
+// What the planner of renewals must not forget over a restart: the documents that peers may remember, certificates that were
+// shown before, and those that are still shown although the folders hold newer ones (POSH-17). Versioned JSON beside
+// the evidence; keys are kept only while they are needed.
+import { createHash } from "node:crypto"
+import { basename, join } from "node:path"
+import { type Domain, tryDomain } from "../model/domain.ts"
+import type { Instant } from "../model/verdict.ts"
+import type { Files } from "../ports.ts"
+import { type Certificate, CertificateError, parseCertificate } from "../x509/certificate.ts"
+import { pemBlocks } from "./certificate-scan.ts"
+import type { PublishedDocument } from "./rollover.ts"
+
+/** A certificate that is shown no more but may still carry streams that were opened with it. */
+export interface RetiredCertificate {
+  readonly der: Uint8Array
+  readonly fingerprint: string
+  /** Named in documents until then. */
+  readonly until: Instant
+}
+
+export interface RolloverMemory {
+  /** By the name they are served under, the oldest first. */
+  readonly documents: Map<Domain, readonly PublishedDocument[]>
+  readonly retired: Map<Domain, readonly RetiredCertificate[]>
+}
+
+/** A certificate with its key, kept because the folders no longer have it. */
+export interface KeptCertificate {
+  readonly certificatePem: string
+  readonly keyPem: string
+  readonly path: string
+  readonly leaf: Certificate
+}
+
+export const emptyMemory = (): RolloverMemory => ({ documents: new Map(), retired: new Map() })
+
+const fileName = "rollover.json"
+const heldFolder = "held"
+/** Octets of the file at most: ten thousand domains with a long history. */
+const largest = 64 * 1024 * 1024
+
+class Unreadable extends Error {
+  override readonly name = "Unreadable"
+}
+
+/** Text of the file. Pure. */
+export function writeMemory({ documents, retired }: RolloverMemory): string {
+  return `${JSON.stringify({
+    version: 1,
+    documents: Object.fromEntries(documents),
+    retired: Object.fromEntries([...retired].map(([domain, list]) => [domain, list.map(({ der, until }) => ({ der: Buffer.from(der).toString("base64"), until }))])),
+  })}\n`
+}
+
+/**
+ * Reads the text of the file. Pure.
+ *
+ * @throws Error with what is wrong
+ */
+export function readMemory(text: string): RolloverMemory {
+  const memory = emptyMemory()
+  const whole = object(JSON.parse(text), "it")
+  if (whole["version"] !== 1) throw new Unreadable("it is of another version")
+  for (const [name, list] of Object.entries(object(whole["documents"], "documents"))) memory.documents.set(domain(name), array(list, name).map(readDocument))
+  for (const [name, list] of Object.entries(object(whole["retired"], "retired"))) memory.retired.set(domain(name), array(list, name).map(readRetired))
+  return memory
+}
+
+function readDocument(value: unknown): PublishedDocument {
+  const { fingerprints, expiresMs, from, to } = object(value, "a document")
+  const named = array(fingerprints, "fingerprints")
+  if (!named.every((each): each is string => typeof each === "string" && /^[0-9a-f]{64}$/.test(each))) throw new Unreadable("a fingerprint is none")
+  return { fingerprints: named, expiresMs: instant(expiresMs), from: instant(from), ...(to === undefined ? {} : { to: instant(to) }) }
+}
+
+function readRetired(value: unknown): RetiredCertificate {
+  const { der, until } = object(value, "a certificate")
+  if (typeof der !== "string") throw new Unreadable("a certificate is none")
+  const { der: octets, fingerprint } = parseCertificate(Buffer.from(der, "base64"))
+  return { der: octets, fingerprint, until: instant(until) }
+}
+
+function object(value: unknown, what: string): Readonly<Record<string, unknown>> {
+  if (value === null || typeof value !== "object" || Array.isArray(value)) throw new Unreadable(`${what} is not an object`)
+  return value as Readonly<Record<string, unknown>>
+}
+
+function array(value: unknown, what: string): readonly unknown[] {
+  if (!Array.isArray(value) || value.length > 1000) throw new Unreadable(`${what} is not a list`)
+  return value
+}
+
+function instant(value: unknown): Instant {
+  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) throw new Unreadable("a time is none")
+  return value
+}
+
+function domain(name: string): Domain {
+  const read = tryDomain(name)
+  if (read !== name) throw new Unreadable("a domain is none")
+  return read as Domain
+}
+
+/** The folder `state.dir`, as the planner uses it. Without one nothing is remembered. */
+export class RolloverStore {
+  readonly #folder: string
+  readonly #files: Files
+  readonly #trouble: (sentence: string) => void
+  #writing: Promise<void> = Promise.resolve()
+  #pending: string | undefined
+  readonly #held = new Map<Domain, string>()
+
+  /** @param trouble told when something cannot be read or kept; the gateway goes on without it */
+  constructor(folder: string, files: Files, trouble: (sentence: string) => void) {
+    this.#folder = folder
+    this.#files = files
+    this.#trouble = trouble
+  }
+
+  /** What an earlier run left. `lost`: there was something, or a key is kept, and the file cannot be read. Never rejects. */
+  async open(): Promise<{ readonly memory: RolloverMemory; readonly held: ReadonlyMap<Domain, KeptCertificate>; readonly lost: boolean }> {
+    const held = await this.#readHeld()
+    const path = join(this.#folder, fileName)
+    try {
+      const { size } = await this.#files.stat(path)
+      if (size > largest) throw new Unreadable(`it has ${size} octets`)
+      return { memory: readMemory(Buffer.from(await this.#files.read(path)).toString("utf8")), held, lost: false }
+    } catch (error) {
+      if ((error as { code?: unknown }).code === "ENOENT") return { memory: emptyMemory(), held, lost: held.size > 0 }
+      this.#trouble(`${path} cannot be read (${said(error)}): what was published before is not known, so renewed certificates wait anew`)
+      return { memory: emptyMemory(), held, lost: true }
+    }
+  }
+
+  async #readHeld(): Promise<ReadonlyMap<Domain, KeptCertificate>> {
+    const found = new Map<Domain, KeptCertificate>()
+    for (const { path, kind } of await this.#files.list(join(this.#folder, heldFolder)).catch(nothingThere)) {
+      if (kind !== "file" || !path.endsWith(".pem")) continue
+      try {
+        const text = Buffer.from(await this.#files.read(path)).toString("latin1")
+        const owner = domain(text.slice(0, text.indexOf("\n")))
+        if (heldName(owner) !== basename(path)) throw new Unreadable("it is named after another domain")
+        const kept = readKept(path, text)
+        found.set(owner, kept)
+        this.#held.set(owner, kept.leaf.fingerprint)
+      } catch (error) {
+        this.#trouble(`${path} cannot be read: ${said(error)}`)
+      }
+    }
+    return found
+  }
+
+  /** Writes the latest, one write at a time. */
+  save(memory: RolloverMemory): void {
+    const idle = this.#pending === undefined
+    this.#pending = writeMemory(memory)
+    if (!idle) return
+    this.#then(async () => {
+      const text = this.#pending ?? ""
+      this.#pending = undefined
+      await this.#files.write(join(this.#folder, fileName), Buffer.from(text), { mode: 0o600 })
+    })
+  }
+
+  /** Keeps exactly these, with their keys, readable by us alone. */
+  hold(wanted: ReadonlyMap<Domain, { readonly certificatePem: string; readonly keyPem: string; readonly fingerprint: string }>): void {
+    const path = (domain: Domain): string => join(this.#folder, heldFolder, heldName(domain))
+    for (const [domain, { certificatePem, keyPem, fingerprint }] of wanted) {
+      if (this.#held.get(domain) === fingerprint) continue
+      this.#held.set(domain, fingerprint)
+      this.#then(() => this.#files.write(path(domain), Buffer.from(`${domain}\n${certificatePem}${keyPem}`), { mode: 0o600 }))
+    }
+    for (const domain of [...this.#held.keys()]) {
+      if (wanted.has(domain)) continue
+      this.#held.delete(domain)
+      this.#then(() => this.#files.remove(path(domain)))
+    }
+  }
+
+  #then(work: () => Promise<void>): void {
+    this.#writing = this.#writing.then(work).catch((error: unknown) => {
+      if ((error as { code?: unknown }).code !== "ENOENT") this.#trouble(`what a restart must know cannot be kept in ${this.#folder}: ${said(error)}`)
+    })
+  }
+
+  /** Everything asked for so far was written. */
+  async settled(): Promise<void> {
+    await this.#writing
+  }
+}
+
+/** A domain may be longer than a file's name. */
+function heldName(domain: Domain): string {
+  return `${createHash("sha256").update(domain).digest("hex").slice(0, 32)}.pem`
+}
+
+function nothingThere(error: unknown): [] {
+  if ((error as { code?: unknown }).code === "ENOENT") return []
+  throw error
+}
+
+function readKept(path: string, text: string): KeptCertificate {
+  let leaf: Certificate | undefined
+  let certificatePem = ""
+  let keyPem = ""
+  for (const { label, body, whole } of pemBlocks(text)) {
+    if (label === "CERTIFICATE") {
+      leaf ??= parseCertificate(Buffer.from(body, "base64"))
+      certificatePem += `${whole}\n`
+    } else if (label.endsWith("PRIVATE KEY")) keyPem = `${whole}\n`
+  }
+  if (leaf === undefined || keyPem === "") throw new Unreadable("it has no certificate with its key")
+  return { certificatePem, keyPem, path, leaf }
+}
+
+function said(error: unknown): string {
+  // What a JSON reader says may quote the file; it holds no secrets, but nobody reads a page of it.
+  if (error instanceof SyntaxError) return "it is not JSON"
+  if (error instanceof CertificateError || error instanceof Unreadable) return error.message
+  return error instanceof Error ? error.message.slice(0, 200) : String(error)
+}
