@@ -186,7 +186,7 @@ export class Outbound {
     const waiting = deadline(clock, this.#federation.current().times.dialbackAnswer, "the dialback answer", signal)
     try {
       return await new Promise<Association>((resolve, reject) => {
-        const claim = this.#live.push.over ? undefined : this.#claim(pair)
+        const claim = this.#live.push.over || waiting.signal.aborted ? undefined : this.#claim(pair)
         if (claim === undefined) return reject(new NotCarried("the stream takes no further pair"))
         const late = () => {
           // Whoever never answers would cost every further pair as much.
@@ -212,17 +212,26 @@ export class Outbound {
     }
   }
 
+  /** Waits for a place among those that are asked for. */
   async #turn(signal: AbortSignal): Promise<void> {
-    while (this.#asking >= asksAtOnce) {
+    while (this.#asking >= asksAtOnce && !signal.aborted) {
       await new Promise<void>((resolve) => {
-        this.#turns.push(resolve)
-        signal.addEventListener("abort", () => resolve(), { once: true })
+        const woken = () => {
+          signal.removeEventListener("abort", givenUp)
+          resolve()
+        }
+        // Whoever gives up must not be woken in the place of somebody who waits.
+        const givenUp = () => {
+          this.#turns = this.#turns.filter((other) => other !== woken)
+          resolve()
+        }
+        this.#turns.push(woken)
+        signal.addEventListener("abort", givenUp, { once: true })
       })
-      if (signal.aborted) {
-        // Whoever was woken and does not go wakes the next.
-        this.#turns.shift()?.()
-        throw signal.reason
-      }
+    }
+    if (signal.aborted) {
+      this.#turns.shift()?.()
+      throw signal.reason
     }
     this.#asking += 1
   }
