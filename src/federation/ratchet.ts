@@ -161,7 +161,11 @@ export class Ratchet {
     this.#settings = settings
     this.#notice = notice ?? (() => undefined)
     this.#time = new RatchetTime(memory, clock)
-    if (this.#time.setBack > setBackNoticed) this.#notice({ finding: "policy.clock", peer: undefined, direction: undefined, detail: `by ${Math.ceil(this.#time.setBack / 60_000)} minutes since the last run` })
+    const { setBack } = this.#time
+    if (setBack > setBackNoticed) {
+      const detail = `by ${Math.ceil(setBack / 60_000)} minutes since the last run`
+      this.#notice({ finding: "policy.clock", peer: undefined, direction: undefined, detail })
+    }
   }
 
   /**
