@@ -25,7 +25,7 @@ import { type Federation, type IncomingHooks, type IncomingStream, usesOf } from
 import { DeadlinePassed, deadline } from "./deadline.ts"
 import { isDialback, readDialback } from "./dialback.ts"
 import { exporterOptions, Presentation } from "./exchange.ts"
-import { requirementOf } from "./ratchet.ts"
+import { requirementOf, toldOf } from "./ratchet.ts"
 import { serveIncoming } from "./serve.ts"
 import { IncomingSession, SessionClosed } from "./session.ts"
 import { onSteadyTime } from "./steady-time.ts"
@@ -228,13 +228,13 @@ class Conversation {
     // A certificate that was shown and is refuted, at least by one: where none was shown there is nothing to say yet.
     if (combined.outcome === "proved" || combined.outcome === "absent" || !proven.verdicts.some(({ outcome }) => outcome === "refuted")) return
     const hosting = this.#federation.current()
-    const required = requirementOf(this.#federation, hosting, pair.sender, "in", this.#federation.ports.clock.now()).require
+    const requirement = requirementOf(this.#federation, hosting, pair.sender, "in", this.#federation.ports.clock.now())
     // security.md 4: a stop is one whatever the policy; no dialback comes behind it. Else the connect-back may prove more, by
     // what depends on the way there: unless DNS promises nothing, and the way is DNS's own.
     const silent = (name: string): boolean => hosting.override(pair.sender) === undefined && proven.verdicts.some(({ by, outcome }) => by === name && outcome === "absent")
-    const open = awaited || required !== "authenticated" || hosting.prooftypes.some(({ atHand, dispensable, name }) => !atHand && dispensable !== true && !silent(name))
+    const open = awaited || requirement.require !== "authenticated" || hosting.prooftypes.some(({ atHand, dispensable, name }) => !atHand && dispensable !== true && !silent(name))
     if (open && combined.outcome !== "stop") return
-    const { finding, detail } = combined.verdict
+    const { finding, detail } = toldOf(requirement, pair.sender, combined)
     this.#session.refuse(pair, undefined, finding, detail, proven)
     throw new ProtocolError("not-authorized", findingSentence(finding, detail), { tell: findingSentence(finding) })
   }
