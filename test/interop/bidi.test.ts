@@ -16,6 +16,7 @@ interface Line {
   readonly dir?: string
   readonly from?: string
   readonly to?: string
+  readonly level_reached?: string
 }
 
 function linesOf(gateway: OurGateway, event: string): Line[] {
@@ -47,6 +48,24 @@ for (const first of ["we", "they"] as const)
     const streams = streamsOf(gateway, ours, foreign.domain)
     assert.ok(streams.out !== undefined)
     assert.equal(streams.in, streams.out, "both directions have one stream")
+    assert.equal(linesOf(gateway, "s2s.refused").length, 0)
+  })
+
+for (const first of ["we", "they"] as const)
+  test(`Prosody with mod_s2s_bidi, dialback, ${first} connect first: both directions, no more than encrypted`, { skip: peerMissing("prosody") }, async () => {
+    const ours = `keys-${first}.ours.example`
+    const gateway = await startOurs(world, { domains: [{ name: ours, flaw: "self-signed" }], require: "encrypted" })
+    const foreign = await startForeign(world, "prosody", { label: `keys-${first}`, flaw: "self-signed", modules: ["s2s_bidi"] })
+    const bot = await gateway.bot(ours)
+    const send = { we: () => bot.say(`bot@${foreign.domain}`, "from ours"), they: () => foreign.bot.say(`bot@${ours}`, "from theirs") }
+    const arrives = { we: () => foreign.bot.waitFor("<body>from ours</body>"), they: () => bot.waitFor("<body>from theirs</body>") }
+    for (const who of first === "we" ? (["we", "they", "we"] as const) : (["they", "we", "they"] as const)) {
+      send[who]()
+      await arrives[who]()
+    }
+    const levels = linesOf(gateway, "s2s.associated").map(({ level_reached: level }) => level)
+    assert.ok(levels.length >= 2)
+    assert.deepEqual([...new Set(levels)], ["encrypted"])
     assert.equal(linesOf(gateway, "s2s.refused").length, 0)
   })
 
