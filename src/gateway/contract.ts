@@ -12,7 +12,7 @@ import type { GatewayConfig, SocketPath, Trust } from "./config.ts"
 import type { GatewayResolver, ResolverSettings } from "./dns-ability.ts"
 import type { OwnStanding } from "./own-standing.ts"
 import type { RolloverView } from "./rollover-outcome.ts"
-import type { PoolView } from "./stream-pool.ts"
+import type { PoolView } from "./pool-contract.ts"
 
 /** The machine, as a gateway sees it. */
 export interface GatewayWorld {

@@ -2,6 +2,7 @@
 import type { DomainPair } from "../model/association.ts"
 import { ns } from "../model/namespaces.ts"
 import type { OutgoingStream } from "../federation/contract.ts"
+import type { Clock } from "../ports.ts"
 import { idleWithin, noLimits } from "../stream/limits.ts"
 import type { Outlet } from "../stream/outlet.ts"
 import type { Taken } from "../stream/retention.ts"
@@ -46,6 +47,16 @@ export class Carrier {
   /** How long it stays open without traffic, ms, where we would wait `ours`. */
   idleWithin(ours: number): number {
     return idleWithin(ours, this.stream.limits ?? noLimits)
+  }
+
+  /** Takes those that wait and are asked for out of the queue. */
+  pick(wanted: (stanza: Buffer) => boolean): readonly Buffer[] {
+    const picked: Buffer[] = []
+    for (const stanza of this.outlet.take()) {
+      if (wanted(stanza)) picked.push(stanza)
+      else this.outlet.appendTaken({ stanza, writes: 0 })
+    }
+    return picked
   }
 
   /** @returns as `Outlet.detach`: what may be lost */
@@ -101,6 +112,25 @@ export class Way implements Destination {
   /** Stanzas of this pair alone that wait. */
   get waiting(): number {
     return this.#own?.unsent ?? 0
+  }
+
+  /** Nothing is tried, and stanzas bounce, for a while. */
+  leaveAlone(clock: Clock, ms: number, reason: BounceReason): void {
+    this.quietSince = clock.monotonic()
+    this.retryAt = this.quietSince + ms
+    this.refusal = reason
+    this.cancelRetry()
+    this.cancelRetry = clock.after(ms, () => {
+      this.refusal = undefined
+    })
+  }
+
+  /** Failures are forgotten. */
+  forgive(): void {
+    this.failures = 0
+    this.retryAt = 0
+    this.refusal = undefined
+    this.cancelRetry()
   }
 
   wanted(): void {
