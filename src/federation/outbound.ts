@@ -164,12 +164,14 @@ export class Outbound {
 
   #standing(pair: DomainPair) {
     const back = entryOf(this.#live.ledger.state, "in", reversed(pair))?.state
+    const known = this.#federation.abilities?.recall(pair.target)
     const claimedBack = back?.state === "authorised" && (back.by === "external" || back.by === "dialback")
     return {
       basis: this.initiated ? this.basisFor(pair.target) : undefined,
       peer: this.#peer(pair.target),
       inverse: claimedBack,
-      refuses: this.#federation.abilities?.recall(pair.target).refuses,
+      errors: known?.dialbackErrors,
+      refuses: known?.refuses,
     }
   }
 

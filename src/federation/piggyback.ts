@@ -21,7 +21,7 @@ export interface CarrierFacts {
   /** Of the latest response header, whoever sent it: what keys are made of (DB-12). */
   readonly id: string
   readonly epoch: number
-  /** The peer advertised dialback errors. */
+  /** The peer advertised dialback errors; on a stream that it opened it cannot. */
   readonly errors: boolean
   /** The certificate of ours that the peer was shown. */
   readonly credentials: TlsCredentials | undefined
@@ -41,6 +41,8 @@ export interface Standing {
   readonly peer: Association | undefined
   /** An accepted stream: the very pair in the other direction was asked for and granted. */
   readonly inverse: boolean
+  /** The target is remembered to advertise dialback errors. */
+  readonly errors?: boolean | undefined
   /** What the peer is remembered to have refused or never answered. */
   readonly refuses?: ((way: "assertion" | "supposition") => boolean) | undefined
 }
@@ -70,8 +72,9 @@ export function mayCarry(facts: CarrierFacts, pair: DomainPair, hosting: Hosting
   }
   if (!uses.piggyback) return not("piggybacking is switched off for this peer")
   if (!hosting.dialback) return not("dialback is switched off")
-  // DB-32: a peer that cannot say that one pair failed ends the stream with all of them.
-  if (!facts.errors) return not("the peer does not advertise dialback errors")
+  // DB-32: a peer that cannot say that one pair failed ends the stream with all of them. BIDI-5 wants dialback errors of
+  // whoever asks for both directions, but servers that have none ask for them, too.
+  if (facts.role === "accepted" ? standing.errors !== true : !facts.errors) return not("the peer does not advertise dialback errors")
   if (facts.id === "") return not("the stream has no id to make keys of")
   const own = hosting.credentials(pair.sender)
   if (own !== undefined && !sameCredentials(own, facts.credentials)) return not(`another certificate of ours proves ${pair.sender}`)

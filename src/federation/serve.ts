@@ -72,7 +72,7 @@ export function serveIncoming(federation: Federation, session: IncomingSession, 
 
 /** XEP-0288, accepting side: what the peer has proven is where our stanzas may go, too (BIDI-3, BIDI-4). */
 function wayBack(federation: Federation, session: IncomingSession, live: LiveStream, { id, proof }: ServeOptions, { credentials, limits }: BidiOptions): void {
-  const facts = { name: session.name, role: "accepted" as const, id, epoch: session.ledger.epoch, errors: true, credentials, proof, endpoint: undefined, limits }
+  const facts = { name: session.name, role: "accepted" as const, id, epoch: session.ledger.epoch, errors: false, credentials, proof, endpoint: undefined, limits }
   const outbound = new Outbound(federation, live, facts)
   live.outbound = outbound
   session.lastOutput = () => outbound.handle.lastOutput

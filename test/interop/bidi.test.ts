@@ -69,6 +69,25 @@ for (const first of ["we", "they"] as const)
     assert.equal(linesOf(gateway, "s2s.refused").length, 0)
   })
 
+test("Prosody with mod_s2s_bidi connected first: another domain of ours gets its own connection, and theirs lives on", { skip: peerMissing("prosody") }, async () => {
+  // BIDI-5 would let us assert it there; this Prosody knows no dialback errors and ends a stream on which that happens.
+  const [one, two] = ["one.shown.example", "two.shown.example"] as const
+  const gateway = await startOurs(world, { domains: [{ name: one }, { name: two }], require: "authenticated", oneCertificate: true })
+  const foreign = await startForeign(world, "prosody", { label: "bidi-two", strict: true, modules: ["s2s_bidi"] })
+  const [first, second] = [await gateway.bot(one), await gateway.bot(two)]
+  foreign.bot.say(`bot@${one}`, "from theirs")
+  await first.waitFor("<body>from theirs</body>")
+  second.say(`bot@${foreign.domain}`, "from the second")
+  await foreign.bot.waitFor("<body>from the second</body>")
+  first.say(`bot@${foreign.domain}`, "from the first")
+  await foreign.bot.waitFor("<body>from the first</body>")
+  const theirs = streamsOf(gateway, one, foreign.domain)
+  assert.ok(theirs.in !== undefined)
+  assert.equal(theirs.out, theirs.in, "the first domain answers on the stream that they opened")
+  assert.notEqual(streamsOf(gateway, two, foreign.domain).out, theirs.in)
+  assert.deepEqual(linesOf(gateway, "s2s.closed").filter(({ from }) => from !== undefined), [])
+})
+
 for (const kind of ["prosody", "ejabberd"] as const)
   test(`${kind} without bidi: a connection for each direction`, { skip: peerMissing(kind) }, async () => {
     const ours = `two-${kind}.ours.example`
