@@ -21,6 +21,8 @@ const unauthenticatedStanza = 10_240
 const verificationMs = 30_000
 /** Prosody never answers a claim it cannot verify; ms. */
 const dialbackAnswerMs = 45_000
+/** Of the time for a stream, so that it is the peer's silence that ends first, which is remembered. */
+const dialbackShare = 3 / 4
 export const closingMs = 5000
 const pendingClaims = 64
 
@@ -95,7 +97,7 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
       return { networks: config.allow.networks, names: config.allow.names, ownListeners: sources.ownListeners() }
     },
     limits: { stanza: config.limits.stanza, unauthenticatedStanza, depth: config.limits.depth, pendingClaims },
-    times: { negotiation: config.timeoutMs, verification: Math.min(verificationMs, config.timeoutMs), dialbackAnswer: Math.min(dialbackAnswerMs, config.timeoutMs), closing: closingMs },
+    times: { negotiation: config.timeoutMs, verification: Math.min(verificationMs, config.timeoutMs), dialbackAnswer: Math.min(dialbackAnswerMs, config.timeoutMs * dialbackShare), closing: closingMs },
     override: (domain) => config.overrides.get(domain),
     dialback: config.dialback,
     uses: (peer) => usesFor(config, peer),

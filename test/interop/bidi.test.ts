@@ -2,30 +2,13 @@
 // either way; and a Prosody without it, and an ejabberd, which has none.
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
-import { type OurGateway, startOurs } from "./ours.ts"
+import { linesOf, type OurGateway, startOurs } from "./ours.ts"
 import { peerMissing } from "./peers-used.ts"
 import { startForeign } from "./servers.ts"
 import { createWorld } from "./world.ts"
 
 const world = await createWorld()
 after(() => world.end())
-
-interface Line {
-  readonly ev?: string
-  readonly sid?: string
-  readonly dir?: string
-  readonly from?: string
-  readonly to?: string
-  readonly level_reached?: string
-}
-
-function linesOf(gateway: OurGateway, event: string): Line[] {
-  return gateway.lines.flatMap((line) => {
-    if (!line.startsWith("{")) return []
-    const read = JSON.parse(line) as Line
-    return read.ev === event ? [read] : []
-  })
-}
 
 function streamsOf(gateway: OurGateway, there: string, back: string): { out: string | undefined; in: string | undefined } {
   const find = (dir: string, from: string, to: string) => linesOf(gateway, "s2s.associated").find((line) => line.dir === dir && line.from === from && line.to === to)?.sid
