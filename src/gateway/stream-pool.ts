@@ -119,6 +119,8 @@ export class StreamPool {
       this.#join(way, carrier)
       carrier.outlet.flush()
     }
+    // What is too large for this peer went back to whoever sent it.
+    this.#around.flushes.flush()
     this.#turnDone()
   }
 
@@ -161,7 +163,6 @@ export class StreamPool {
     way.state = "quiet"
     this.#sortOut(carrier)
     if (way.waiting > 0) this.open(way)
-    this.#around.flushes.flush()
   }
 
   #partWith(way: Way, carrier: Carrier): void {
@@ -185,6 +186,7 @@ export class StreamPool {
       const way = pair === undefined ? undefined : this.#ways.get(pairKey(pair))
       if (way === undefined || way.outlet.appendTaken(taken) !== "queued") this.#around.reroute(pair ?? carrier.stream.pair, [taken.stanza])
     }
+    this.#around.flushes.flush()
   }
 
   /** The stream before was lost with stanzas that were not acknowledged: the next one asks how far it came (XEP-0198 5). */
