@@ -6,6 +6,7 @@ import type { OwnListener, ReachPolicy } from "../model/reach.ts"
 import type { Clock, Dial, Files, Https, HttpServe, Listen, Log, NetworkAddress, Random, Store, Tls } from "../ports.ts"
 import type { PoshMemoryLimits } from "../proof/posh-memory.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
+import type { ClaimLimits } from "../federation/claim-guard.ts"
 import type { Hosting, IncomingStream } from "../federation/contract.ts"
 import type { ComponentSession, ComponentTimes } from "./component.ts"
 import type { GatewayConfig, SocketPath, Trust } from "./config.ts"
@@ -54,6 +55,8 @@ export interface GatewayOptions {
   readonly poshPort?: number
   /** Of the memory of POSH documents, where others are wanted than the usual ones; for labs and tests, which cannot wait. */
   readonly poshLimits?: Partial<PoshMemoryLimits>
+  /** Of what strangers may cost, where others are wanted than the usual ones; for labs and tests, which flood. */
+  readonly claimLimits?: Partial<ClaimLimits>
   /** After the start and on change, our own domains are judged in the background as their peers judge them. */
   readonly selfCheck?: boolean
 }

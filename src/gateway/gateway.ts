@@ -9,7 +9,7 @@ import { findingSentence } from "../model/findings.ts"
 import type { OwnListener } from "../model/reach.ts"
 import type { Channel, Clock, Listener } from "../ports.ts"
 import { PoshMemory } from "../proof/posh-memory.ts"
-import { ClaimGuard } from "../federation/claim-guard.ts"
+import { ClaimGuard, defaultClaimLimits } from "../federation/claim-guard.ts"
 import type { Federation, IncomingStream } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
 import { Carriers } from "../federation/carriers.ts"
@@ -215,7 +215,7 @@ class RunningGateway implements Gateway {
       current: () => this.#snapshot.hosting,
       event: (event) => this.#event(event),
       keys: new KeyRing(random, clock),
-      claims: new ClaimGuard(clock),
+      claims: new ClaimGuard(clock, { ...defaultClaimLimits, ...this.#options.claimLimits }),
       abilities: this.#recollection.abilities,
       ratchet: this.#recollection.ratchet,
       management: managementShare(clock, random),

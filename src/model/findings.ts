@@ -42,6 +42,7 @@ export const findings = {
   "reach.refused": finding("bad", "peer", "no address accepts connections", "start the server, open the port", "RFC 6120 3.3"),
   "reach.timeout": finding("unknown", "path", "no address answered in time", "check firewalls on the way", "RFC 6120 3.3"),
   "reach.capped": finding("unknown", "you", "too many connections to this destination at once", "wait; raise limits if this is usual", "RFC 6120 13.12"),
+  "reach.budget": finding("warn", "peer", "too much work was asked for on a stream or from a network without anything coming of it", "wait; if this is a server of yours, see why its claims fail", "RFC 6120 13.12"),
   // The stream.
   "stream.host-unknown": finding("bad", "peer", "the server does not serve this domain", "add the domain to the server, or correct the SRV record", "RFC 6120 4.9.3.6"),
   "stream.bad-xml": finding("bad", "peer", "the server sent XML that is not allowed on a stream", "report it to the makers of the server", "RFC 6120 11"),
