@@ -7,7 +7,7 @@ import type { FederationEvent } from "../model/events.ts"
 import type { Log, NetworkAddress } from "../ports.ts"
 import { attr, child, text, type XmlElement } from "../xml/element.ts"
 import { ns } from "../model/namespaces.ts"
-import { CertificateAuthority } from "./certificate-authority.ts"
+import { CertificateAuthority, type IssuedCertificate, selfSigned } from "./certificate-authority.ts"
 import type { DnsResponder } from "./dns-responder.ts"
 import { type LabDns, startLabDns } from "./lab-dns.ts"
 import { type LabServer, type ServerSpec, startServer } from "./lab-server.ts"
@@ -17,7 +17,7 @@ import { publish } from "./publish.ts"
 import { LabWeb, type LabWebAnswer, type LabWebHost, type LabWebHostSpec, type LabWebRequest, type LabWebSurroundings } from "./web-host.ts"
 
 export type { LabPorts } from "./ports.ts"
-export type { LabCertificate, LabServer, ServerSpec } from "./lab-server.ts"
+export type { FurtherDomain, LabCertificate, LabServer, ServerSpec } from "./lab-server.ts"
 export type { LabTarget, LabTlsa, LabZone } from "./publish.ts"
 export type { LabWebAnswer, LabWebCertificate, LabWebHost, LabWebHostSpec, LabWebRequest } from "./web-host.ts"
 
@@ -155,7 +155,7 @@ export class Internet {
    * @throws ConfigError when nothing can be bound; Error when the domain has a server already
    */
   async addServer(spec: ServerSpec): Promise<LabServer> {
-    if (this.#servers.has(spec.domain as Domain)) throw new Error(`${spec.domain} has a server already`)
+    for (const { domain } of [spec, ...(spec.also ?? [])]) if (this.#servers.has(domain as Domain)) throw new Error(`${domain} has a server already`)
     const controller = new AbortController()
     const cancel = this.clock.after(startMs, () =>
       controller.abort(new WaitedInVain(`the server of ${spec.domain} did not start in ${startMs} ms`)),
@@ -169,15 +169,17 @@ export class Internet {
         dnsAnchors: this.signed.zones.anchorText,
         authority: this.authority,
         stranger: () => this.#otherAuthority(),
-        secret: Buffer.from(this.#ports.world(silent).random.bytes(32)).toString("hex"),
+        secret: () => Buffer.from(this.#ports.world(silent).random.bytes(32)).toString("hex"),
         signal: controller.signal,
         event: (domain, event) => {
           for (const observer of [...this.#observers]) observer.event?.(domain, event)
         },
         received: (domain, stanza) => this.#received(domain, stanza),
       })
-      this.#servers.set(server.domain, server)
-      this.#published.set(server, this.#publish(server))
+      for (const each of [server, ...server.also]) {
+        this.#servers.set(each.domain, each)
+        this.#published.set(each, this.#publish(each))
+      }
       this.#publishWeb(this.#web?.hosts ?? [])
       return server
     } finally {
@@ -186,9 +188,11 @@ export class Internet {
   }
 
   async removeServer(server: LabServer): Promise<void> {
-    this.#servers.delete(server.domain)
-    this.#published.get(server)?.()
-    this.#published.delete(server)
+    for (const each of [server, ...server.also]) {
+      this.#servers.delete(each.domain)
+      this.#published.get(each)?.()
+      this.#published.delete(each)
+    }
     await server.close()
   }
 
@@ -204,6 +208,11 @@ export class Internet {
     this.#seen(from.domain, seen)
     from.component.message(id, seen.from, seen.to, body)
     return id
+  }
+
+  /** A certificate that nobody issued, for these names. */
+  selfSigned(names: readonly string[]): IssuedCertificate {
+    return selfSigned({ names: { dns: names }, now: this.authority.now })
   }
 
   /** For whoever watches. */
@@ -246,6 +255,7 @@ export class Internet {
 
   /** Ends everything. */
   async close(): Promise<void> {
+    // A server with further domains is closed once for each of them: the second time nothing is left to do.
     await Promise.all([...this.#servers.values()].map((server) => this.removeServer(server)))
     await this.#web?.close()
     await this.signed.close()

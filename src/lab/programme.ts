@@ -2,16 +2,20 @@
 import type { Scene } from "./scene.ts"
 import { associationScenes } from "./scenes/associations.ts"
 import { dialbackScenes } from "./scenes/dialback.ts"
+import { lastingScenes } from "./scenes/lasting.ts"
 import { poshRefusalScenes } from "./scenes/posh-refusals.ts"
 import { poshRolloverScenes } from "./scenes/posh-rollover.ts"
 import { poshScenes } from "./scenes/posh.ts"
 import { refusalScenes } from "./scenes/refusals.ts"
 import { secureDnsScenes } from "./scenes/secure-dns.ts"
+import { sharedStreamScenes } from "./scenes/shared-streams.ts"
 import { tlsaScenes } from "./scenes/tlsa.ts"
 
 export const scenes: readonly Scene[] = [
   ...associationScenes,
   ...dialbackScenes,
+  ...sharedStreamScenes,
+  ...lastingScenes,
   ...refusalScenes,
   ...tlsaScenes,
   ...secureDnsScenes,

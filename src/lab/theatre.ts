@@ -53,6 +53,9 @@ function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value)
 }
 
+/** Longer pairs of names stand out. */
+const widestNames = 32
+
 /** A lab that stays: every cast is up from the start, to the end. */
 export class Theatre {
   readonly net: Internet
@@ -109,8 +112,8 @@ export class Theatre {
     this.#write("")
     this.#write(bold(`${scene.id}  (${scene.section})`))
     this.#write(wrapped(scene.title, width, 0))
-    const [longest = 0, second = 0] = scene.cast.map(({ domain }) => domain.length).sort((a, b) => b - a)
-    const layout = { ...this.#layout, names: longest + 4 + second }
+    const [longest = 0, second = 0] = scene.cast.flatMap(({ domain, also = [] }) => [domain.length, ...also.map((each) => each.domain.length)]).sort((a, b) => b - a)
+    const layout = { ...this.#layout, names: Math.min(longest + 4 + second, widestNames) }
     const narrator = new Narrator()
     const began = net.clock.monotonic()
     const stop = net.observe({

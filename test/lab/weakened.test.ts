@@ -106,6 +106,15 @@ const hostCertificate =
 
 const lettingIn = /message: expected "bounced", got "delivered"/
 
+/** What peers kept proving is not asked of them. */
+const forgetful: Change = ({ configure = (settings) => settings, ...spec }) => ({
+  ...spec,
+  configure: (settings, at) => {
+    const configured = configure(settings, at)
+    return { ...configured, federation: { ...(configured["federation"] as object), ratchet: { mode: "off" } } }
+  },
+})
+
 interface Weakness {
   readonly scene: string
   readonly what: string
@@ -147,6 +156,14 @@ const weaknesses: readonly Weakness[] = [
   { scene: "proven-absence", what: "a self-signed certificate counts as a proof", change: overlooking("cert.self-signed"), seen: /void\.example\.message: expected "bounced", got "delivered"/ },
   { scene: "stripping-resolver", what: "signatures are not looked at", change: withoutValidation, seen: /dusk\.example\.message: expected "bounced", got "delivered"/ },
   { scene: "both-ways", what: "each direction has a connection of its own", change: (spec) => ({ ...spec, bidi: false }), seen: /due\.example -> duo\.example\.receiver\.external: expected null, got "accepted"/ },
+  { scene: "assertion", what: "names are not looked at", change: overlooking("pkix.name-mismatch"), seen: /cuckoo\.example -> tree\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "supposition", what: "names are not looked at", change: overlooking("pkix.name-mismatch"), seen: /connections for the other two: expected 2, got 1/ },
+  { scene: "one-way", what: "no certificate counts as one", change: overlooking("cert.none-shown"), seen: /meek\.example -> kind\.example\.receiver\.level: expected "encrypted", got "authenticated"/ },
+  { scene: "one-way", what: "each direction has a connection of its own", change: (spec) => ({ ...spec, bidi: false }), seen: /of kind\.example, to ask meek\.example's server: expected 1, got 2/ },
+  { scene: "ends-and-renewed", what: "dates are not looked at", change: overlooking("cert.expired"), seen: /the streams ended: expected true, got false/ },
+  { scene: "kept-and-withdrawn", what: "DANE does not look at keys", change: overlooking("dane.mismatch", "dane", "dane.other-key"), seen: /TLSA names another key: expected \["dane\.mismatch"\], got \[\]/ },
+  { scene: "weaker-than-before", what: "nothing is remembered", change: forgetful, seen: /ash\.example -> oak\.example\.message: expected "bounced", got "delivered"/ },
+  { scene: "broken-and-resumed", what: "nothing is acknowledged", change: (spec) => ({ ...spec, acknowledges: false }), seen: /messages lost on the way: expected \["once","once","once"\], got \["never"/ },
   { scene: "unknown-root", what: "roots are not looked at", change: overlooking("cert.unknown-root"), seen: /message: expected "bounced", got "delivered"/ },
   // POSH. The name of whoever keeps the document, or the certificate, must count for nothing (security.md 5).
   ...["posh-fingerprints", "posh-redirect", "posh-reference", "posh-redirect-reference", "posh-older"].map((scene) => ({
