@@ -11,9 +11,10 @@ import { CertificateAuthority } from "./certificate-authority.ts"
 import type { DnsResponder } from "./dns-responder.ts"
 import { type LabDns, startLabDns } from "./lab-dns.ts"
 import { type LabServer, type ServerSpec, startServer } from "./lab-server.ts"
+import { MovingClock } from "./moving-clock.ts"
 import { labClock, type LabClock, type LabPorts } from "./ports.ts"
 import { publish } from "./publish.ts"
-import { LabWeb, type LabWebHost, type LabWebHostSpec } from "./web-host.ts"
+import { LabWeb, type LabWebAnswer, type LabWebHost, type LabWebHostSpec, type LabWebRequest, type LabWebSurroundings } from "./web-host.ts"
 
 export type { LabPorts } from "./ports.ts"
 export type { LabCertificate, LabServer, ServerSpec } from "./lab-server.ts"
@@ -37,6 +38,10 @@ export type MessageSeen =
 export interface Observer {
   event?(domain: Domain, event: FederationEvent): void
   message?(domain: Domain, message: MessageSeen): void
+  /** A web host was asked. */
+  web?(host: string, request: LabWebRequest, answer: LabWebAnswer): void
+  /** What a scene says about itself between the steps. */
+  note?(words: string): void
 }
 
 /** A wait that ended without what was waited for. */
@@ -52,6 +57,8 @@ const webAddress = "127.0.0.9"
 
 export class Internet {
   readonly clock: LabClock
+  /** Of servers that move in time; a scene lets it run ahead. */
+  readonly movingClock: MovingClock
   readonly dns: DnsResponder
   readonly authority: CertificateAuthority
   /** What every server of the lab believes: the root of the lab's CA. */
@@ -72,6 +79,7 @@ export class Internet {
   private constructor(ports: LabPorts, clock: LabClock, signed: LabDns, ownAddresses: boolean) {
     this.#ports = ports
     this.clock = clock
+    this.movingClock = new MovingClock(clock)
     this.signed = signed
     this.dns = signed.honest
     this.#ownAddresses = ownAddresses
@@ -94,8 +102,12 @@ export class Internet {
   }
 
   async #startWeb(port: number): Promise<void> {
-    const around = { clock: this.clock, authority: this.authority, stranger: () => this.#otherAuthority() }
+    const around = { clock: this.clock, authority: this.authority, stranger: () => this.#otherAuthority(), asked: this.#webAsked }
     this.#web = await LabWeb.start({ address: this.#ownAddresses ? webAddress : "127.0.0.1", port }, around)
+  }
+
+  readonly #webAsked: NonNullable<LabWebSurroundings["asked"]> = ({ host }, request, answer) => {
+    for (const observer of [...this.#observers]) observer.web?.(host, request, answer)
   }
 
   /** Where every web host of this lab is: what 443 is elsewhere. */
@@ -150,7 +162,7 @@ export class Internet {
     )
     try {
       const server = await startServer(spec, {
-        world: (log) => ({ ...this.#ports.world(log), clock: this.clock }),
+        world: (log) => ({ ...this.#ports.world(log), clock: spec.movesInTime === true ? this.movingClock : this.clock }),
         address: this.#nextAddress(),
         dns: addressOf(spec.behindStripping === true ? this.signed.stripping : this.dns),
         webPort: this.webAt.port,
@@ -192,6 +204,11 @@ export class Internet {
     this.#seen(from.domain, seen)
     from.component.message(id, seen.from, seen.to, body)
     return id
+  }
+
+  /** For whoever watches. */
+  note(words: string): void {
+    for (const observer of [...this.#observers]) observer.note?.(words)
   }
 
   /** What the component of this domain saw of the message with this id, besides having sent it. */

@@ -42,6 +42,10 @@ export interface ServerSpec {
   readonly validates?: boolean
   /** `federation.proofs`; unless given PKIX, and DANE where it validates: who shows POSH asks for it. */
   readonly proofs?: readonly string[]
+  /** Its time passes when the scene says so. */
+  readonly movesInTime?: boolean
+  /** Shows what its gateway picks from its folder, so that `renew` shows as it would elsewhere; otherwise always the certificate given. */
+  readonly picksCertificate?: boolean
   /** How long it waits for a POSH document, ms. */
   readonly poshPatience?: number
   /** Changes the configuration, as its file would say it, before it is read. */
@@ -87,9 +91,16 @@ export interface LabServer {
   readonly component: ComponentClient
   /** Every event of its federation core, oldest first. */
   readonly events: readonly FederationEvent[]
+  /**
+   * Puts another certificate with its key in the place of the one on disk, and has the gateway look at it.
+   *
+   * @throws Error where the gateway refuses it
+   */
+  renew(certificate: IssuedCertificate): Promise<void>
   close(): Promise<void>
 }
 
+const certificatePath = "/lab/certificates/server.pem"
 const silent: Log = { write: () => undefined }
 
 /**
@@ -108,9 +119,10 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
     "/lab/secret": around.secret,
     "/lab/root.pem": around.authority.certificate.pem,
     "/lab/root.anchors": around.dnsAnchors,
-    "/lab/certificates/server.pem": credentials.certificatePem + credentials.keyPem,
+    [certificatePath]: credentials.certificatePem + credentials.keyPem,
   })
-  const machine = around.world(silent)
+  // Nothing of the lab is on disk, at the start as little as later.
+  const { startFiles: _, ...machine } = around.world(silent)
   const anchors = anchorSet([around.authority.certificate.der])
   const world: GatewayWorld = {
     ...machine,
@@ -119,6 +131,7 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
     tls: spec.hidesCertificate === true ? hiding(machine.tls) : machine.tls,
     ...(spec.alterResolver === undefined ? {} : { resolver: weakened(machine, spec.alterResolver, around.dns) }),
   }
+  let given = credentials
   const { config } = await loadConfig("/lab/config.yaml", { files, environment: () => undefined, now: machine.clock.now() })
   const events: FederationEvent[] = []
   const gateway = await startGateway(config, world, {
@@ -130,7 +143,7 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
     },
     // A gateway picks certificates by the names inside them; the lab also needs a server that shows the wrong one.
     alterHosting: (hosting) => {
-      const shown = altered(hosting, { credentials: (asked) => (asked === domain ? credentials : undefined) })
+      const shown = spec.picksCertificate === true ? hosting : altered(hosting, { credentials: (asked) => (asked === domain ? given : undefined) })
       return spec.alter === undefined ? shown : spec.alter(shown)
     },
   })
@@ -160,6 +173,12 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
       gateway,
       component,
       events,
+      renew: async ({ chainPem, keyPem }) => {
+        given = { certificatePem: chainPem, keyPem }
+        await files.write(certificatePath, Buffer.from(chainPem + keyPem))
+        const result = await gateway.reload()
+        if (!result.ok) throw new Error(result.problems.map(({ sentence }) => sentence).join(" "))
+      },
       close: async () => {
         await component.close()
         await gateway.close()

@@ -2,7 +2,7 @@
 // resolution, stream headers, TLS, association, authentication, stanzas. Renders; decides nothing.
 import type { Association } from "../model/association.ts"
 import type { FederationEvent } from "../model/events.ts"
-import type { MessageSeen } from "./internet.ts"
+import type { LabWebAnswer, LabWebRequest, MessageSeen } from "./internet.ts"
 
 /** One step in plain words. */
 export interface Step {
@@ -127,6 +127,12 @@ function bare(jid: string): string {
 
 function local(jid: string): string {
   return jid.slice(0, jid.indexOf("@"))
+}
+
+/** What a web host was asked and said, below the step that it belongs to. */
+export function webLine(host: string, { method, path }: LabWebRequest, { status, location, silent }: LabWebAnswer, width: number): string {
+  const said = silent === true ? "no answer" : location === undefined ? String(status ?? 200) : `${status ?? 302}, see ${location}`
+  return `      ${wrapped(printable(`${method} https://${host}${path}: ${said}`), width - 6, 8)}`
 }
 
 /** Control and format characters of a peer's words, made visible: they must not draw on a terminal. */

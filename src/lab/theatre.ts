@@ -1,6 +1,6 @@
 // A whole evening at the lab: the first screen, the scenes told as they happen, the table and the JSON document of `--once`.
 import { Internet, type LabPorts } from "./internet.ts"
-import { type Layout, Narrator, stepLine, wrapped } from "./narrate.ts"
+import { type Layout, Narrator, stepLine, webLine, wrapped } from "./narrate.ts"
 import { playScene, raiseCast, type Scene, type SceneReport } from "./scene.ts"
 
 /** Where a line goes; without its end. */
@@ -88,6 +88,7 @@ export class Theatre {
     this.#write(bold("A small internet on loopback: no root, no network, nothing on disk."))
     this.#write("")
     row("DNS", `${net.dns.address} port ${net.dns.port}`, "signed, with a root of its own")
+    row("web", `${net.webAt.address} port ${net.webAt.port}`, "HTTPS hosts, by name")
     row("CA", '"Lab CA"', "every server knows its root")
     for (const { domain, s2s, spec } of servers) row(domain, `${s2s.address} port ${s2s.port}`, spec.what ?? "")
     this.#write("")
@@ -117,6 +118,8 @@ export class Theatre {
         const step = narrator.event(domain, event)
         if (step !== undefined) this.#write(stepLine(step, net.clock.monotonic() - began, layout))
       },
+      web: (host, request, answer) => this.#write(webLine(host, request, answer, width)),
+      note: (words) => this.#write(`      ${bold(wrapped(words, width - 6, 6))}`),
       message: (domain, message) => this.#write(stepLine(narrator.message(domain, message), net.clock.monotonic() - began, layout)),
     })
     const report = await playScene(net, scene)

@@ -95,7 +95,7 @@ test("lab: ready in under three seconds, tells the chart in plain words, stays u
     assert.match(run.stdout, /^ {2}a\.example +127\.\d+\.\d+\.\d+ port \d+ +certificate of the Lab CA$/m)
     assert.match(run.stdout, /a\.example -> b\.example {2}association: may send, authenticated by PKIX/)
     assert.match(run.stdout, /lax\.example -> shy\.example {2}association: accepts, encrypted by dialback/)
-    assert.match(run.stdout, /6 of 6 scenes as expected/)
+    assert.match(run.stdout, /7 of 7 scenes as expected/)
     assert.match(run.stdout, /key\.example -> pin\.example {2}association: DANE proves pin\.example/)
     // Nothing but text in 80 columns when it goes to a pipe.
     assert.doesNotMatch(run.stdout, /[^\n\x20-\x7e]/)

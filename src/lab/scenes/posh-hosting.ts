@@ -12,7 +12,7 @@ export const wellKnownOlder = "/.well-known/posh._xmpp-server._tcp.json"
 
 /** The hosted domain: its server has a certificate of the host's name and none of its own. */
 export function hosted(domain: string, host: string): ServerSpec {
-  return { domain, what: `shows the certificate of ${host}`, certificate: { from: "lab", names: [host] } }
+  return { domain, what: `shows ${host}'s certificate`, certificate: { from: "lab", names: [host] } }
 }
 
 export function asking(domain: string, more: Partial<ServerSpec> = {}): ServerSpec {
