@@ -15,6 +15,24 @@ export function hosted(domain: string, host: string): ServerSpec {
   return { domain, what: `shows ${host}'s certificate`, certificate: { from: "lab", names: [host] } }
 }
 
+/** Where all have one address, the lab's web is there already. */
+export const ownWeb = (address: string): string => (address === "127.0.0.1" ? "[::1]" : address)
+
+/** The same on a gateway that publishes the document itself, for the name of the host, and can be given another certificate (security.md 20). */
+export function publishing(domain: string, host: string): ServerSpec {
+  return {
+    ...hosted(domain, host),
+    what: `shows and publishes for ${host}`,
+    zone: { targets: [{ name: host }] },
+    picksCertificate: true,
+    configure: (settings, { address, webPort }) => ({
+      ...settings,
+      listen: { ...(settings["listen"] as object), posh_https: [`${ownWeb(address)}:${webPort}`] },
+      domains: (settings["domains"] as readonly object[]).map((each) => ({ ...each, certificate: host })),
+    }),
+  }
+}
+
 export function asking(domain: string, more: Partial<ServerSpec> = {}): ServerSpec {
   return { domain, what: "asks for PKIX, then for POSH", proofs: ["pkix", "posh"], ...more }
 }

@@ -3,7 +3,7 @@
 import type { Association } from "../../model/association.ts"
 import type { Internet, LabServer, ServerSpec } from "../internet.ts"
 import type { Got, Scene, Stage } from "../scene.ts"
-import { asking, fromHosted, toHosted, wellKnown } from "./posh-hosting.ts"
+import { asking, fromHosted, ownWeb, publishing, toHosted, wellKnown } from "./posh-hosting.ts"
 
 const domain = "hut.example"
 const host = "ridge.example"
@@ -17,27 +17,16 @@ const leastLeft = 85 * hour
 /** By the clock on the wall: what a step sets going has this long to be done, ms. */
 const settleMs = 5000
 
-/** The hosted domain's gateway publishes the document itself, for the name of the host (security.md 20). */
-const gateway: ServerSpec = {
-  domain,
-  what: `shows and publishes for ${host}`,
-  certificate: { from: "lab", names: [host] },
-  zone: { targets: [{ name: host }] },
-  movesInTime: true,
-  picksCertificate: true,
-  configure: (settings, { address, webPort }) => ({
-    ...settings,
-    listen: { ...(settings["listen"] as object), posh_https: [`${ownWeb(address)}:${webPort}`] },
-    federation: { ...(settings["federation"] as object), idle_timeout: "7d" },
-    domains: (settings["domains"] as readonly object[]).map((each) => ({ ...each, certificate: host })),
-  }),
+type Configure = NonNullable<ServerSpec["configure"]>
+
+/** Moves in time, and hangs up on nobody for a week of silence. */
+const patient = ({ configure = (settings) => settings, ...spec }: ServerSpec): ServerSpec => {
+  const patiently: Configure = (settings, at) => {
+    const configured = configure(settings, at)
+    return { ...configured, federation: { ...(configured["federation"] as object), idle_timeout: "7d" } }
+  }
+  return { ...spec, movesInTime: true, configure: patiently }
 }
-
-/** Where all have one address, the lab's web is there already. */
-const ownWeb = (address: string): string => (address === "127.0.0.1" ? "[::1]" : address)
-
-const peer = (name: string): ServerSpec =>
-  asking(name, { movesInTime: true, configure: (settings) => ({ ...settings, federation: { ...(settings["federation"] as object), idle_timeout: "7d" } }) })
 
 /** Messages between the peer that stays and the hosted domain, each way, and what became of them. */
 class Conversation {
@@ -157,7 +146,7 @@ const rollover: Scene = {
   id: "posh-rollover",
   section: "RFC 7711 6",
   title: "the certificate is renewed: published at once, shown a week later, and nobody is refused",
-  cast: [gateway, peer(steady), peer(early), peer(later)],
+  cast: [publishing(domain, host), asking(steady), asking(early), asking(later)].map(patient),
   expected: {
     [`${domain} -> ${early}, before`]: fromHosted(domain, early),
     [`${early} -> ${domain}, at once`]: toHosted(early, domain),
