@@ -205,9 +205,10 @@ describe("reload races (security.md 10)", () => {
     const reloaded = one.gateway.reload()
     one.files.watchers[0]!.changed()
     await reloaded
-    assert.equal((await one.gateway.reload()).ok, true)
+    // The one of the certificates comes after it, and changes nothing.
+    await one.logged("config.reloaded", /no change/)
     assert.equal(one.gateway.config.limits.depth, 32)
-    assert.equal(one.lines("config.reloaded").length, 3)
+    assert.equal(one.lines("config.reloaded").length, 2)
   })
   it("a reload that fails for a reason nobody thought of spoils neither the gateway nor the next one", async () => {
     let broken = false
