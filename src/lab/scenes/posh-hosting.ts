@@ -3,7 +3,7 @@ import { createHash } from "node:crypto"
 import type { FindingId } from "../../model/findings.ts"
 import type { Internet, LabServer, LabWebAnswer, ServerSpec } from "../internet.ts"
 import type { EndGot, ExchangeGot } from "../scene.ts"
-import { failed, proved, provenBy } from "./expectations.ts"
+import { delivered, failed, proved, provenBy } from "./expectations.ts"
 
 /** Where a domain's document is asked for (POSH-02). */
 export const wellKnown = "/.well-known/posh/xmpp-server.json"
@@ -66,6 +66,6 @@ export const poshSays = (domain: string, finding: FindingId, outcome = "unavaila
 export const provenByPosh = (domain: string): EndGot => provenBy([...failed(domain, "pkix.name-mismatch"), ...poshProved(domain)])
 
 /** The peer connects to the hosted domain. */
-export const toHosted = (peer: string, domain: string): ExchangeGot => ({ message: "delivered", bounce: null, sender: provenByPosh(domain), receiver: provenBy(proved(peer)) })
+export const toHosted = (peer: string, domain: string): ExchangeGot => delivered(provenByPosh(domain), provenBy(proved(peer)))
 /** The hosted domain connects to the peer. */
-export const fromHosted = (domain: string, peer: string): ExchangeGot => ({ message: "delivered", bounce: null, sender: provenBy(proved(peer)), receiver: provenByPosh(domain) })
+export const fromHosted = (domain: string, peer: string): ExchangeGot => delivered(provenBy(proved(peer)), provenByPosh(domain))

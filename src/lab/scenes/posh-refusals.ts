@@ -33,7 +33,8 @@ const toldAlike = "both ends and the component the same, with a finding of the e
 function refusedWay({ message, bounce, sender, receiver }: ExchangeGot): Refused {
   const word = `[${sender.finding}]`
   const alike = sender.evidence.some((line) => line.includes(word)) && bounce?.text === sender.sentence && receiver.sentence?.includes(word) === true
-  return { message, levels: [sender.level, receiver.level], evidence: sender.evidence, told: alike ? toldAlike : `${sender.sentence} / ${bounce?.text} / ${receiver.sentence}` }
+  const told = alike ? toldAlike : `${sender.sentence} / ${bounce?.text} / ${receiver.sentence}`
+  return { message, levels: [sender.level, receiver.level], evidence: sender.evidence, told }
 }
 
 /** The peer connects to the hosted domain, and stops there. */

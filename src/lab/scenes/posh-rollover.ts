@@ -110,6 +110,7 @@ async function play({ net, server, exchange }: Stage): Promise<Got> {
   net.note("A new certificate with a new key is put in the place of the old one. Whoever fetched the document before knows nothing of it for a week.")
   const renewed = net.authority.issue({ names: { dns: [host] }, notBefore: net.movingClock.now() - hour })
   await hosted.renew(renewed)
+  for (const { held: hold } of hosted.gateway.renewals) if (hold !== undefined) net.note(`Its gateway: "${hold.sentence}".`)
   const certificates = { "the old one": hosted.certificate.der, "the new one": renewed.der }
   const second = await exchange(early, domain)
   await talk.step()
