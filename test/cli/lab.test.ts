@@ -77,7 +77,8 @@ test("lab --once --json: one document with every scene, twice at the same time",
       assert.notEqual(scene.section, "")
     }
     assert.equal(code, 0)
-    assert.ok(ms < 15_000, `${ms} ms`)
+    // Two at once, beside whatever else is tested: alone one takes a few seconds.
+    assert.ok(ms < 25_000, `${ms} ms`)
   }
   t.diagnostic(`two at once: ${both.map(({ ms }) => `${Math.round(ms)} ms`).join(", ")}`)
 })
