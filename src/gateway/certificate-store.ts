@@ -124,7 +124,9 @@ export class CertificateStore {
       if (root.tenant !== undefined && root.tenant !== tenant) continue
       const certificate = file.certificate!
       const keys = (this.#byPublicKey.get(certificate.publicKey) ?? []).filter((each) => each.root.tenant === root.tenant)
-      const key = (keys.find((each) => each.key.folder === certificate.folder) ?? keys[0])?.key
+      // The nearest: in the same file, else in the same folder.
+      const near = keys.find((each) => each.key.path === certificate.path) ?? keys.find((each) => each.key.folder === certificate.folder)
+      const key = (near ?? keys[0])?.key
       if (key === undefined) keyless.push(certificate)
       else keyed.push({ file: certificate, key })
     }
