@@ -274,6 +274,7 @@ export function createDane(policy: TlsaPolicy = defaultTlsaPolicy): Prooftype<"d
     match: matchDane,
     binding: binds,
     ageing,
+    withAnchors: (material, anchors) => (material.anchors === undefined || material.anchors.digest === anchors.digest ? material : { ...material, anchors }),
     record: recordDane,
     revive(recorded, anchors, dnsAnchors = []) {
       const revived = reviveDane(recorded, anchors)

@@ -65,6 +65,8 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
    * infinite for material that does not age. Absent: none of it does.
    */
   ageing?(material: Material): { readonly from: Instant; readonly until: Instant }
+  /** The same material under other trust anchors, where what it says depends on them (security.md 10). */
+  withAnchors?(material: Material, anchors: AnchorSet): Material
   /** The material as JSON, for evidence. */
   record(material: Material): unknown
   /**
