@@ -14,6 +14,7 @@ import type { LogLines } from "./log-lines.ts"
 import { type OwnStanding, ownStanding } from "./own-standing.ts"
 import { withOwnWeb } from "./own-web.ts"
 import { poshHandler } from "./posh-publisher.ts"
+import { lookAgain } from "./rollover.ts"
 import { RolloverDesk } from "./rollover-desk.ts"
 import { chainOf, type RolloverInput, type RolloverNews, type RolloverPlan, type RolloverView } from "./rollover-outcome.ts"
 import { RolloverStore } from "./rollover-state.ts"
@@ -114,7 +115,11 @@ export class OwnDomains {
     this.#cancelTimer = clock.after(Math.max(1, Math.min(due, longestTimer)), () => {
       if (this.#begun) this.#check.check(this.#desk?.wantSight ?? [], true)
       if (due > longestTimer) this.#schedule(again)
-      else this.#around.replan()
+      else {
+        // A plan that is refused, because of a certificate of somebody else's, say, must not be the last.
+        this.#schedule(clock.now() + lookAgain)
+        this.#around.replan()
+      }
     })
   }
 

@@ -28,6 +28,10 @@ import { type TlsaLook, TlsaSights } from "./tlsa-sights.ts"
 
 /** How long a certificate that is shown no more stays in documents: streams opened with it are judged by them, ms. */
 const retiredMs = 30 * 24 * 3_600_000
+/** Of these; a renewal that runs wild must not crowd out what is shown. */
+const mostRetired = 24
+/** Documents of one name that are remembered: the later ones hold back whatever the earlier ones do. */
+const mostHistory = 500
 
 export class RolloverDesk {
   readonly #files: Pick<Files, "read" | "stat">
@@ -75,6 +79,8 @@ export class RolloverDesk {
     const outcomes = new Map<Domain, Outcome>()
     const replaced = new Map<Domain, ShownCertificate>()
     let again = Number.POSITIVE_INFINITY
+    // Whoever gives one up while this is planned has the next plan do it.
+    const abandoned: ReadonlySet<Domain> = new Set(this.#abandoned)
     const hosts = new Set([...config.domains.values()].flatMap(({ certificate, suspended }) => (certificate === undefined || suspended ? [] : [certificate])))
     for (const hosted of config.domains.values()) {
       const candidate = certificates.pick(hosted.name)
@@ -89,10 +95,12 @@ export class RolloverDesk {
         outcomes.set(hosted.name, before)
         continue
       }
-      const decision = this.#decide(hosted, published, current, candidate, input)
+      // Customers who show it show it no more either.
+      const givenUp = abandoned.has(hosted.name) || (hosted.certificate !== undefined && abandoned.has(hosted.certificate))
+      const decision = givenUp ? abandonment(hosted.name, current, candidate) : this.#decide(hosted, published, current, candidate, input)
       const shown = decision.serve === "current" && current !== undefined ? current : candidate
       if (shown !== candidate) replaced.set(hosted.name, shown)
-      const retired = this.#retire(hosted.name, published ? current : undefined, shown, now)
+      const retired = givenUp ? [] : this.#retire(hosted.name, published ? current : undefined, shown, now)
       const next = await nextOf(hosted, this.#files, warnings)
       outcomes.set(hosted.name, { hosted, published, candidate, shown, decision, retired, next: next.map(({ fingerprint }) => fingerprint), publish: listed([ofShown(candidate), ...next, ofShown(shown), ...retired]) })
       again = Math.min(again, dueAt(decision, now), ...retired.map(({ until }) => until))
@@ -108,6 +116,7 @@ export class RolloverDesk {
       warnings,
       again: Number.isFinite(again) ? again : undefined,
       outcomes,
+      abandoned,
       suspended: new Set([...config.domains.values()].flatMap(({ name, suspended }) => (suspended ? [name] : []))),
       measure: { policy: policyOf(config), anchors: input.anchors, now },
     }
@@ -115,7 +124,6 @@ export class RolloverDesk {
 
   #decide(hosted: HostedDomain, published: boolean, current: ShownCertificate | undefined, candidate: ShownCertificate, { config, anchors, now }: RolloverInput): RolloverDecision {
     const domain = hosted.name
-    if (current !== undefined && this.#abandoned.has(domain)) return { serve: "candidate", because: "abandoned", sentence: `${domain}: the old certificate was given up by hand` }
     const since = this.#since.get(domain)
     return planRollover({
       domain,
@@ -150,11 +158,10 @@ export class RolloverDesk {
   }
 
   #retire(domain: Domain, current: ShownCertificate | undefined, shown: ShownCertificate, now: Instant): readonly RetiredCertificate[] {
-    if (this.#abandoned.has(domain)) return []
     const retired = this.#retiredOf(domain, now).filter(({ fingerprint }) => fingerprint !== shown.leaf.fingerprint)
     if (current === undefined || current === shown || current.leaf.fingerprint === shown.leaf.fingerprint) return retired
     const until = Math.min(current.leaf.notAfter, now + retiredMs)
-    return until <= now ? retired : [{ der: current.leaf.der, fingerprint: current.leaf.fingerprint, until }, ...retired]
+    return until <= now ? retired : [{ der: current.leaf.der, fingerprint: current.leaf.fingerprint, until }, ...retired].slice(0, mostRetired)
   }
 
   /** The plan holds from now on: documents may have been fetched as they were until this moment. */
@@ -175,7 +182,7 @@ export class RolloverDesk {
     for (const domain of [...this.#memory.retired.keys()]) if (!outcomes.has(domain) && !plan.suspended.has(domain)) changed = this.#setRetired(domain, []) || changed
     for (const domain of [...this.#told.keys()]) if (outcomes.get(domain)?.decision.serve !== "current") this.#told.delete(domain)
     for (const domain of [...this.#since.keys()]) if (!outcomes.has(domain)) this.#since.delete(domain)
-    this.#abandoned.clear()
+    for (const domain of plan.abandoned) this.#abandoned.delete(domain)
     changed = this.#publish(documents, before?.documents, at) || changed
     this.#store?.hold(heldBack(outcomes))
     if (changed) this.#store?.save(this.#memory)
@@ -195,7 +202,7 @@ export class RolloverDesk {
       this.#told.set(domain, decision.because)
       const until = decision.until === undefined ? "" : `, until ${new Date(decision.until).toISOString().slice(0, 16)}Z at the latest`
       this.#news({ event: "cert.held", domain, loud: false, text: `${decision.sentence}${until}` })
-    } else if (decision.because !== "first" && decision.because !== "unchanged") {
+    } else if (decision.breaks === true || (decision.because !== "first" && decision.because !== "unchanged")) {
       const loud = decision.breaks === true
       this.#news({ event: "cert.switched", domain, loud, text: `${decision.sentence} (${shown.leaf.fingerprint.slice(0, 8)})` })
     }
@@ -211,7 +218,7 @@ export class RolloverDesk {
       const last = history.at(-1)
       const same = last !== undefined && last.to === undefined && last.expiresMs === expiresMs && sameSet(last.fingerprints, fingerprints)
       if (same) continue
-      memory.set(name, [...ended(history, at), { fingerprints, expiresMs, from: at }])
+      memory.set(name, [...ended(history, at).slice(-mostHistory), { fingerprints, expiresMs, from: at }])
       changed = true
     }
     for (const [name, history] of memory) {
@@ -302,6 +309,11 @@ function sameSet(one: readonly string[], two: readonly string[]): boolean {
 /** The one served last ends now; those that nobody can remember are forgotten. */
 function ended(history: readonly PublishedDocument[], at: Instant): readonly PublishedDocument[] {
   return history.map((each) => (each.to === undefined ? { ...each, to: at } : each)).filter(({ to, expiresMs }) => (to ?? at) + expiresMs + cacheSlack > at)
+}
+
+function abandonment(domain: Domain, current: ShownCertificate | undefined, candidate: ShownCertificate): RolloverDecision {
+  if (current === undefined || current.leaf.fingerprint === candidate.leaf.fingerprint) return { serve: "candidate", because: "unchanged", sentence: `${domain} shows what is on disk` }
+  return { serve: "candidate", because: "abandoned", sentence: `${domain}: the old certificate was given up by hand` }
 }
 
 function dueAt({ serve, because, until = Number.POSITIVE_INFINITY }: RolloverDecision, now: Instant): Instant {

@@ -10,7 +10,7 @@ import type { CertificateSnapshot, CertificateWarning, ShownCertificate } from "
 import { pemBlocks } from "./certificate-scan.ts"
 import type { GatewayConfig, HostedDomain } from "./config.ts"
 import { reason } from "./config-values.ts"
-import { fingerprintsDocument, longestExpires } from "./posh-document.ts"
+import { fingerprintsDocument, longestExpires, mostCertificates } from "./posh-document.ts"
 import type { RolloverCertificate, RolloverDecision, TlsaMeasure } from "./rollover.ts"
 import type { RetiredCertificate } from "./rollover-state.ts"
 
@@ -73,6 +73,8 @@ export interface RolloverPlan {
   readonly again: Instant | undefined
   readonly outcomes: ReadonlyMap<Domain, Outcome>
   readonly suspended: ReadonlySet<Domain>
+  /** Whose old certificates were given up by hand. */
+  readonly abandoned: ReadonlySet<Domain>
   readonly measure: Omit<TlsaMeasure, "domain">
 }
 
@@ -117,7 +119,9 @@ export function documentsOf({ config, outcomes, served, wasListed }: DocumentsIn
     if (list === undefined) borrowers.set(certificate, [outcome])
     else list.push(outcome)
   }
-  const set = (name: Domain, certificates: readonly PublishedCertificate[], expiresMs: number): void => {
+  const inUse = new Set([...outcomes.values()].flatMap(({ candidate, shown }) => [candidate.leaf.fingerprint, shown.leaf.fingerprint]))
+  const set = (name: Domain, all: readonly PublishedCertificate[], expiresMs: number): void => {
+    const certificates = all.length <= mostCertificates ? all : [...all.filter((each) => inUse.has(each.fingerprint)), ...all.filter((each) => !inUse.has(each.fingerprint))].slice(0, mostCertificates)
     const fingerprints = certificates.map(({ fingerprint }) => fingerprint)
     const before = served(name)
     const same = before?.expiresMs === expiresMs && before.fingerprints.join() === fingerprints.join()

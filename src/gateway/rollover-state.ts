@@ -119,6 +119,11 @@ export class RolloverStore {
 
   /** What an earlier run left. `lost`: there was something, or a key is kept, and the file cannot be read. Never rejects. */
   async open(): Promise<{ readonly memory: RolloverMemory; readonly held: ReadonlyMap<Domain, KeptCertificate>; readonly lost: boolean }> {
+    for (const folder of [this.#folder, join(this.#folder, heldFolder)]) {
+      if (!(await this.#isWritableByOthers(folder))) continue
+      this.#trouble(`${folder} belongs to another user or can be written by others, who could have us show and publish a certificate of theirs: nothing in it is believed (chmod go-w ${folder})`)
+      return { memory: emptyMemory(), held: new Map(), lost: true }
+    }
     const held = await this.#readHeld()
     const path = join(this.#folder, fileName)
     try {
@@ -129,6 +134,17 @@ export class RolloverStore {
       if ((error as { code?: unknown }).code === "ENOENT") return { memory: emptyMemory(), held, lost: held.size > 0 }
       this.#trouble(`${path} cannot be read (${said(error)}): what was published before is not known, so renewed certificates wait anew`)
       return { memory: emptyMemory(), held, lost: true }
+    }
+  }
+
+  /** security.md 22: what is shown and published is decided by what lies there. */
+  async #isWritableByOthers(folder: string): Promise<boolean> {
+    try {
+      const { mode, owner } = await this.#files.stat(folder)
+      return owner === "other" || (mode & 0o022) !== 0
+    } catch {
+      // What is not there yet is made by us; what cannot be looked at cannot be read either, which is said there.
+      return false
     }
   }
 

@@ -96,6 +96,30 @@ describe("a domain with a document", () => {
     assert.deepEqual([life.pick("shop.example"), life.document("shop.example")], [fingerprint(two), [fingerprint(two)]])
   })
 
+  it("a stolen key that is given up while a plan is made is given up by the next one", async () => {
+    const life = await DeskLife.begin({ domains: [hosted("shop.example", served(day))] })
+    await life.load({ "shop.example": one })
+    const loading = life.load({ "shop.example": two })
+    life.desk.abandon(shop)
+    await loading
+    await life.load({ "shop.example": two })
+    assert.deepEqual([life.pick("shop.example"), life.document("shop.example")], [fingerprint(two), [fingerprint(two)]])
+  })
+
+  it("a renewal that runs wild breaks neither the document nor the memory", async () => {
+    const life = await DeskLife.begin({ domains: [hosted("shop.example", served(hour))] })
+    const many = Array.from({ length: 70 }, () => issue("shop.example"))
+    for (const each of many) {
+      await life.load({ "shop.example": each })
+      life.now += 2 * hour
+      await life.load({ "shop.example": each })
+      assert.equal(life.pick("shop.example"), fingerprint(each))
+    }
+    assert.match(life.desk.document(shop)!.text(), /"expires":3600/)
+    assert.deepEqual(life.document("shop.example")!.slice(0, 2), [fingerprint(many.at(-1)!), fingerprint(many.at(-2)!)])
+    assert.ok(life.document("shop.example")!.length <= 64)
+  })
+
   it("serving that is switched off is not forgotten before peers have", async () => {
     const life = await DeskLife.begin({ domains: [hosted("shop.example", served(hour))] })
     await life.load({ "shop.example": one })
@@ -155,6 +179,19 @@ test("customers behind the host's certificate: the host's document speaks for al
   life.now += 2 * hour + cacheSlack
   await life.load(all(hostTwo))
   assert.deepEqual(["host.example", "a.example", "b.example"].map((name) => life.pick(name)), [fingerprint(hostTwo), fingerprint(hostTwo), fingerprint(hostTwo)])
+})
+
+test("a stolen key of the host's: given up once, it is shown and published for no customer any more", async () => {
+  const [hostOne, hostTwo] = [issue("host.example"), issue("host.example")]
+  const host = parseDomain("host.example")
+  const life = await DeskLife.begin({ domains: [hosted("a.example", { certificate: host }), hosted("b.example", { certificate: host })] })
+  const all = (certificate: IssuedCertificate) => ({ "a.example": certificate, "b.example": certificate })
+  await life.load(all(hostOne))
+  await life.load(all(hostTwo))
+  assert.equal(life.pick("a.example"), fingerprint(hostOne))
+  life.desk.abandon(host)
+  await life.load(all(hostTwo))
+  assert.deepEqual([life.pick("a.example"), life.pick("b.example"), life.document("host.example")], [fingerprint(hostTwo), fingerprint(hostTwo), [fingerprint(hostTwo)]])
 })
 
 describe("security.md 22: no customer adds to the document that speaks for all of them", () => {
@@ -234,6 +271,27 @@ describe("over a restart", () => {
       assert.equal(after.trouble.length, damage === undefined ? 0 : 1)
       assert.equal((await after.load({ "shop.example": two })).again, again, "and not anew each time")
     }
+  })
+
+  it("security.md 22: in a folder that others can write nothing is believed", async () => {
+    for (const [folder, facts] of [["/state", { mode: 0o777 }], ["/state", { mode: 0o775 }], ["/state/held", { owner: "other" as const }]] as const) {
+      const before = await DeskLife.begin({ domains })
+      await before.load({ "shop.example": one })
+      await before.load({ "shop.example": two })
+      before.files.folders.set(folder, facts)
+      const after = await DeskLife.begin({ domains, files: before.files, now: testNow + hour })
+      await after.load({ "shop.example": two })
+      assert.deepEqual([after.pick("shop.example"), after.document("shop.example")], [fingerprint(two), [fingerprint(two)]])
+      assert.match(after.trouble.join(), /nothing in it is believed/)
+    }
+  })
+
+  it("a renewal while nobody served is said loudly, where peers may remember a document without it", async () => {
+    const before = await DeskLife.begin({ domains })
+    await before.load({ "shop.example": one })
+    const after = await DeskLife.begin({ domains, files: before.files, now: testNow + hour })
+    await after.load({ "shop.example": two })
+    assert.deepEqual(after.news.map(({ event, loud }) => [event, loud]), [["cert.switched", true]])
   })
 
   it("a damaged key file is said and left out", async () => {
