@@ -37,6 +37,8 @@ interface Held {
 export interface Keyed {
   readonly file: CertificateFile
   readonly key: KeyFile
+  /** Whose folder it lies in; undefined: the operator's. */
+  readonly tenant: string | undefined
 }
 
 export class CertificateStore {
@@ -128,7 +130,7 @@ export class CertificateStore {
       const near = keys.find((each) => each.key.path === certificate.path) ?? keys.find((each) => each.key.folder === certificate.folder)
       const key = (near ?? keys[0])?.key
       if (key === undefined) keyless.push(certificate)
-      else keyed.push({ file: certificate, key })
+      else keyed.push({ file: certificate, key, tenant: root.tenant })
     }
     return { keyed, keyless }
   }

@@ -186,8 +186,15 @@ function choose(owner: CertificateOwner, store: CertificateStore, now: Instant, 
   // security.md 22: another name's certificate is the operator's to lend, never a tenant's.
   const candidates = candidatesFor(wanted, certificate === undefined ? owner.source : undefined, store)
   for (const file of candidates.keyless) warnings.push({ event: "cert.refused", domain, path: file.path, sentence: keylessSentence(file, store) })
-  const best = bestOf(wanted, candidates.keyed, now, problems)
+  const dispute: ConfigProblem[] = []
+  const best = bestOf(wanted, candidates.keyed, now, dispute)
   const until = Math.min(...candidates.keyed.map(({ file }) => file.leaf.notBefore).filter((from) => from > now), Number.POSITIVE_INFINITY)
+  // security.md 22: who writes a tenant's folder must not hold up the renewals of all others.
+  if (before !== undefined && dispute[0] !== undefined && candidates.keyed.some(({ tenant }) => tenant !== undefined)) {
+    warnings.push({ event: "cert.refused", domain, path: dispute[0].place, sentence: `${domain} keeps the certificate from ${before.certificatePath} that is in memory. ${dispute[0].sentence}` })
+    return { owner, shown: before, warnings, until }
+  }
+  problems.push(...dispute)
   if (best !== undefined) return { owner, shown: shownOf(best, store, before), warnings, until }
   if (before !== undefined && (candidates.keyless.length > 0 || store.isDamaged(before.certificatePath) || store.isDamaged(before.keyPath))) {
     // A renewal caught halfway, or a file damaged, must not take a running domain down: what was shown stays.
