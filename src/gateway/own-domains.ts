@@ -78,11 +78,11 @@ export class OwnDomains {
 
   /** Remembers what an earlier run left; before the first snapshot is made. */
   async open(config: GatewayConfig): Promise<void> {
-    const { files, clock } = this.#around.world
+    const { files } = this.#around.world
     const trouble = (text: string): void => this.#around.lines.write("error", "state.failed", { text })
     const store = config.state === undefined ? undefined : new RolloverStore(config.state.dir, files, trouble)
     this.#desk = new RolloverDesk({ files, store, news: (news) => this.#write(news), looks: this.#around.selfCheck })
-    await this.#desk.open(clock.now())
+    await this.#desk.open()
   }
 
   /** For the snapshot that is being made; changes nothing. */

@@ -23,7 +23,7 @@ import {
   type ServedDocument,
   serves,
 } from "./rollover-outcome.ts"
-import { emptyMemory, type KeptCertificate, type RetiredCertificate, type RolloverMemory, type RolloverStore } from "./rollover-state.ts"
+import { emptyMemory, type HeldCertificate, lentBy, ownOf, type RetiredCertificate, type RolloverMemory, type RolloverStore } from "./rollover-state.ts"
 import { type TlsaLook, TlsaSights } from "./tlsa-sights.ts"
 
 /** How long a certificate that is shown no more stays in documents: streams opened with it are judged by them, ms. */
@@ -40,7 +40,8 @@ export class RolloverDesk {
   /** Somebody looks into DNS and brings what is there. */
   readonly #looks: boolean
   #memory: RolloverMemory = emptyMemory()
-  #kept: ReadonlyMap<Domain, KeptCertificate> = new Map()
+  /** What was published before is not known. */
+  #lost = false
   #committed: RolloverPlan | undefined
   readonly #since = new Map<Domain, { readonly fingerprint: string; readonly at: Instant }>()
   readonly #sights = new TlsaSights()
@@ -57,14 +58,11 @@ export class RolloverDesk {
   }
 
   /** Remembers what an earlier run left. Never rejects. */
-  async open(now: Instant): Promise<void> {
+  async open(): Promise<void> {
     if (this.#store === undefined) return
-    const { memory, held, lost } = await this.#store.open()
+    const { memory, lost } = await this.#store.open()
     this.#memory = memory
-    this.#kept = held
-    if (!lost) return
-    // Nobody knows what was published: the worst is assumed, and the wait begins anew.
-    for (const [domain, { leaf }] of held) memory.documents.set(domain, [{ fingerprints: [leaf.fingerprint], expiresMs: longestExpires * 1000, from: now, to: now }])
+    this.#lost = lost
   }
 
   /** What is served now, by name; as the publisher asks. */
@@ -87,7 +85,7 @@ export class RolloverDesk {
       if (candidate === undefined) continue
       // Something that is served may speak for it: its own document, or that of the name whose certificate it shows.
       const published = serves(config) && (hosted.posh?.serve === true || hosted.certificate !== undefined || hosts.has(hosted.name))
-      const current = previous?.pick(hosted.name) ?? this.#parked.get(hosted.name) ?? (previous === undefined ? this.#restored(hosted.name) : undefined)
+      const current = previous?.pick(hosted.name) ?? this.#parked.get(hosted.name) ?? (previous === undefined ? await this.#restored(hosted, candidate, now) : undefined)
       const unchanged = current === undefined || current.leaf.fingerprint === candidate.leaf.fingerprint
       if (unchanged && !published && !this.#retiredOf(hosted.name, now).length) continue
       const before = this.#committed?.outcomes.get(hosted.name)
@@ -138,12 +136,15 @@ export class RolloverDesk {
     })
   }
 
-  /** What was shown before a restart, where the folders may have nothing of it any more. */
-  #restored(domain: Domain): ShownCertificate | undefined {
-    const kept = this.#kept.get(domain)
+  /** What was shown before a restart, where the folders have another one now: renewed while nobody served, or held back. */
+  async #restored({ name, certificate }: HostedDomain, { leaf }: ShownCertificate, now: Instant): Promise<ShownCertificate | undefined> {
+    const own = await this.#store?.kept(ownOf(name), leaf.fingerprint)
+    const kept = own ?? (certificate === undefined ? undefined : await this.#store?.kept(lentBy(certificate), leaf.fingerprint))
     if (kept === undefined) return undefined
-    const { certificatePem, keyPem, path, leaf } = kept
-    return { credentials: Object.freeze({ certificatePem, keyPem }), leaf, certificatePath: path, keyPath: path, names: new Set([domain]) }
+    // Nobody knows what was published: the worst is assumed, and the wait begins anew.
+    const names = !this.#lost ? [] : own !== undefined || certificate === undefined ? [name] : [name, certificate]
+    for (const each of names) if (!this.#memory.documents.has(each)) this.#memory.documents.set(each, [{ fingerprints: [kept.leaf.fingerprint], expiresMs: longestExpires * 1000, from: now, to: now }])
+    return { credentials: Object.freeze({ certificatePem: kept.certificatePem, keyPem: kept.keyPem }), leaf: kept.leaf, certificatePath: kept.path, keyPath: kept.path, names: new Set([name]) }
   }
 
   /** Every document that speaks for the domain: its own, and that of the name whose certificate it shows. */
@@ -321,13 +322,11 @@ function dueAt({ serve, because, until = Number.POSITIVE_INFINITY }: RolloverDec
   return because === "tlsa" || because === "dns-unseen" ? Math.min(until, now + lookAgain) : until
 }
 
-/** Keys that a restart would not find: kept while an old certificate is shown. */
-function heldBack(outcomes: ReadonlyMap<Domain, Outcome>): ReadonlyMap<Domain, { certificatePem: string; keyPem: string; fingerprint: string }> {
-  const held = new Map<Domain, { certificatePem: string; keyPem: string; fingerprint: string }>()
-  for (const [domain, { decision, shown }] of outcomes) {
-    if (decision.serve !== "current") continue
-    const { certificatePem, keyPem } = shown.credentials
-    held.set(domain, { certificatePem, keyPem, fingerprint: shown.leaf.fingerprint })
+/** Keys that a restart might not find: of what is held back, and of all that something published names. */
+function* heldBack(outcomes: ReadonlyMap<Domain, Outcome>): Generator<HeldCertificate> {
+  for (const [domain, { hosted: { certificate }, published, decision, shown }] of outcomes) {
+    const { credentials, leaf: { fingerprint } } = shown
+    if (decision.serve === "current") yield { owner: ownOf(domain), fingerprint, credentials }
+    else if (published) yield { owner: certificate === undefined ? ownOf(domain) : lentBy(certificate), fingerprint, credentials }
   }
-  return held
 }

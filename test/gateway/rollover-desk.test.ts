@@ -6,7 +6,7 @@ import { describe, it, test } from "node:test"
 import { generateKey, type IssuedCertificate } from "../../src/lab/certificate-authority.ts"
 import { parseDomain } from "../../src/model/domain.ts"
 import { cacheSlack, lookAgain, unseenPatience } from "../../src/gateway/rollover.ts"
-import { testNow } from "./config-fixture.ts"
+import { MemoryFiles, testNow } from "./config-fixture.ts"
 import { day, DeskLife, fingerprint, hosted, hour, issue, served } from "./rollover-fixture.ts"
 
 const shop = parseDomain("shop.example")
@@ -248,7 +248,7 @@ describe("over a restart", () => {
     after.now = again!
     await after.load({ "shop.example": two })
     assert.equal(after.pick("shop.example"), fingerprint(two))
-    assert.deepEqual([...before.files.files.keys()].filter((path) => path.startsWith("/state/held/")), [], "the key is kept no longer than needed")
+    assert.deepEqual([...before.files.files.keys()].filter((path) => path.startsWith("/state/held/")).map((path) => path.includes(fingerprint(two))), [true], "the old key is kept no longer than needed")
     assert.deepEqual(after.document("shop.example"), [fingerprint(two), fingerprint(one)])
     const third = await DeskLife.begin({ domains, files: before.files })
     third.now = again! + day
@@ -286,12 +286,41 @@ describe("over a restart", () => {
     }
   })
 
-  it("a renewal while nobody served is said loudly, where peers may remember a document without it", async () => {
+  it("a renewal while nobody served waits like any other", async () => {
     const before = await DeskLife.begin({ domains })
     await before.load({ "shop.example": one })
     const after = await DeskLife.begin({ domains, files: before.files, now: testNow + hour })
+    const { again } = await after.load({ "shop.example": two })
+    assert.deepEqual([after.pick("shop.example"), after.document("shop.example")], [fingerprint(one), [fingerprint(two), fingerprint(one)]])
+    after.now = again!
+    await after.load({ "shop.example": two })
+    assert.deepEqual([after.pick("shop.example"), after.news.map(({ loud }) => loud)], [fingerprint(two), [false, false]])
+  })
+
+  it("... and is said loudly where the old key is gone", async () => {
+    const before = await DeskLife.begin({ domains })
+    await before.load({ "shop.example": one })
+    for (const path of [...before.files.files.keys()]) if (path.startsWith("/state/held/")) before.files.files.delete(path)
+    const after = await DeskLife.begin({ domains, files: before.files, now: testNow + hour })
     await after.load({ "shop.example": two })
     assert.deepEqual(after.news.map(({ event, loud }) => [event, loud]), [["cert.switched", true]])
+  })
+
+  it("a certificate of the host's is kept once for all customers; what a customer shows itself is never lent", async () => {
+    const host = parseDomain("host.example")
+    const [hostOne, hostTwo, tenants] = [issue("host.example"), issue("host.example"), issue("host.example")]
+    const several = [hosted("a.example", { certificate: host }), hosted("b.example", { certificate: host }), hosted("host.example", { source: "/etc/tenant.yaml", ...served(day) })]
+    const before = await DeskLife.begin({ domains: several })
+    await before.load({ "a.example": hostOne, "b.example": hostOne, "host.example": tenants })
+    assert.equal([...before.files.files.keys()].filter((path) => path.startsWith("/state/held/")).length, 2)
+    for (const lost of [false, true]) {
+      const files = new MemoryFiles(Object.fromEntries(before.files.files))
+      if (lost) files.files.delete("/state/rollover.json")
+      const after = await DeskLife.begin({ domains: several, files, now: testNow + hour })
+      await after.load({ "a.example": hostTwo, "b.example": hostTwo, "host.example": tenants })
+      assert.deepEqual(["a.example", "b.example", "host.example"].map((name) => after.pick(name)), [fingerprint(hostOne), fingerprint(hostOne), fingerprint(tenants)])
+      assert.deepEqual(after.document("host.example"), [fingerprint(hostTwo), fingerprint(hostOne)])
+    }
   })
 
   it("a damaged key file is said and left out", async () => {
