@@ -135,7 +135,9 @@ export function documentsOf({ config, outcomes, served, wasListed }: DocumentsIn
     const own = host !== undefined && lent.has(host.candidate.leaf.fingerprint) ? host : undefined
     const operators = new Set(own?.hosted.source === config.sources[0] ? own?.next : [])
     // security.md 22: this document speaks for every customer, so that no customer adds to it what is not the operator's.
-    const good = ({ fingerprint }: PublishedCertificate): boolean => lent.has(fingerprint) || operators.has(fingerprint) || wasListed(name, fingerprint)
+    // What was listed before counts on, but for what customers announce: one may have hosted this name alone at that time.
+    const announced = new Set([...(host?.next ?? []), ...those.flatMap(({ next }) => next)])
+    const good = ({ fingerprint }: PublishedCertificate): boolean => lent.has(fingerprint) || operators.has(fingerprint) || (!announced.has(fingerprint) && wasListed(name, fingerprint))
     const expiresMs = own?.hosted.posh?.expiresMs ?? longestExpires * 1000
     set(name, listed([...(own?.publish ?? []), ...those.flatMap(({ publish }) => publish)].filter(good)), expiresMs)
   }

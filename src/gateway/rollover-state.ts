@@ -172,6 +172,11 @@ export class RolloverStore {
     for (const [name, owner] of this.#held) this.#found.set(owner, [...(this.#found.get(owner) ?? []), name])
   }
 
+  /** Whether an earlier run kept anything for this owner. */
+  hasKept(owner: string): boolean {
+    return this.#found.size > 0 && this.#found.has(ownerHash(owner))
+  }
+
   /**
    * What an earlier run kept for this owner.
    *

@@ -225,6 +225,17 @@ describe("security.md 22: no customer adds to the document that speaks for all o
     assert.equal(life.desk.document(host)!.expiresMs, 7 * day)
   })
 
+  it("by what it announced while it hosted the name of the host alone", async () => {
+    const tenant = hosted("host.example", { source: "/etc/tenant.yaml", ...served(hour, ["/evil.pem"]) })
+    const life = await DeskLife.begin({ domains: [tenant] })
+    life.files.set("/evil.pem", evil.pem)
+    await life.load({ "host.example": lent })
+    assert.deepEqual(life.document("host.example"), [fingerprint(lent), fingerprint(evil)])
+    life.config = { ...life.config, domains: new Map([customer, tenant].map((each) => [each.name, each])) }
+    await life.load({ "host.example": lent, "a.example": lent })
+    assert.deepEqual(life.document("host.example"), [fingerprint(lent)])
+  })
+
   it("while the operator may announce the host's next one", async () => {
     const life = await DeskLife.begin({ domains: [customer, hosted("host.example", served(hour, ["/next.pem"]))] })
     life.files.set("/next.pem", two.pem)
