@@ -172,17 +172,13 @@ export class RolloverStore {
     for (const [name, owner] of this.#held) this.#found.set(owner, [...(this.#found.get(owner) ?? []), name])
   }
 
-  /** Whether an earlier run kept anything for this owner. */
-  hasKept(owner: string): boolean {
-    return this.#found.size > 0 && this.#found.has(ownerHash(owner))
-  }
-
   /**
    * What an earlier run kept for this owner.
    *
    * @param but not the one with this fingerprint
    */
   async kept(owner: string, but: string): Promise<KeptCertificate | undefined> {
+    if (this.#found.size === 0) return undefined
     const name = this.#found.get(ownerHash(owner))?.find((each) => !each.endsWith(`-${but}`))
     if (name === undefined) return undefined
     const path = this.#path(name)
