@@ -13,6 +13,8 @@ import {
   line,
   listed,
   nextOf,
+  type NotableDomains,
+  notableDomains,
   ofShown,
   type Outcome,
   policyOf,
@@ -43,6 +45,7 @@ export class RolloverDesk {
   /** What was published before is not known. */
   #lost = false
   #committed: RolloverPlan | undefined
+  #notable: NotableDomains | undefined
   readonly #since = new Map<Domain, { readonly fingerprint: string; readonly at: Instant }>()
   readonly #sights = new TlsaSights()
   readonly #abandoned = new Set<Domain>()
@@ -79,8 +82,9 @@ export class RolloverDesk {
     let again = Number.POSITIVE_INFINITY
     // Whoever gives one up while this is planned has the next plan do it.
     const abandoned: ReadonlySet<Domain> = new Set(this.#abandoned)
-    const hosts = new Set([...config.domains.values()].flatMap(({ certificate, suspended }) => (certificate === undefined || suspended ? [] : [certificate])))
-    for (const hosted of config.domains.values()) {
+    this.#notable = notableDomains(config.domains, this.#notable)
+    const hosts = new Set([...this.#notable.speaking.values()].flatMap(({ certificate, suspended }) => (certificate === undefined || suspended ? [] : [certificate])))
+    for (const hosted of this.#concerned(input, hosts, abandoned)) {
       const candidate = certificates.pick(hosted.name)
       if (candidate === undefined) continue
       // Something that is served may speak for it: its own document, or that of the name whose certificate it shows.
@@ -115,9 +119,25 @@ export class RolloverDesk {
       again: Number.isFinite(again) ? again : undefined,
       outcomes,
       abandoned,
-      suspended: new Set([...config.domains.values()].flatMap(({ name, suspended }) => (suspended ? [name] : []))),
+      suspended: this.#notable.suspended,
       measure: { policy: policyOf(config), anchors: input.anchors, now },
     }
+  }
+
+  /** Domains for which there may be something to decide: of thousands with certificates of their own these are few. */
+  #concerned({ config, certificates, previous }: RolloverInput, hosts: ReadonlySet<Domain>, abandoned: ReadonlySet<Domain>): readonly HostedDomain[] {
+    // At the start each of them may have shown something else before.
+    if (previous === undefined) return [...config.domains.values()]
+    const names = new Set<Domain>([
+      ...this.#notable!.speaking.keys(),
+      ...hosts,
+      ...abandoned,
+      ...(this.#committed?.outcomes.keys() ?? []),
+      ...this.#memory.retired.keys(),
+      ...this.#parked.keys(),
+      ...previous.differences(certificates),
+    ])
+    return [...names].flatMap((name) => config.domains.get(name) ?? [])
   }
 
   #decide(hosted: HostedDomain, published: boolean, current: ShownCertificate | undefined, candidate: ShownCertificate, { config, anchors, now }: RolloverInput): RolloverDecision {

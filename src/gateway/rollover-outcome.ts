@@ -13,6 +13,7 @@ import { reason } from "./config-values.ts"
 import { fingerprintsDocument, longestExpires, mostCertificates } from "./posh-document.ts"
 import type { RolloverCertificate, RolloverDecision, TlsaMeasure } from "./rollover.ts"
 import type { RetiredCertificate } from "./rollover-state.ts"
+import { ShardedMap } from "./sharded-map.ts"
 
 const mostNextOctets = 256 * 1024
 
@@ -206,4 +207,27 @@ export function listed(certificates: readonly PublishedCertificate[]): Published
   const byFingerprint = new Map<string, PublishedCertificate>()
   for (const { fingerprint, der } of certificates) if (!byFingerprint.has(fingerprint)) byFingerprint.set(fingerprint, { fingerprint, der })
   return [...byFingerprint.values()]
+}
+
+/** Domains that are not simply hosted with a certificate of their own. */
+export interface NotableDomains {
+  readonly domains: ReadonlyMap<Domain, HostedDomain>
+  /** Those for which a document may speak. */
+  readonly speaking: ReadonlyMap<Domain, HostedDomain>
+  readonly suspended: ReadonlySet<Domain>
+}
+
+/** @param before of the configuration before: only what differs is looked at */
+export function notableDomains(domains: ReadonlyMap<Domain, HostedDomain>, before?: NotableDomains): NotableDomains {
+  const differing = ShardedMap.differences(before?.domains ?? ShardedMap.empty<Domain, HostedDomain>(), domains)
+  const speaking = new Map(before?.speaking)
+  const suspended = new Set(before?.suspended)
+  for (const name of differing) {
+    const hosted = domains.get(name)
+    if (hosted !== undefined && (hosted.posh?.serve === true || hosted.certificate !== undefined)) speaking.set(name, hosted)
+    else speaking.delete(name)
+    if (hosted?.suspended === true) suspended.add(name)
+    else suspended.delete(name)
+  }
+  return { domains, speaking, suspended }
 }

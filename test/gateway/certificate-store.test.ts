@@ -32,9 +32,9 @@ class Shop {
     this.files = new MemoryFiles({ "/certs/README": "", "/t/a/README": "", "/t/b/README": "", ...files })
   }
 
-  async load(domains: readonly CertificateOwner[], more: Partial<CertificateRequest> = {}): Promise<CertificateResult & { read: string[] }> {
+  async load(domains: readonly CertificateOwner[], more: Partial<Omit<CertificateRequest, "domains">> = {}): Promise<CertificateResult & { read: string[] }> {
     this.files.asked.length = 0
-    const result = await loadCertificates({ folders: ["/certs"], tenantFolders: tenants, files: this.files, domains, now: testNow, warnMs: 14 * day, previous: this.last, ...more })
+    const result = await loadCertificates({ folders: ["/certs"], tenantFolders: tenants, files: this.files, domains: new Map(domains.map((each) => [each.name, each])), now: testNow, warnMs: 14 * day, previous: this.last, ...more })
     this.last = result.snapshot
     return { ...result, read: this.files.asked.filter((line) => line.startsWith("read ")).map((line) => line.slice(5)) }
   }
