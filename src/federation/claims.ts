@@ -175,7 +175,7 @@ export function rejudge(federation: Federation, association: Association, fresh?
   const endpoint = fresh === undefined ? association.endpoint : fresh.endpoint
   const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", endpoint)
   const kept = fresh?.obtained ?? association.obtained ?? []
-  const obtained = [...obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never)), ...obtainKept(hosting.prooftypes, kept)]
+  const obtained = [...obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never)), ...obtainKept(hosting.prooftypes, kept, hosting.anchors)]
   const proven = match(obtained, subject, proofFor(proof, pair), at)
   const { combined } = proven
   const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : "encrypted"

@@ -379,9 +379,9 @@ class RunningGateway implements Gateway {
       if (told.has(sentence)) continue
       this.#lines.write(event === "cert.refused" ? "error" : "warn", event, { ...(domain === undefined ? {} : { domain }), ...(path === undefined ? {} : { path }), text: sentence })
     }
-    const { domains, nearestExpiry } = certificates
+    const { count, nearestExpiry } = certificates
     const nearest = nearestExpiry === undefined ? "" : `, nearest expiry ${new Date(nearestExpiry.at).toISOString().slice(0, 10)} (${nearestExpiry.domain})`
-    this.#lines.write("info", "cert.loaded", { count: domains.length, text: `certificates for ${domains.length} of ${this.config.domains.size} domains${nearest}` })
+    this.#lines.write("info", "cert.loaded", { count, text: `certificates for ${count} of ${this.config.domains.size} domains${nearest}` })
   }
 
   // Reload.

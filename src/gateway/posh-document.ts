@@ -5,7 +5,7 @@ import { createHash } from "node:crypto"
 /** Seconds; what peers of this kind remember at most (security.md 11). */
 export const longestExpires = 7 * 24 * 3600
 /** Certificates of one document; peers read 64 KiB at most. */
-const mostCertificates = 64
+export const mostCertificates = 64
 
 function checkExpires(expires: number): void {
   // POSH-09: a whole number; 0 would say that nothing holds.

@@ -3,6 +3,7 @@ import type { Evidence } from "../model/evidence.ts"
 import { type FindingId, findings } from "../model/findings.ts"
 import type { DomainPair, ObtainedMaterial } from "../model/association.ts"
 import type { Instant, Presented, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
+import type { AnchorSet } from "../x509/anchors.ts"
 import type { AnyProoftype, ConnectionTerms, ProofPorts, ProofSubject } from "./prooftype.ts"
 import { referenceIdentity } from "./reference.ts"
 
@@ -168,11 +169,16 @@ export function obtainAtHand(prooftypes: readonly AnyProoftype[], subject: Proof
   return found
 }
 
-/** Kept material of those prooftypes that are still in use; what has none is left out. */
-export function obtainKept(prooftypes: readonly AnyProoftype[], kept: readonly ObtainedMaterial[]): readonly Obtained[] {
+/**
+ * Kept material of those prooftypes that are still in use; what has none is left out.
+ *
+ * @param anchors that hold now: what an authority vouched for that is trusted no more proves nothing (security.md 10)
+ */
+export function obtainKept(prooftypes: readonly AnyProoftype[], kept: readonly ObtainedMaterial[], anchors: AnchorSet): readonly Obtained[] {
   return prooftypes.flatMap((prooftype) => {
     const found = prooftype.atHand ? undefined : kept.find(({ prooftype: name }) => name === prooftype.name)
-    return found === undefined ? [] : [{ prooftype, material: found.material }]
+    if (found === undefined) return []
+    return [{ prooftype, material: prooftype.withAnchors === undefined ? found.material : prooftype.withAnchors(found.material, anchors) }]
   })
 }
 
