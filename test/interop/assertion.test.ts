@@ -2,11 +2,11 @@
 // DB-34; security.md 2, 9): their own keys and stanzas, led onto one stream by a server in front of them, and verified with them.
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
+import { startBot } from "./bot.ts"
 import { type Funnel, startFunnel } from "./funnel.ts"
 import { eventually, linesOf, type OurGateway, startOurs } from "./ours.ts"
 import { peerMissing } from "./peers-used.ts"
 import { type Foreign, type Kind, startForeign } from "./servers.ts"
-import { startBot } from "./bot.ts"
 import { createWorld } from "./world.ts"
 
 const world = await createWorld()

@@ -2,7 +2,7 @@
 // do not have): their own `db:result` with their own keys and their own stanzas, on a stream that is there already.
 import { once } from "node:events"
 import { connect, createServer, type Socket } from "node:net"
-import { connect as tlsConnect, createSecureContext, TLSSocket } from "node:tls"
+import { createSecureContext, TLSSocket, connect as tlsConnect } from "node:tls"
 import { cutElements } from "./bot.ts"
 import type { Identity } from "./peers/process.ts"
 
