@@ -29,7 +29,6 @@ const needed = 10
 
 const world = await createWorld()
 try {
-  // Claimed senders that are somewhere, at an address where nobody answers, and such that are nowhere.
   const nowhere = "nowhere.example"
   for (const mode of ["quiet", "stranger", "proven"] as const) {
     await withPair("ours", world, 1, 1, async (pair, driver) => {

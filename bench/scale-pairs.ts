@@ -32,7 +32,8 @@ async function costs(world: World, domains: number): Promise<Figures> {
       domains,
       domains,
       async (pair, driver) => {
-        await driver.play({ task: "contact", from: 0, to: 1 })
+        // A process that has been at work for a while: buffers and compiled code are no pair's.
+        await driver.play({ task: "saturate", window: 1000, refill: 125, warmUp: 1, seconds: 2 })
         const before = await pair.heaps()
         const start = await relay.counted()
         const first = await everyPair(pair, driver, domains)

@@ -108,7 +108,7 @@ export function associationByCertificate(
   const { combined } = proven
   if (combined.outcome !== "proved") return undefined
   return {
-    id: `${stream}/${epoch}/${pair.sender}/${pair.target}`,
+    id: [stream, epoch, pair.sender, pair.target].join("/"),
     pair,
     stream,
     epoch,

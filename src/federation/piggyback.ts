@@ -7,7 +7,7 @@ import type { ServerProof } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import type { PeerLimits } from "../stream/limits.ts"
-import { match, obtainAll, termsOf } from "../proof/prove.ts"
+import { match, obtainFor, termsOf } from "../proof/prove.ts"
 import { evidenceFor, proofPorts, subjectOf } from "./claims.ts"
 import { type Federation, type Hosting, usesOf } from "./contract.ts"
 import { proofFor } from "./exchange.ts"
@@ -176,17 +176,19 @@ class NotProven extends NotCarried {
 }
 
 export function idOf({ name, epoch }: CarrierFacts, pair: DomainPair): string {
-  return `${name}/${epoch}/${pair.sender}/${pair.target}`
+  // Joined, it is one flat string, of which a stream of many pairs keeps thousands.
+  return [name, epoch, pair.sender, pair.target].join("/")
 }
 
 async function evaluated(federation: Federation, facts: CarrierFacts, pair: DomainPair, proof: ServerProof, endpoint: Endpoint, signal: AbortSignal): Promise<Association> {
   const hosting = federation.current()
   const subject = subjectOf(pair.target, "outgoing", endpoint)
-  const obtained = await obtainAll(hosting.prooftypes, subject, proofPorts(federation, hosting, signal))
+  const shown = proofFor(proof, pair)
+  const obtained = await obtainFor(hosting.prooftypes, subject, proofPorts(federation, hosting, signal), shown, () => federation.ports.clock.now())
   const terms = termsOf(obtained)
   if (terms.forbidden !== undefined) throw new NotProven(`${pair.target}: ${terms.forbidden.finding}`, true, true)
   const at = federation.ports.clock.now()
-  const proven = match(obtained, subject, proofFor(proof, pair), at)
+  const proven = match(obtained, subject, shown, at)
   const { combined } = proven
   if (combined.outcome !== "proved") throw new NotProven(`${pair.target}: ${combined.verdict.finding}`, combined.outcome === "stop", terms.tls)
   return {

@@ -44,6 +44,8 @@ export class PushStream {
   readonly #relay: Relay
   #settle: (end: StreamEnd) => void = () => {}
   #over: StreamEnd | undefined
+  /** Answers that leave together. */
+  readonly #soon: string[] = []
   #weClosed = false
   #pauses = 0
   #started = false
@@ -140,11 +142,15 @@ export class PushStream {
   }
 
   #peerClosed(): void {
+    this.#sendGathered()
     if (!this.#weClosed) this.channel.write(encoder.encode(`${this.#options.lastWords?.() ?? ""}</stream:stream>`))
     this.#end({ by: this.#weClosed ? "us" : "peer", detail: this.#weClosed ? "closed by both sides" : "the peer closed the stream" })
   }
 
   #sendEnd(condition: StreamErrorCondition | undefined, tell?: string, application?: string): void {
+    if (this.#weClosed) return
+    this.#sendGathered()
+    // The peer does not read: it was closed just now.
     if (this.#weClosed) return
     this.#weClosed = true
     const first = this.#options.lastWords?.() ?? ""
@@ -171,6 +177,19 @@ export class PushStream {
       return
     }
     this.channel.write(encoder.encode(xml))
+  }
+
+  /**
+   * As `send`, with others of the same moment in one write, behind what is sent meanwhile: for answers to many questions in one chunk,
+   * each of which would cost more to write than to find.
+   */
+  sendSoon(xml: string): void {
+    this.#soon.push(xml)
+    if (this.#soon.length === 1) queueMicrotask(() => this.#ours(() => this.#sendGathered()))
+  }
+
+  #sendGathered(): void {
+    if (this.#soon.length > 0) this.send(this.#soon.splice(0).join(""))
   }
 
   /** Our side of the closing handshake. With a condition the stream is over at once; without, the peer's tag is waited for. */

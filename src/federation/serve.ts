@@ -198,7 +198,7 @@ export class Inbound {
   #restingOn(pair: DomainPair, ours: Association): Association | undefined {
     const judged = rejudge(this.#federation, {
       ...ours,
-      id: `${this.#session.name}/${this.#session.ledger.epoch}/${pair.sender}/${pair.target}`,
+      id: [this.#session.name, this.#session.ledger.epoch, pair.sender, pair.target].join("/"),
       pair,
       direction: "in",
       rests: ours,
@@ -243,7 +243,7 @@ export class Inbound {
     budget.charge("question")
     if (budget.exhausted) return this.#tooMuch()
     const answered = answerVerify(request, this.#federation.current(), this.#federation.keys)
-    if (answered !== undefined) this.#push.send(answered.xml)
+    if (answered !== undefined) this.#push.sendSoon(answered.xml)
     // A key of ours: our own claim is why it asks.
     if (answered?.answer === "valid") budget.giveBack("question")
   }
@@ -350,7 +350,7 @@ export class Inbound {
   }
 
   #refuse(pair: DomainPair, claim: number | undefined, error: DialbackErrorDetail, finding: Parameters<IncomingSession["refuse"]>[2], detail: string, shown?: Proven): void {
-    this.#push.send(resultAnswerXml(pair, "error", error))
+    this.#push.sendSoon(resultAnswerXml(pair, "error", error))
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer: "error", detail: error.condition })
     // A flood is a few lines in the log, with their number.
     const told = this.#session.budget.refused()

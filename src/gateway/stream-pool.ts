@@ -117,10 +117,8 @@ export class StreamPool {
     else {
       carrier.quietSince = way.quietSince
       this.#join(way, carrier)
-      carrier.outlet.flush()
     }
-    // What is too large for this peer went back to whoever sent it.
-    this.#around.flushes.flush()
+    this.#around.flushes.flush() // also bounces of what is too large for this peer
     this.#turnDone()
   }
 

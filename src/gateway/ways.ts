@@ -72,6 +72,9 @@ export interface Held {
   readonly carrier: Carrier
 }
 
+/** One for all ways: there are thousands. */
+const nothing = (): void => {}
+
 export class Way implements Destination {
   readonly pair: DomainPair
   readonly content = ns.server
@@ -81,7 +84,7 @@ export class Way implements Destination {
   failures = 0
   /** Monotonic; until then stanzas bounce. */
   retryAt = 0
-  cancelRetry: () => void = () => {}
+  cancelRetry: () => void = nothing
   quietSince = 0
   /** The stream that is being opened for this pair shall go on with this one. Its pairs keep its queue meanwhile. */
   held: Held | undefined

@@ -3,6 +3,7 @@ import type { Scene } from "./scene.ts"
 import { associationScenes } from "./scenes/associations.ts"
 import { dialbackScenes } from "./scenes/dialback.ts"
 import { lastingScenes } from "./scenes/lasting.ts"
+import { ownProoftypeScenes } from "./scenes/own-prooftype.ts"
 import { poshRefusalScenes } from "./scenes/posh-refusals.ts"
 import { poshRolloverScenes } from "./scenes/posh-rollover.ts"
 import { poshScenes } from "./scenes/posh.ts"
@@ -21,6 +22,7 @@ export const scenes: readonly Scene[] = [
   ...secureDnsScenes,
   ...poshScenes,
   ...poshRefusalScenes,
+  ...ownProoftypeScenes,
   ...poshRolloverScenes,
 ]
 

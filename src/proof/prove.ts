@@ -133,6 +133,16 @@ export function startAsking(prooftypes: readonly AnyProoftype[], subject: ProofS
   }
 }
 
+/** What was shown is known already: the dispensable is asked for only where the rest does not decide about it. */
+export async function obtainFor(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts, proof: ServerProof, now: () => Instant): Promise<readonly Obtained[]> {
+  const spare = prooftypes.filter(({ dispensable }) => dispensable === true)
+  const first = await obtainAll(prooftypes.filter((each) => !spare.includes(each)), subject, ports)
+  const { outcome } = match(first, subject, proof, now()).combined
+  if (spare.length === 0 || outcome === "proved" || outcome === "stop") return first
+  const all = [...first, ...(await obtainAll(spare, subject, ports))]
+  return prooftypes.flatMap((prooftype) => all.filter((each) => each.prooftype === prooftype))
+}
+
 /** In place of asking, where that is not allowed now: what would have to be asked for is unavailable, not absent. */
 export function notAsked(prooftypes: readonly AnyProoftype[], why: string): readonly Obtained[] {
   return prooftypes.filter(({ atHand }) => !atHand).map((prooftype) => ({ prooftype, material: new BrokenProoftype(new Error(why), "proof.unavailable") }))

@@ -54,6 +54,19 @@ export function linesOf(gateway: OurGateway, event: string): LogLine[] {
   })
 }
 
+/** The log comes by another way than stanzas and may be later: asserts again until it holds, for five seconds at most. */
+export async function eventually(assertion: () => void): Promise<void> {
+  for (let tries = 0; tries < 250; tries += 1) {
+    try {
+      return assertion()
+    } catch {
+      // What still fails after the last try is thrown below.
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+  assertion()
+}
+
 /** Starts it, publishes its domains in DNS, and returns once it listens. The log is JSON lines, in `lines`. */
 export async function startOurs(world: World, setup: OurSetup): Promise<OurGateway> {
   const folder = temporaryFolder("gateway")

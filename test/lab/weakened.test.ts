@@ -115,6 +115,12 @@ const forgetful: Change = ({ configure = (settings) => settings, ...spec }) => (
   },
 })
 
+/** The operator's own prooftype takes every certificate that is in its book for the one shown. */
+const trusting: Change = ({ prooftypes = [], ...spec }) => ({
+  ...spec,
+  prooftypes: prooftypes.map((each) => ({ ...each, match: (_proof, _material, _reference, at): Verdict => ({ outcome: "proved", by: each.name, detail: "not compared", until: at + 3_600_000 }) })),
+})
+
 interface Weakness {
   readonly scene: string
   readonly what: string
@@ -164,6 +170,7 @@ const weaknesses: readonly Weakness[] = [
   { scene: "kept-and-withdrawn", what: "DANE does not look at keys", change: overlooking("dane.mismatch", "dane", "dane.other-key"), seen: /TLSA names another key: expected \["dane\.mismatch"\], got \[\]/ },
   { scene: "weaker-than-before", what: "nothing is remembered", change: forgetful, seen: /ash\.example -> oak\.example\.message: expected "bounced", got "delivered"/ },
   { scene: "broken-and-resumed", what: "nothing is acknowledged", change: (spec) => ({ ...spec, acknowledges: false }), seen: /messages lost on the way: expected \["once","once","once"\], got \["never"/ },
+  { scene: "own-prooftype", what: "the certificate is not compared", change: trusting, seen: /bell\.example -> hum\.example\.message: expected "bounced", got "delivered"/ },
   { scene: "unknown-root", what: "roots are not looked at", change: overlooking("cert.unknown-root"), seen: /message: expected "bounced", got "delivered"/ },
   // POSH. The name of whoever keeps the document, or the certificate, must count for nothing (security.md 5).
   ...["posh-fingerprints", "posh-redirect", "posh-reference", "posh-redirect-reference", "posh-older"].map((scene) => ({

@@ -14,7 +14,7 @@ const places: readonly (readonly [name: string, make: () => Promise<Scene>])[] =
   ["on sockets", realScene],
 ]
 for (const [place, make] of places)
-  test(`two of ours with certificates: stanzas both ways on one connection; ${place}`, async () => {
+  test(`S5.2: two of ours with certificates: stanzas both ways on one connection; ${place}`, async () => {
     const scene = await make()
     const a = await scene.server({ domains: ["a.example"], ...bidi })
     const b = await scene.server({ domains: ["b.example"], ...bidi })
