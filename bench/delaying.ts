@@ -110,7 +110,7 @@ export function startRelay(): Relay {
           child.send(order)
         }),
     )
-    last = answered.catch(() => undefined)
+    last = answered.catch(/* told to whoever asked */ () => undefined)
     return answered
   }
   return {
