@@ -110,7 +110,7 @@ export function startRelay(): Relay {
           child.send(order)
         }),
     )
-    last = answered.catch(() => undefined)
+    last = answered.catch(() => undefined /* whoever asked is told; the next may ask all the same */)
     return answered
   }
   return {

@@ -212,7 +212,7 @@ export class CertificateStore {
     if (root.folder === path) return this.#scan(root, path)
     const below = path.slice(root.folder.length + 1).split("/")
     if (below.length > maxDepth || below.some((part) => part.startsWith("."))) return
-    const facts = await this.#files.stat(path).catch(() => undefined)
+    const facts = await this.#files.stat(path).catch(() => undefined /* it is gone: dropped below */)
     if (facts?.kind === "file" && isPemName(path)) await this.#read(path, facts, root)
     else if (facts?.kind === "directory" && below.length < maxDepth) await this.#scan(root, path)
     else if (this.#held.has(path)) this.#drop(path)

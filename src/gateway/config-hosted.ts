@@ -92,7 +92,7 @@ async function namedAfterChange(lines: readonly IncludeLine[], world: RecordWorl
     others ||= line === undefined
     if (line === undefined) continue
     named.kept.delete(file)
-    const facts = await world.files.stat(file).catch(() => undefined)
+    const facts = await world.files.stat(file).catch(() => undefined /* it is gone; who reads a named one says so */)
     // A file that is named as such is missed by its reader.
     if (line.pattern === file || (facts?.kind === "file" && !facts.link)) named.files.set(file, line)
     else if (facts?.link === true) named.warnings.push({ place: line.place, setting: "include", sentence: linkSentence(file) })

@@ -103,8 +103,7 @@ export class StreamPool {
       return this.#turnDone()
     }
     const carrier = this.#carriers.get(stream)
-    if (stream.ended === true && pairKey(stream.pair) === pairKey(way.pair))
-      return this.#refused(way, refusal("stream.closed", "as soon as it was open", "unreachable"))
+    if (stream.ended === true && pairKey(stream.pair) === pairKey(way.pair)) return this.#refused(way, refusal("stream.closed", "as soon as it was open", "unreachable"))
     if (carrier?.leaving === true || stream.ended === true) {
       // It is being closed, or its end came together with the answer: the pair comes onto the next one.
       way.state = "quiet"
