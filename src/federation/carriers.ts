@@ -142,24 +142,27 @@ export class Carriers {
   async #join(streams: readonly OutgoingStream[] | undefined, pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<OutgoingStream | undefined> {
     const { clock } = this.#federation.ports
     if (streams === undefined || this.#refused.has(pairKey(pair), clock.monotonic())) return undefined
-    for (const stream of [...streams]) {
-      const limit = deadline(clock, this.#federation.current().times.negotiation, "joining a stream", signal)
-      try {
-        await stream.add(pair, limit.signal, found)
-        this.#index(this.#byTarget, pair.target, stream)
-        return stream
-      } catch (error) {
-        if (signal.aborted) throw refusalOf(error, signal)
-        if (error instanceof NotCarried) continue
-        if (!limit.signal.aborted && !(error instanceof OutgoingRefused)) throw error
-        // It was asked and said no, or nothing: that costs one time, not every time.
-        this.#refused.add(pairKey(pair), clock.monotonic())
-        return undefined
-      } finally {
-        limit.done()
+    // One for all of them: whoever keeps many streams open must not hold a place of ours for as many times.
+    const limit = deadline(clock, this.#federation.current().times.negotiation, "joining a stream", signal)
+    try {
+      for (const stream of [...streams]) {
+        try {
+          await stream.add(pair, limit.signal, found)
+          this.#index(this.#byTarget, pair.target, stream)
+          return stream
+        } catch (error) {
+          if (signal.aborted) throw refusalOf(error, signal)
+          if (error instanceof NotCarried && !limit.signal.aborted) continue
+          if (!limit.signal.aborted && !(error instanceof OutgoingRefused)) throw error
+          // It was asked and said no, or nothing: that costs one time, not every time.
+          this.#refused.add(pairKey(pair), clock.monotonic())
+          return undefined
+        }
       }
+      return undefined
+    } finally {
+      limit.done()
     }
-    return undefined
   }
 
   async #fresh(pair: DomainPair, signal: AbortSignal, found?: Discovery, former?: FormerStream): Promise<OutgoingStream> {

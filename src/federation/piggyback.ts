@@ -191,6 +191,9 @@ async function evaluated(federation: Federation, facts: CarrierFacts, pair: Doma
   const proven = match(obtained, subject, shown, at)
   const { combined } = proven
   if (combined.outcome !== "proved") throw new NotProven(`${pair.target}: ${combined.verdict.finding}`, combined.outcome === "stop", terms.tls)
+  // security.md 15: where the ratchet cannot be satisfied, no proof is enough.
+  const short = shortfall(requirementOf(federation, hosting, pair.target, "out", at), pair.target, "authenticated")
+  if (short !== undefined) throw new NotProven(`${pair.target}: ${short.finding}`, true, terms.tls)
   return {
     id: idOf(facts, pair),
     pair,

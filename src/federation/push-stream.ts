@@ -99,6 +99,11 @@ export class PushStream {
     return this.#over !== undefined
   }
 
+  /** Nothing more leaves on it: it is over, or our closing tag was sent. */
+  get closing(): boolean {
+    return this.#over !== undefined || this.#weClosed
+  }
+
   #tree(element: XmlElement): void {
     if (isStreamError(element)) {
       const said = readStreamError(element)

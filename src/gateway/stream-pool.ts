@@ -4,9 +4,8 @@
 import { type DomainPair, pairKey } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import type { OutgoingFailure, OutgoingStream, StreamEnd } from "../federation/contract.ts"
-import { OutgoingRefused } from "../federation/refusal.ts"
+import { OutgoingRefused, refusal } from "../federation/refusal.ts"
 import { Outlet } from "../stream/outlet.ts"
-import { unwritten } from "../stream/retention.ts"
 import type { FormerStream } from "../stream/stream-management.ts"
 import { retryWait } from "./backoff.ts"
 import { bounceOfFailure, bounceReasons } from "./bounce.ts"
@@ -104,8 +103,9 @@ export class StreamPool {
       return this.#turnDone()
     }
     const carrier = this.#carriers.get(stream)
-    if (carrier?.leaving === true) {
-      // It was idle, and is being closed: the pair comes onto the next one.
+    if (stream.ended === true && pairKey(stream.pair) === pairKey(way.pair)) return this.#refused(way, refusal("stream.closed", "as soon as it was open", "unreachable"))
+    if (carrier?.leaving === true || stream.ended === true) {
+      // It is being closed, or its end came together with the answer: the pair comes onto the next one.
       way.state = "quiet"
       this.#turnDone()
       if (way.waiting > 0) this.open(way)
@@ -175,7 +175,7 @@ export class StreamPool {
    * @param arrived of what is unacknowledged, when the peer said so
    */
   #sortOut(carrier: Carrier, arrived?: number): void {
-    for (const taken of carrier.outlet.state === "attached" ? unwritten(carrier.outlet.take()) : carrier.outlet.takeEverything(arrived)) {
+    for (const taken of carrier.outlet.state === "attached" ? carrier.outlet.takeQueued() : carrier.outlet.takeEverything(arrived)) {
       const pair = this.#around.pairOf(taken.stanza)
       if (taken.writes === 2) {
         this.#around.undelivered(pair ?? carrier.stream.pair, [taken.stanza], bounceReasons.unconfirmed)

@@ -52,9 +52,9 @@ export class Carrier {
   /** Takes those that wait and are asked for out of the queue. */
   pick(wanted: (stanza: Buffer) => boolean): readonly Buffer[] {
     const picked: Buffer[] = []
-    for (const stanza of this.outlet.take()) {
-      if (wanted(stanza)) picked.push(stanza)
-      else this.outlet.appendTaken({ stanza, writes: 0 })
+    for (const taken of this.outlet.takeQueued()) {
+      if (wanted(taken.stanza)) picked.push(taken.stanza)
+      else this.outlet.appendTaken(taken)
     }
     return picked
   }
