@@ -44,6 +44,9 @@ class ShortMemory {
   }
 }
 
+/** Streams to one address that a further target is tried on: each costs a complete evaluation of the certificate shown there. */
+const triedAtPlace = 4
+
 export class Carriers {
   readonly #federation: Federation
   readonly #hooks: IncomingHooks | undefined
@@ -115,7 +118,8 @@ export class Carriers {
     const [first] = places
     for (let turn = 0; first !== undefined && turn < 2; turn += 1) {
       for (const place of places) {
-        const joined = await this.#join(this.#byPlace.get(place), pair, signal, found)
+        // A host that has a certificate for each domain has many streams, and none of them carries another.
+        const joined = await this.#join(this.#byPlace.get(place)?.slice(-triedAtPlace), pair, signal, found)
         if (joined !== undefined) return joined
       }
       const others = this.#opening.get(first)
