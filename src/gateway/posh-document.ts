@@ -52,6 +52,3 @@ export function referenceDocument(url: string, expires: number): string {
   if (parsed?.protocol !== "https:" || parsed.username !== "" || parsed.password !== "") throw new RangeError(`${url} is not an https URL`)
   return `${JSON.stringify({ url: parsed.href, expires })}\n`
 }
-
-/** Where a domain's document is asked for (POSH-02). */
-export const poshPath = (service: "xmpp-server" | "xmpp-client"): string => `/.well-known/posh/${service}.json`

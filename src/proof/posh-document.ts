@@ -170,8 +170,12 @@ function poshUrl(host: Domain, path: string): PoshUrl {
 }
 
 /** POSH-02, POSH-24: exactly here, under the name the service has in SRV. */
+export function poshPath(service: Service): string {
+  return `/.well-known/posh/${service}.json`
+}
+
 export function wellKnownUrl(source: Domain, service: Service): PoshUrl {
-  return poshUrl(source, `/.well-known/posh/${service}.json`)
+  return poshUrl(source, poshPath(service))
 }
 
 /** POSH3-1 */
