@@ -9,7 +9,7 @@ import type { ReachPolicy } from "../model/reach.ts"
 import type { ServerProof, Service } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
-import type { DiscoveryOverride } from "../discovery/discover.ts"
+import type { Discovery, DiscoveryOverride, DiscoveryReport } from "../discovery/discover.ts"
 import type { AnyProoftype } from "../proof/prooftype.ts"
 import type { Obtained, Proven } from "../proof/prove.ts"
 import type { FederationPorts } from "../federation/contract.ts"
@@ -52,6 +52,9 @@ export interface Inspection {
   /** What the verdicts rest on, of every endpoint that came to TLS; made when asked for. */
   evidence(): readonly Evidence[]
 }
+
+/** What was found, less the addresses of another family than was asked for. */
+export type Found = Discovery | { readonly outcome: "not-found"; readonly finding: "reach.no-such-family"; readonly detail: string; readonly report: DiscoveryReport }
 
 export interface Trouble {
   readonly finding: FindingId
