@@ -1,10 +1,11 @@
 // One endpoint of somebody else's domain, step by step to the point before a stanza could be sent (RFC 7712 4.2, RFC 6120 4 to 6):
 // connect, open, TLS, features, every proof judged, and with a certificate of ours the login. Never a stanza is sent.
 import type { Endpoint } from "../model/endpoint.ts"
+import { StreamClosed } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import type { ServerProof } from "../model/verdict.ts"
-import type { Channel, SecuredChannel } from "../ports.ts"
+import type { Channel, SecuredChannel, TlsCredentials } from "../ports.ts"
 import { partWithin } from "../stream/closing.ts"
 import { headerXml } from "../stream/open.ts"
 import { authXml, awaitExternal } from "../stream/sasl-external.ts"
@@ -71,12 +72,15 @@ class Attempt {
   async run(material: Material, signal: AbortSignal): Promise<Climb> {
     const { clock } = this.#ports
     let trouble: Trouble | undefined
+    let sentAway: Trouble | undefined
     let ended: unknown
     try {
       await this.#negotiate(material, signal)
     } catch (error) {
       ended = error
-      trouble = troubleOf(error, signal)
+      const met = troubleOf(error, signal)
+      if (this.#proof !== undefined && isAboutUs(error)) sentAway = met
+      else trouble = met
     }
     let obtained: readonly Obtained[] = []
     let proven: Proven | undefined
@@ -85,6 +89,7 @@ class Attempt {
       // What the server showed is judged though it ended the stream afterwards.
       proven = match(obtained, this.#subject, this.#proof ?? noProof, clock.now())
       if (ended === undefined) this.#login = await this.#logIn(proven, signal)
+      else if (sentAway !== undefined && this.#credentials !== undefined) this.#login = { as: this.#question.from?.domain ?? nobodysDomain, by: "external", state: "refused", detail: sentAway.detail }
     } catch (error) {
       ended ??= error
       trouble ??= troubleOf(error, signal)
@@ -102,6 +107,7 @@ class Attempt {
       obtained,
       login: this.#login ?? null,
       trouble,
+      sentAway,
     }
   }
 
@@ -120,7 +126,7 @@ class Attempt {
       throw forbids
     }
     const channel = await dialling
-    const credentials = service === "xmpp-server" ? from?.credentials : undefined
+    const credentials = this.#credentials
     const options = { serverName: domain, alpn: service, signal, ...exporterOptions(prooftypes), ...(credentials === undefined ? {} : { credentials }) }
     let secured: SecuredChannel
     if (this.#endpoint.transport === "direct-tls") {
@@ -149,6 +155,10 @@ class Attempt {
     const presentation = new Presentation(prooftypes, secured.facts, pair, this.#after.header.id ?? "")
     this.#proof = presentation.inFeatures(this.#proof, this.#after.element, this.#ports.clock.now())
     this.#step("features")
+  }
+
+  get #credentials(): TlsCredentials | undefined {
+    return this.#question.service === "xmpp-server" ? this.#question.from?.credentials : undefined
   }
 
   #arrived(channel: Channel): void {
@@ -210,6 +220,13 @@ class Attempt {
 /** Dialback is offered in features, or in the old way by its namespace on the header (DB-02). */
 export function offersDialback({ features, header }: Opened): boolean {
   return features.dialback !== undefined || header.dialbackDeclared
+}
+
+/** Conditions by which servers part with a peer that proves too little for them (RFC 6120 4.9.3, RFC 7712 4.3). */
+const aboutUs: ReadonlySet<string> = new Set(["not-authorized", "policy-violation", "unsupported-feature", "invalid-from", "remote-connection-failed"])
+
+function isAboutUs(error: unknown): boolean {
+  return error instanceof StreamClosed && error.condition !== undefined && aboutUs.has(error.condition)
 }
 
 /** @throws what is a mistake of our own */

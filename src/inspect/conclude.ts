@@ -7,7 +7,7 @@ import { fingerprintOf, readCertificate } from "./describe.ts"
 import { reaches, standingOf, unreached } from "./levels.ts"
 import type { Climb, Found, InspectQuestion } from "./question.ts"
 import { repairsOf } from "./repairs.ts"
-import type { ReportFinding, ReportParty } from "./report.ts"
+import type { ReportFinding, ReportParty, ReverseResult } from "./report.ts"
 
 type Severity = ReportFinding["severity"]
 
@@ -24,8 +24,8 @@ const gravest: readonly Severity[] = ["bad", "unknown", "warn", "info"]
 const twoWeeks = 14 * 24 * 3_600_000
 
 /** Everything there is to say, the gravest first. */
-export function conclude(question: InspectQuestion, discovery: Found, climbs: readonly Climb[], now: Instant): ReportFinding[] {
-  const raised = [...ofDiscovery(discovery), ...climbs.flatMap((climbed, index) => ofEndpoint(question, climbs, climbed, index, now)), ...ofAll(climbs)]
+export function conclude(question: InspectQuestion, discovery: Found, climbs: readonly Climb[], back: ReverseResult | null, now: Instant): ReportFinding[] {
+  const raised = [...ofDiscovery(discovery), ...climbs.flatMap((climbed, index) => ofEndpoint(question, climbs, climbed, index, now)), ...ofAll(climbs), ...ofReverse(question, back)]
   const merged = new Map<string, { raised: Raised; endpoints: number[] }>()
   for (const each of raised) {
     const key = `${each.id} ${each.severity ?? ""} ${each.detail}`
@@ -50,7 +50,7 @@ function ofDiscovery(discovery: Found): Raised[] {
 }
 
 function ofEndpoint(question: InspectQuestion, climbs: readonly Climb[], climbed: Climb, endpoint: number, now: Instant): Raised[] {
-  const { trouble, proof, proven, before, login } = climbed
+  const { trouble, sentAway, proof, proven, before, login } = climbed
   const raised: Raised[] = []
   if (trouble !== undefined) raised.push(troubled(climbs, climbed, endpoint))
   if (before?.features.starttls?.required === false) raised.push({ id: "tls.not-required", detail: "", endpoint })
@@ -58,6 +58,8 @@ function ofEndpoint(question: InspectQuestion, climbs: readonly Climb[], climbed
     if (proven !== undefined) for (const verdict of proven.verdicts) if (verdict.outcome !== "proved") raised.push({ ...ofVerdict(question, climbed, verdict), endpoint })
     raised.push(...ofCertificate(question, climbed, now).map((each) => ({ ...each, endpoint })))
   }
+  // It closes on a stranger that shows no certificate, as it may.
+  if (sentAway !== undefined && login === null) raised.push({ id: sentAway.finding, detail: sentAway.detail, severity: "info", endpoint })
   if (login?.state === "refused") raised.push({ id: "auth.external-refused", detail: login.detail === "" ? "" : `"${login.detail}"`, endpoint })
   if (login?.by === "dialback" && login.state === "untried") raised.push({ id: "auth.external-not-offered", detail: "", endpoint })
   if (login?.state === "not-offered") raised.push({ id: "auth.no-way", detail: "", endpoint })
@@ -102,6 +104,13 @@ const clientAuth = "1.3.6.1.5.5.7.3.2"
 function ofAll(climbs: readonly Climb[]): Raised[] {
   const leaves = new Set(climbs.flatMap(({ proof }) => (proof?.chain[0] === undefined ? [] : [fingerprintOf(proof.chain[0])])))
   return leaves.size > 1 ? [{ id: "cert.differs", detail: `${leaves.size} certificates` }] : []
+}
+
+function ofReverse({ expect }: InspectQuestion, back: ReverseResult | null): Raised[] {
+  if (back === null || reaches(back.level, expect)) return []
+  if (back.state === "no-connection" || back.state === "unavailable") return [{ id: "auth.reverse-unseen", detail: back.detail }]
+  const failed = back.proofs.flatMap(({ proof, finding, detail }) => (finding === null ? [] : [`${proof}: ${detail === "" ? findings[finding as FindingId].sentence : detail}`]))
+  return [{ id: "auth.reverse-refused", detail: back.detail === "" ? failed.join("; ") : back.detail }]
 }
 
 export function leafOf(chain: readonly Uint8Array[] | undefined): Certificate | undefined {

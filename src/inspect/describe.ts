@@ -86,6 +86,13 @@ export function answerResult(answer: AnyDnsAnswer): AnswerResult {
   }
 }
 
+/** A verdict by itself, without the material it rests on. */
+export function verdictResult(verdict: Verdict): ProofResult {
+  const finding = verdict.outcome === "proved" ? null : verdict.finding
+  const until = verdict.outcome === "proved" ? timeOf(verdict.until) : null
+  return { proof: verdict.by, state: verdict.outcome, detail: verdict.detail, finding, needsSecureDns: false, facts: [], until }
+}
+
 function proofResult(prooftype: AnyProoftype, verdict: Verdict, proven: Proven, shown: boolean): ProofResult {
   const { name, needsSecureDns } = prooftype
   const kept = proven.kept.find((each) => each.prooftype === name)
@@ -93,9 +100,7 @@ function proofResult(prooftype: AnyProoftype, verdict: Verdict, proven: Proven, 
   // Where nothing was shown, only what the material says by itself is a verdict.
   const judged = shown || (kept !== undefined && (verdict.outcome === "absent" || verdict.outcome === "unavailable"))
   if (!judged) return { proof: name, state: "untried", detail: "", finding: null, needsSecureDns, facts, until: null }
-  const finding = verdict.outcome === "proved" ? null : verdict.finding
-  const until = verdict.outcome === "proved" ? timeOf(verdict.until) : null
-  return { proof: name, state: verdict.outcome, detail: verdict.detail, finding, needsSecureDns, facts, until }
+  return { ...verdictResult(verdict), proof: name, needsSecureDns, facts }
 }
 
 /** One for each prooftype, in the order they were asked in, then dialback where servers connect. */

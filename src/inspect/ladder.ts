@@ -6,16 +6,18 @@ import type { FindingId } from "../model/findings.ts"
 import { parseAddress } from "../model/address.ts"
 import type { Instant } from "../model/verdict.ts"
 import { discover } from "../discovery/discover.ts"
+import type { DaneMaterial } from "../proof/dane-material.ts"
 import { rfc3339 } from "../proof/prove.ts"
 import { deadline } from "../federation/deadline.ts"
 import { climb } from "./climb.ts"
 import { conclude, leafOf } from "./conclude.ts"
 import { answerResult, certificateResult, endpointFacts, fingerprintOf, readCertificate, timeOf } from "./describe.ts"
-import { overall, standingOf } from "./levels.ts"
+import { type Overall, overall, reaches, standingOf } from "./levels.ts"
 import { Materials } from "./materials.ts"
 import { peersSee } from "./peers-see.ts"
 import { type Climb, type Found, type Inspection, type InspectPorts, type InspectQuestion, nobodysDomain } from "./question.ts"
-import type { DomainResult, EndpointResult, ProofResult, ReportFinding } from "./report.ts"
+import type { DomainResult, EndpointResult, ProofResult, ReportFinding, ReverseResult } from "./report.ts"
+import { type ReverseQuestion, reverse } from "./reverse.ts"
 
 /** Addresses of one domain that are looked at. */
 export const mostEndpoints = 16
@@ -26,9 +28,11 @@ const usualConcurrency = 4
  * Inspects one service of one domain.
  *
  * @param signal gives it up: what was not reached then is "could not tell"
+ * @param asking to see the other direction as well, which needs `from` with its certificate; it has a time of its own
  * @returns never rejects because of the world
+ * @throws Error when it cannot be listened for the other direction
  */
-export async function inspect(question: InspectQuestion, ports: InspectPorts, signal: AbortSignal): Promise<Inspection> {
+export async function inspect(question: InspectQuestion, ports: InspectPorts, signal: AbortSignal, asking?: ReverseQuestion): Promise<Inspection> {
   const { clock, resolver, random, reach } = ports
   const { domain, service, connect: override, family, times = usualTimes } = question
   const started = clock.now()
@@ -39,7 +43,8 @@ export async function inspect(question: InspectQuestion, ports: InspectPorts, si
     const discovery: Found = family === undefined ? found : ofFamily(found, family)
     const endpoints = discovery.outcome === "endpoints" ? discovery.endpoints : []
     const climbs = await climbAll(question, ports, endpoints, times.endpoint, limit.signal)
-    const result = resultOf(question, discovery, climbs, started, clock.now(), clock.monotonic() - began)
+    const back = await backwards(question, ports, asking, signal)
+    const result = resultOf(question, { discovery, climbs, back }, started, clock.now(), clock.monotonic() - began)
     const pair = { sender: question.from?.domain ?? nobodysDomain, target: domain }
     return { result, evidence: () => climbs.flatMap(({ proof, proven }) => (proof === undefined ? [] : (proven?.evidence(pair) ?? []))) }
   } finally {
@@ -67,12 +72,25 @@ async function climbAll(question: InspectQuestion, ports: InspectPorts, endpoint
   return climbs
 }
 
-function resultOf(question: InspectQuestion, discovery: Found, climbs: readonly Climb[], started: Instant, now: Instant, took: number): DomainResult {
+async function backwards(question: InspectQuestion, ports: InspectPorts, asking: ReverseQuestion | undefined, signal: AbortSignal): Promise<ReverseResult | null> {
+  const { from, service } = question
+  if (asking === undefined || service !== "xmpp-server" || from?.credentials === undefined) return null
+  return await reverse(question, { domain: from.domain, credentials: from.credentials }, ports, asking, signal)
+}
+
+interface Seen {
+  readonly discovery: Found
+  readonly climbs: readonly Climb[]
+  readonly back: ReverseResult | null
+}
+
+function resultOf(question: InspectQuestion, { discovery, climbs, back }: Seen, started: Instant, now: Instant, took: number): DomainResult {
   const { domain, service, expect, from } = question
-  const findings = conclude(question, discovery, climbs, now)
+  const findings = conclude(question, discovery, climbs, back, now)
   const served = service === "xmpp-server"
   const endpoints = climbs.map((climbed, index) => endpointResult(climbed, served, index, findings))
-  const { level, ok, unknown } = climbs.length > 0 ? overall(climbs, expect) : withoutEndpoints(discovery)
+  const there = climbs.length > 0 ? overall(climbs, expect) : withoutEndpoints(discovery)
+  const { level, ok, unknown } = both(there, back, expect)
   const [first] = discovery.outcome === "endpoints" ? discovery.endpoints : []
   const proofs = summary(endpoints)
   const telling = findings.filter(({ severity }) => severity !== "info").map(({ id }) => id as FindingId)
@@ -98,14 +116,21 @@ function resultOf(question: InspectQuestion, discovery: Found, climbs: readonly 
     expires: expiriesOf(discovery, climbs, proofs),
     findings,
     peersSee: served ? peersSee(telling, level) : [],
-    reverse: null,
+    reverse: back,
     notes: notesOf(question),
   }
 }
 
 /** Not to be there is an answer; not to be asked is none. */
-function withoutEndpoints({ outcome }: Found): { level: DomainResult["level"]; ok: boolean; unknown: boolean } {
+function withoutEndpoints({ outcome }: Found): Overall {
   return outcome === "unavailable" ? { level: null, ok: false, unknown: true } : { level: "none", ok: false, unknown: false }
+}
+
+/** Who is waited for, and proves too little, misses the expectation as well; who does not come is not known to. */
+function both(there: Overall, back: ReverseResult | null, expect: InspectQuestion["expect"]): Overall {
+  if (back === null || reaches(back.level, expect)) return there
+  const silent = back.state === "no-connection" || back.state === "unavailable"
+  return { level: there.level, ok: false, unknown: silent && (there.ok || there.unknown) }
 }
 
 function endpointResult(climbed: Climb, served: boolean, index: number, findings: readonly ReportFinding[]): EndpointResult {
@@ -114,16 +139,16 @@ function endpointResult(climbed: Climb, served: boolean, index: number, findings
   return { ...endpointFacts(climbed, served), state, level, findings: findings.filter(({ endpoints }) => endpoints.includes(index)).map(({ id }) => id) }
 }
 
-const worse: readonly ProofResult["state"][] = ["offered", "proved", "absent", "unavailable", "refuted"]
+const worse: readonly ProofResult["state"][] = ["untried", "offered", "proved", "absent", "unavailable", "refuted"]
 
 /** Of each prooftype the worst of all endpoints that came far enough: what a server may meet. */
 function summary(endpoints: readonly EndpointResult[]): ProofResult[] {
-  const best = new Map<string, ProofResult>()
+  const worst = new Map<string, ProofResult>()
   for (const proof of endpoints.flatMap(({ proofs }) => proofs)) {
-    const known = best.get(proof.proof)
-    if (known === undefined || worse.indexOf(proof.state) > worse.indexOf(known.state)) best.set(proof.proof, proof)
+    const known = worst.get(proof.proof)
+    if (known === undefined || worse.indexOf(proof.state) > worse.indexOf(known.state)) worst.set(proof.proof, proof)
   }
-  return [...best.values()]
+  return [...worst.values()]
 }
 
 function certificatesOf(climbs: readonly Climb[]): DomainResult["certificates"] {
@@ -141,9 +166,14 @@ function expiriesOf({ report }: Found, climbs: readonly Climb[], proofs: readonl
   const soonest = (times: readonly (number | undefined)[]): number | undefined => times.reduce((least, time) => (time === undefined || (least !== undefined && least < time) ? least : time), undefined)
   return {
     certificate: timeOf(soonest(climbs.map(({ proof }) => leafOf(proof?.chain)?.notAfter))),
-    signatures: timeOf(soonest(report.answers.map(({ signaturesUntil }) => signaturesUntil))),
+    signatures: timeOf(soonest([...report.answers, ...climbs.flatMap(tlsaLookups)].map(({ signaturesUntil }) => signaturesUntil))),
     posh: proofs.find(({ proof }) => proof === "posh")?.until ?? null,
   }
+}
+
+function tlsaLookups({ proven }: Climb): DaneMaterial["tlsa"] {
+  const kept = proven?.kept.find(({ prooftype }) => prooftype === "dane")
+  return kept === undefined ? [] : (kept.material as DaneMaterial).tlsa
 }
 
 function notesOf({ service, from }: InspectQuestion): string[] {

@@ -77,4 +77,6 @@ export interface Climb {
   readonly login: EndpointResult["login"]
   /** Why it ended before features behind TLS. */
   readonly trouble: Trouble | undefined
+  /** It showed its proof, and then said why it does not go on with us: that is about us. */
+  readonly sentAway: Trouble | undefined
 }

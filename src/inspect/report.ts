@@ -169,7 +169,7 @@ export const domainSchema = z.object({
   delegation: z
     .object({ derived: z.string(), secure: z.boolean(), via: z.enum(["srv", "fallback", "operator"]) })
     .nullable(),
-  /** One for each prooftype (the best of all endpoints, unless one of them stops) and one for dialback. */
+  /** One for each prooftype and one for dialback: of all endpoints that came far enough the worst. */
   proofs: z.array(proofSchema),
   endpoints: z.array(endpointSchema),
   certificates: z.record(fingerprint, certificateSchema),
