@@ -4,6 +4,7 @@ import { Command, CommanderError } from "commander"
 import { ConfigError } from "../model/errors.ts"
 import { addCtl } from "./ctl-tree.ts"
 import { exit, printable, Stop } from "./exit.ts"
+import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
 
 function tree(): { program: Command; status: () => number } {
@@ -69,6 +70,10 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
       const { judgeCommand } = await import("./judge.ts")
       status = await judgeCommand(file, options)
     })
+
+  addPublish(program, (ended) => {
+    status = ended
+  })
 
   addCtl(program, (ended) => {
     status = ended
