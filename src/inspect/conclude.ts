@@ -1,8 +1,10 @@
 // From what was seen to what it means (RFC 7712 4.2): the findings with their severity in this very case, whose move each is, and
 // what to paste. A proof that fails beside one that holds harms nobody; an address that is dead beside a live one is a warning.
+import { tryDomain } from "../model/domain.ts"
 import { type FindingId, findings } from "../model/findings.ts"
 import type { Instant, Verdict } from "../model/verdict.ts"
 import type { Certificate } from "../x509/certificate.ts"
+import type { Skipped } from "../discovery/delegation.ts"
 import { fingerprintOf, readCertificate } from "./describe.ts"
 import { reaches, standingOf, unreached } from "./levels.ts"
 import type { Climb, Found, InspectQuestion } from "./question.ts"
@@ -43,17 +45,27 @@ function ofDiscovery(discovery: Found): Raised[] {
   const fallback: Raised[] = first?.delegation.via === "fallback" ? [{ id: "dns.no-srv-fallback", detail: "" }] : []
   // Beside endpoints that were found it costs nobody the domain.
   const lost = discovery.report.skipped.flatMap(({ target, reason, detail }): Raised[] => {
-    const id = ({ bogus: "dns.bogus", "lookup-failed": "dns.servfail", "no-address": "dns.target-unresolvable", guarded: "dns.guarded" } as const)[reason as string as "bogus"]
+    const id = lostTargets[reason]
     return id === undefined ? [] : [{ id, detail: `${target}: ${detail}`, severity: "warn" }]
   })
   return [...fallback, ...lost]
 }
 
+const lostTargets: Partial<Record<Skipped["reason"], FindingId>> = {
+  bogus: "dns.bogus",
+  "lookup-failed": "dns.servfail",
+  "no-address": "dns.target-unresolvable",
+  guarded: "dns.guarded",
+}
+
 function ofEndpoint(question: InspectQuestion, climbs: readonly Climb[], climbed: Climb, endpoint: number, now: Instant): Raised[] {
-  const { trouble, sentAway, proof, proven, before, login } = climbed
+  const { trouble, sentAway, proof, proven, before, after, login } = climbed
   const raised: Raised[] = []
   if (trouble !== undefined) raised.push(troubled(climbs, climbed, endpoint))
   if (before?.features.starttls?.required === false) raised.push({ id: "tls.not-required", detail: "", endpoint })
+  const from = after?.header.from
+  // CORE-14: it may answer by another of its names; proofs are of the one that was asked for.
+  if (from !== undefined && tryDomain(from) !== question.domain) raised.push({ id: "stream.from-mismatch", detail: from, severity: "info", endpoint })
   if (proof !== undefined) {
     if (proven !== undefined) for (const verdict of proven.verdicts) if (verdict.outcome !== "proved") raised.push({ ...ofVerdict(question, climbed, verdict), endpoint })
     raised.push(...ofCertificate(question, climbed, now).map((each) => ({ ...each, endpoint })))
@@ -61,7 +73,7 @@ function ofEndpoint(question: InspectQuestion, climbs: readonly Climb[], climbed
   // It closes on a stranger that shows no certificate, as it may.
   if (sentAway !== undefined && login === null) raised.push({ id: sentAway.finding, detail: sentAway.detail, severity: "info", endpoint })
   if (login?.state === "refused") raised.push({ id: "auth.external-refused", detail: login.detail === "" ? "" : `"${login.detail}"`, endpoint })
-  if (login?.by === "dialback" && login.state === "untried") raised.push({ id: "auth.external-not-offered", detail: "", endpoint })
+  if (login?.by === "dialback" && login.state === "untried") raised.push({ id: "auth.external-not-offered", detail: oursIsForServersOnly(question) ? "our certificate is for TLS servers only, which older servers refuse" : "", endpoint })
   if (login?.state === "not-offered") raised.push({ id: "auth.no-way", detail: "", endpoint })
   return raised
 }
@@ -92,10 +104,19 @@ function ofCertificate({ expiryWarning = twoWeeks }: InspectQuestion, { proof }:
   const raised: Raised[] = []
   const left = leaf.notAfter - now
   if (left > 0 && left < expiryWarning) raised.push({ id: "cert.expiring", detail: `${new Date(leaf.notAfter).toISOString().slice(0, 10)}, ${Math.floor(left / 86_400_000)} days from now` })
-  const purposes = leaf.extendedKeyUsage
   // EKU-01: what public authorities issue since 2026.
-  if (purposes?.includes(serverAuth) === true && !purposes.includes(clientAuth)) raised.push({ id: "cert.server-only", detail: "" })
+  if (isForServersOnly(leaf)) raised.push({ id: "cert.server-only", detail: "" })
   return raised
+}
+
+function isForServersOnly({ extendedKeyUsage }: Certificate): boolean {
+  return extendedKeyUsage?.includes(serverAuth) === true && !extendedKeyUsage.includes(clientAuth)
+}
+
+function oursIsForServersOnly({ from }: InspectQuestion): boolean {
+  const [pem] = /-----BEGIN CERTIFICATE-----[^-]+/.exec(from?.credentials?.certificatePem ?? "") ?? []
+  const leaf = pem === undefined ? undefined : readCertificate(Buffer.from(pem.slice(pem.indexOf("\n")), "base64"))
+  return leaf !== undefined && isForServersOnly(leaf)
 }
 
 const serverAuth = "1.3.6.1.5.5.7.3.1"
