@@ -5,7 +5,7 @@ import { type FindingId, findings } from "../model/findings.ts"
 import type { Instant, Verdict } from "../model/verdict.ts"
 import type { Certificate } from "../x509/certificate.ts"
 import type { Skipped } from "../discovery/delegation.ts"
-import { fingerprintOf, readCertificate } from "./describe.ts"
+import { fingerprintOf, readCertificate, short } from "./describe.ts"
 import { reaches, standingOf, unreached } from "./levels.ts"
 import type { Climb, Found, InspectQuestion } from "./question.ts"
 import { repairsOf } from "./repairs.ts"
@@ -72,8 +72,8 @@ function ofEndpoint(question: InspectQuestion, climbs: readonly Climb[], climbed
   }
   // It closes on a stranger that shows no certificate, as it may.
   if (sentAway !== undefined && login === null) raised.push({ id: sentAway.finding, detail: sentAway.detail, severity: "info", endpoint })
-  if (login?.state === "refused") raised.push({ id: "auth.external-refused", detail: login.detail === "" ? "" : `"${login.detail}"`, endpoint })
-  if (login?.by === "dialback" && login.state === "untried") raised.push({ id: "auth.external-not-offered", detail: oursIsForServersOnly(question) ? "our certificate is for TLS servers only, which older servers refuse" : "", endpoint })
+  if (login?.state === "refused") raised.push({ id: "auth.external-refused", detail: [login.detail, oursIsForServersOnly(question) ? forServersOnly : ""].filter((part) => part !== "").join("; "), endpoint })
+  if (login?.by === "dialback" && login.state === "untried") raised.push({ id: "auth.external-not-offered", detail: oursIsForServersOnly(question) ? forServersOnly : "", endpoint })
   if (login?.state === "not-offered") raised.push({ id: "auth.no-way", detail: "", endpoint })
   return raised
 }
@@ -119,6 +119,8 @@ function oursIsForServersOnly({ from }: InspectQuestion): boolean {
   return leaf !== undefined && isForServersOnly(leaf)
 }
 
+/** EKU-06 */
+const forServersOnly = "our certificate is for TLS servers only, which older servers refuse"
 const serverAuth = "1.3.6.1.5.5.7.3.1"
 const clientAuth = "1.3.6.1.5.5.7.3.2"
 
@@ -150,7 +152,7 @@ function reportFinding(question: InspectQuestion, climbs: readonly Climb[], { id
     port: endpoint?.port,
     leaf: leafOf(climbed?.proof?.chain),
   })
-  return { id, severity: severity ?? usual, party: partyOf(question, id, climbed), sentence, detail, fix, section, endpoints }
+  return { id, severity: severity ?? usual, party: partyOf(question, id, climbed), sentence, detail: short(detail), fix, section, endpoints }
 }
 
 /** What a server does wrong is its operator's move, who need not be the domain's. */

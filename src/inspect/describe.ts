@@ -22,6 +22,10 @@ export function fingerprintOf(der: Uint8Array): string {
   return hash(der)
 }
 
+/** A hostile server's words fill no report. */
+export const short = (words: string): string => (words.length <= longestWords ? words : `${words.slice(0, longestWords)}…`)
+const longestWords = 500
+
 const purposes: Readonly<Record<string, string>> = {
   "1.3.6.1.5.5.7.3.1": "serverAuth",
   "1.3.6.1.5.5.7.3.2": "clientAuth",
@@ -115,7 +119,9 @@ export function proofResults({ proven, obtained, proof, after, before }: Climb, 
   if (!dialback) return results
   const opened = after ?? before
   const state = opened === undefined ? "untried" : offersDialback(opened) ? "offered" : "absent"
-  return [...results, { proof: "dialback", state, detail: "", finding: null, needsSecureDns: false, facts: [], until: null }]
+  // DB-02: servers that do not have it declare the namespace all the same.
+  const detail = state === "offered" && opened?.features.dialback === undefined ? "by the namespace of its header alone" : ""
+  return [...results, { proof: "dialback", state, detail, finding: null, needsSecureDns: false, facts: [], until: null }]
 }
 
 function featureNames(features: StreamFeatures, dialback: boolean): string[] {
@@ -152,12 +158,12 @@ export function endpointFacts(climbed: Climb, dialback: boolean): Omit<EndpointR
     cipher: proof?.cipher ?? null,
     alpn: proof?.alpn ?? null,
     starttls: before === undefined ? null : before.features.starttls === undefined ? "not-offered" : before.features.starttls.required ? "required" : "offered",
-    from: after?.header.from ?? null,
+    from: after?.header.from === undefined ? null : short(after.header.from),
     features: opened === undefined ? [] : featureNames(opened.features, dialback && offersDialback(opened)),
-    mechanisms: [...(after?.features.mechanisms ?? [])],
+    mechanisms: (after?.features.mechanisms ?? []).slice(0, mostRecords).map(short),
     certificate: chain[0] ?? null,
     chain,
     proofs: proofResults(climbed, dialback),
-    login,
+    login: login === null ? null : { ...login, detail: short(login.detail) },
   }
 }

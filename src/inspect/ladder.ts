@@ -44,7 +44,7 @@ export async function inspect(question: InspectQuestion, ports: InspectPorts, si
     const endpoints = discovery.outcome === "endpoints" ? discovery.endpoints : []
     const climbs = await climbAll(question, ports, endpoints, times.endpoint, limit.signal)
     const back = await backwards(question, ports, asking, signal)
-    const result = resultOf(question, { discovery, climbs, back }, started, clock.now(), clock.monotonic() - began)
+    const result = resultOf(question, { discovery, climbs, back, asking }, started, clock.now(), clock.monotonic() - began)
     const pair = { sender: question.from?.domain ?? nobodysDomain, target: domain }
     return { result, evidence: () => climbs.flatMap(({ proof, proven }) => (proof === undefined ? [] : (proven?.evidence(pair) ?? []))) }
   } finally {
@@ -82,9 +82,10 @@ interface Seen {
   readonly discovery: Found
   readonly climbs: readonly Climb[]
   readonly back: ReverseResult | null
+  readonly asking: ReverseQuestion | undefined
 }
 
-function resultOf(question: InspectQuestion, { discovery, climbs, back }: Seen, started: Instant, now: Instant, took: number): DomainResult {
+function resultOf(question: InspectQuestion, { discovery, climbs, back, asking }: Seen, started: Instant, now: Instant, took: number): DomainResult {
   const { domain, service, expect, from } = question
   const findings = conclude(question, discovery, climbs, back, now)
   const served = service === "xmpp-server"
@@ -117,7 +118,7 @@ function resultOf(question: InspectQuestion, { discovery, climbs, back }: Seen, 
     findings,
     peersSee: served ? peersSee(telling, level) : [],
     reverse: back,
-    notes: notesOf(question),
+    notes: notesOf(question, asking),
   }
 }
 
@@ -176,7 +177,12 @@ function tlsaLookups({ proven }: Climb): DaneMaterial["tlsa"] {
   return kept === undefined ? [] : (kept.material as DaneMaterial).tlsa
 }
 
-function notesOf({ service, from }: InspectQuestion): string[] {
+function notesOf({ service, from }: InspectQuestion, asking: ReverseQuestion | undefined): string[] {
+  const without = asking !== undefined && (service === "xmpp-client" || from?.credentials === undefined)
+  return [...notesOfAsking(service, from), ...(without ? ["the other direction was not looked at: that is between servers, and needs a certificate of ours"] : [])]
+}
+
+function notesOfAsking(service: InspectQuestion["service"], from: InspectQuestion["from"]): string[] {
   if (service === "xmpp-client") return ["clients' side: judged as a client would that checks certificates, without logging in"]
   if (from === undefined) return [`asked as ${nobodysDomain}, which nobody can connect back to: SASL EXTERNAL and dialback were seen, not tried`]
   if (from.credentials === undefined) return [`no certificate of ${from.domain} was at hand: SASL EXTERNAL and dialback were seen, not tried`]

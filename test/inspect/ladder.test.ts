@@ -9,7 +9,7 @@ import { judge, readEvidenceFile } from "../../src/proof/judge.ts"
 import { parseDomain } from "../../src/model/domain.ts"
 import type { LabCertificate, ServerSpec } from "../../src/lab/internet.ts"
 import { type Inspector, inspector } from "./support.ts"
-import { header, scripted, type Script } from "./scripted.ts"
+import { header, type Script, scripted, scriptedTls } from "./scripted.ts"
 
 let lab: Inspector
 const running: { close(): Promise<void> }[] = []
@@ -246,6 +246,45 @@ test("the clients' side: no `from`, the names of its own service, and no dialbac
   assert.match(peer.heard(), /xmlns='jabber:client'/)
   assert.doesNotMatch(peer.heard(), / from='/)
   assert.match(result.discovery.answers.map(({ name }) => name).join(" "), /_xmpp-client\._tcp\.chat\.example.*_xmpps-client\._tcp\.chat\.example/)
+})
+
+test("behind TLS: a clients' server as it should be; one that says nothing, one that says too much, one that is not there for us", async () => {
+  const issue = (domain: string): { cert: string; key: string } => {
+    const { chainPem, keyPem } = lab.net.authority.issue({ names: { dns: [domain] } })
+    return { cert: chainPem, key: keyPem }
+  }
+  const behind = async (domain: string, script: Script, service?: string): Promise<Awaited<ReturnType<typeof scriptedTls>>> => {
+    const peer = await scriptedTls(lab.net, domain, { ...issue(domain), script }, service)
+    running.push(peer)
+    return peer
+  }
+  const plain = "<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><mechanism>SCRAM-SHA-256</mechanism></mechanisms></stream:features>"
+  const talk = await behind("talk.example", (_, answered) => (answered === 0 ? `${header("talk.example", "jabber:client")}${plain}` : undefined), "xmpp-client")
+  const client = await look("talk.example", { service: "xmpp-client" })
+  assert.deepEqual([...verdict(client), client.endpoints[0]?.mechanisms], ["authenticated", true, false, ["SCRAM-SHA-256"]])
+  assert.deepEqual(client.endpoints[0]?.login, null)
+  // Headers, STARTTLS, the closing tag: no stanza, and nothing of ours.
+  assert.doesNotMatch(talk.heard(), /<(?:message|presence|iq|auth)|from=|check\.invalid/)
+
+  await behind("hush.example", () => undefined)
+  const hush = await look("hush.example", { times: { total: 5000, endpoint: 300 } })
+  assert.deepEqual([...verdict(hush), ids(hush)[0], proofs(hush)["pkix"]], [null, false, true, "unknown stream.too-slow", "proved"])
+
+  const many = Array.from({ length: 900 }, (_, at) => `<mechanism>M${at}${"x".repeat(40)}</mechanism>`).join("")
+  await behind("loud.example", (_, answered) => (answered === 0 ? `${header(`${"l".repeat(8000)}.example`)}<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>${many}</mechanisms></stream:features>` : undefined))
+  const loud = await look("loud.example")
+  assert.deepEqual(verdict(loud), ["authenticated", true, false])
+  assert.ok(ids(loud).includes("info stream.from-mismatch"))
+  assert.ok(JSON.stringify(loud).length < 20_000, `${JSON.stringify(loud).length} octets`)
+
+  const error = (condition: string): string => `<stream:error><${condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>`
+  await behind("strict.example", (_, answered) => (answered === 0 ? `${header("strict.example")}${error("policy-violation")}` : undefined))
+  const strict = await look("strict.example")
+  assert.deepEqual(verdict(strict), ["authenticated", true, false])
+  assert.ok(ids(strict).includes("info stream.error"))
+  await behind("ghost.example", (_, answered) => (answered === 0 ? `${header("ghost.example")}${error("host-unknown")}` : undefined))
+  const ghost = await look("ghost.example")
+  assert.deepEqual([...verdict(ghost), ids(ghost)[0]], ["none", false, false, "bad stream.host-unknown"])
 })
 
 test("with a certificate of ours we really log in, and end there; nothing that looks like a stanza was sent", async () => {
