@@ -46,7 +46,7 @@ export const dnsCommand = (name: string, options: DnsOptions): Promise<number> =
     const domain = domainOf(name)
     const kind = readKind(options.kind)
     if (kind.usage < 2 && options.yesIMean !== true) throw new Stop(exit.usage, olderUsages)
-    const format = options.json === true ? "json" : oneOf(options.format, recordFormats, "--format")
+    const format = oneOf(options.format, recordFormats, "--format")
     const zone = options.zone === undefined ? undefined : domainOf(options.zone)
     const configured = options.config === undefined ? undefined : await fromConfig(domain, options.config, options.allowInlineSecrets === true)
     const asked = {

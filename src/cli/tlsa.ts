@@ -48,7 +48,7 @@ export const tlsaCommand = (files: readonly string[], options: TlsaOptions): Pro
   told(options.json, async () => {
     const kind = kindOf(options)
     const ttl = ttlOf(options.ttl)
-    const format = options.json === true ? "json" : oneOf(options.format, recordFormats, "--format")
+    const format = oneOf(options.format, recordFormats, "--format")
     const zone = options.zone === undefined ? undefined : domainOf(options.zone)
     if (files.length === 0 && options.nextKey === undefined) throw new Stop(exit.usage, "Name a certificate, or a key with --next-key.")
     const certificates = await readCertificates(files)
