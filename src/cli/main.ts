@@ -24,6 +24,7 @@ Examples
   xmpp-dna serve --check --config FILE    is this configuration good
   xmpp-dna ctl status                     how a running gateway is
   xmpp-dna judge refusal.json             judge saved evidence again, offline
+  xmpp-dna dns shop.example               every record the domain should have
 
 Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailable,
              70 internal error, 78 configuration`,

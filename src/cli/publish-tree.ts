@@ -43,11 +43,12 @@ function addPosh(program: Command, done: (status: number) => void): void {
       `
 Examples
   xmpp-dna posh --expires 7d fullchain.pem > xmpp-server.json
-  xmpp-dna posh --delegate https://hoster.example/.well-known/posh/xmpp-server.json
+  xmpp-dna posh --delegate https://hoster.example/posh.json
   xmpp-dna posh fullchain.pem --instructions nginx --for shop.example
   xmpp-dna posh verify shop.example --cert fullchain.pem
 
-Exit status: 0 done, 2 verify: not as it should be, 3 could not tell, 64 wrong argument`,
+Exit status: 0 done, 2 not as it should be (verify), 3 could not tell,
+             64 wrong argument`,
     )
     .action(async (files: string[], options: PoshOptions) => {
       const { poshCommand } = await import("./posh.ts")
@@ -87,10 +88,11 @@ function addTlsa(program: Command, done: (status: number) => void): void {
       `
 Examples
   xmpp-dna tlsa --host xmpp1.host.example fullchain.pem
-  xmpp-dna tlsa --for shop.example --format nsupdate fullchain.pem | nsupdate -k key
-  xmpp-dna tlsa rollover --host xmpp1.host.example --current cert.pem --next-key next.key
+  xmpp-dna tlsa --for shop.example --format nsupdate cert.pem | nsupdate -k key
+  xmpp-dna tlsa rollover --host x.host.example --current cert.pem --next new.pem
 
-Exit status: 0 done, 2 the domain has no such service, 3 could not tell, 64 wrong argument`,
+Exit status: 0 done, 2 the domain has no such service, 3 could not tell,
+             64 wrong argument`,
     )
     .action(async (files: string[], options: TlsaOptions) => {
       const { tlsaCommand } = await import("./tlsa.ts")
@@ -143,7 +145,7 @@ function addDns(program: Command, done: (status: number) => void): void {
       `
 Examples
   xmpp-dna dns shop.example --server xmpp1.host.example --client none
-  xmpp-dna dns shop.example --address 192.0.2.10 --cert fullchain.pem --caa letsencrypt.org
+  xmpp-dna dns shop.example --address 192.0.2.1 --cert cert.pem --caa ca.example
   xmpp-dna dns shop.example --config /etc/xmpp-dna/config.yaml --format nsupdate
 
 Exit status: 0 done, 64 wrong argument, 78 configuration`,

@@ -25,7 +25,18 @@ export interface AskOptions {
   readonly timeout?: string
 }
 
-export const note = (text: string): void => void process.stderr.write(`note: ${printable(text)}\n`)
+/** Words on lines of 80 columns; what is longer than a line stays whole. */
+export function wrapped(text: string, indent: string): string {
+  const lines: string[] = []
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1)
+    if (last === undefined || last.length + 1 + word.length > 80) lines.push(last === undefined ? word : indent + word)
+    else lines[lines.length - 1] = `${last} ${word}`
+  }
+  return `${lines.join("\n")}\n`
+}
+
+export const note = (text: string): void => void process.stderr.write(wrapped(`note: ${printable(text)}`, "      "))
 
 /** One JSON document, on failure too; what the person did wrong is a sentence and a status. */
 export async function told(json: boolean | undefined, run: () => Promise<number>): Promise<number> {

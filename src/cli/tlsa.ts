@@ -10,7 +10,7 @@ import { LookHistory, planTlsaRollover, type ServerAnswer, type TlsaRolloverPlan
 import { type AuthoritativeServer, authoritativeServers } from "../inspect/publish-servers.ts"
 import { olderUsages, placesOf, readKind, type TlsaKind, tlsaOwner, type TlsaPlace, tlsaRecords, type TlsaSource } from "../inspect/publish-tlsa.ts"
 import { exit, printable, Stop } from "./exit.ts"
-import { type AskOptions, type Asking, asking, domainOf, note, oneOf, portOf, print, readCertificates, readKey, timeoutOf, told, trustOf, ttlOf } from "./publish-world.ts"
+import { type AskOptions, type Asking, asking, domainOf, note, oneOf, portOf, print, readCertificates, readKey, timeoutOf, told, trustOf, ttlOf, wrapped } from "./publish-world.ts"
 
 export interface TlsaOptions extends AskOptions {
   readonly host?: string
@@ -200,6 +200,6 @@ function planText({ step, title, records, remove, seen, safe, because }: TlsaRol
     `STEP ${step} of 4  ${title}`,
     ...(remove.length > 0 ? lines(remove).map((line) => `; remove  ${line}`) : lines(records)),
     ...seen.map((line) => `  ${printable(line)}`),
-    `SAFE TO SWITCH KEY:  ${safe === "unknown" ? "could not tell" : safe}, because ${printable(because)}`,
-  ].join("\n")}\n`
+    wrapped(`SAFE TO SWITCH KEY:  ${safe === "unknown" ? "could not tell" : safe}, because ${printable(because)}`, "  "),
+  ].join("\n")}`
 }
