@@ -91,6 +91,11 @@ export async function startWebServer(peer: WebPeer, site: Site): Promise<PeerPro
   const [program, ...args] = commands[peer](file)
   const environment = { HOME: folder, ...(site.anchors === undefined ? {} : { SSL_CERT_FILE: site.anchors }) }
   const process = startProcess(peer, program, args, { folder, environment })
-  await untilListening(process, peer, "127.0.0.1", webPorts[peer], 15_000)
+  try {
+    await untilListening(process, peer, "127.0.0.1", webPorts[peer], 15_000)
+  } catch (error) {
+    await process.stop()
+    throw error
+  }
   return process
 }
