@@ -216,7 +216,7 @@ function table({ results, tookMs, exit }: CheckReport, shown: Terminal): string 
   const names = rows.map(({ domain, service }) => (service === "xmpp-client" ? `${domain} (c2s)` : domain))
   const widest = Math.min(26, Math.max(6, ...names.map((name) => name.length)))
   const level = shown.markWidth + 15
-  const cell = 6
+  const cell = 5
   const lines = rows.flatMap((result, index) => {
     const proofs = ["pkix", "dane", "posh"].map((name) => {
       const mark = proofMarks[result.proofs.find(({ proof }) => proof === name)?.state ?? "untried"]
