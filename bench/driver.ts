@@ -3,13 +3,24 @@ import { attachComponent, benchMessage, type Component, type ComponentAddress, M
 
 export type Task =
   | { readonly task: "attach"; readonly senders: readonly ComponentAddress[]; readonly receivers: readonly ComponentAddress[] }
-  /** Keeps `window` messages on their way; refills `refill` at a time, in one write. */
-  | { readonly task: "saturate"; readonly window: number; readonly refill: number; readonly warmUp: number; readonly seconds: number }
+  /**
+   * Keeps `window` messages on their way; refills `refill` at a time, in one write. With `inARow` they are spread over all
+   * pairs of the first `from` senders, so many of one pair in a row.
+   */
+  | {
+      readonly task: "saturate"
+      readonly window: number
+      readonly refill: number
+      readonly warmUp: number
+      readonly seconds: number
+      readonly inARow?: number
+      readonly from?: number
+    }
   /** `rate` a second, one write each. */
   | { readonly task: "pace"; readonly rate: number; readonly warmUp: number; readonly seconds: number }
   | { readonly task: "latency"; readonly rate: number; readonly warmUp: number; readonly seconds: number }
-  /** One message to each receiver of the range, the next when it has arrived. */
-  | { readonly task: "contact"; readonly from: number; readonly to: number }
+  /** One message to each receiver of the range, or from each sender, the next when it has arrived. */
+  | { readonly task: "contact"; readonly from: number; readonly to: number; readonly each?: "receiver" | "sender" }
   /** One message from each sender to each receiver of the range, at most `together` on their way. */
   | { readonly task: "spread"; readonly from: number; readonly to: number; readonly together: number }
 
@@ -75,24 +86,55 @@ async function measured(warmUp: number, seconds: number, received: () => number,
   report("end", received() - before, (performance.now() - begin) / 1000, milliseconds)
 }
 
-async function saturate({ window, refill, warmUp, seconds }: Task & { task: "saturate" }): Promise<void> {
-  const [sender, receiver] = [senders[0]!, receivers[0]!]
-  const batch = Buffer.from(benchMessage(sender.domain, receiver.domain, "m00000001").repeat(refill))
-  const counter = new MessageCounter()
+/** What one refill writes, and from whom: a batch of one pair, or of several that have their turn. */
+function batches({ refill, inARow, from: some = senders.length }: Task & { task: "saturate" }): () => { readonly sender: Component; readonly batch: Buffer } {
+  const text = (sender: Component, receiver: Component): string => benchMessage(sender.domain, receiver.domain, "m00000001")
+  if (inARow === undefined) {
+    const [sender, receiver] = [senders[0]!, receivers[0]!]
+    const batch = Buffer.from(text(sender, receiver).repeat(refill))
+    return () => ({ sender, batch })
+  }
+  const turns = Math.max(1, Math.round(refill / inARow))
+  // All batches of one turn round the pairs, made beforehand: the driver shares the machine with what it measures.
+  const made: { sender: Component; batch: Buffer }[] = []
+  for (let from = 0; from < receivers.length; from += turns) {
+    for (const sender of senders.slice(0, some)) {
+      const several = Array.from({ length: turns }, (_, index) => receivers[(from + index) % receivers.length]!)
+      made.push({ sender, batch: Buffer.from(several.map((receiver) => text(sender, receiver).repeat(inARow)).join("")) })
+    }
+  }
+  let next = 0
+  return () => {
+    next = (next + 1) % made.length
+    return made[next]!
+  }
+}
+
+async function saturate(task: Task & { task: "saturate" }): Promise<void> {
+  const { window, refill, warmUp, seconds, inARow } = task
+  const following = batches(task)
+  const perBatch = inARow === undefined ? refill : Math.max(1, Math.round(refill / inARow)) * inARow
   let onTheirWay = 0
+  let arrived = 0
   let over = false
   const fill = (): void => {
-    while (!over && onTheirWay + refill <= window) {
-      onTheirWay += refill
+    while (!over && onTheirWay + perBatch <= window) {
+      onTheirWay += perBatch
+      const { sender, batch } = following()
       sender.socket.write(batch)
     }
   }
-  receiver.onData = (chunk) => {
-    onTheirWay -= counter.add(chunk)
-    fill()
+  for (const receiver of receivers) {
+    const counter = new MessageCounter()
+    receiver.onData = (chunk) => {
+      const count = counter.add(chunk)
+      onTheirWay -= count
+      arrived += count
+      fill()
+    }
   }
   fill()
-  await measured(warmUp, seconds, () => counter.count)
+  await measured(warmUp, seconds, () => arrived)
   over = true
   await drained(() => onTheirWay)
 }
@@ -177,13 +219,13 @@ function watchAll(arrived: (id: string) => void): void {
   for (const receiver of receivers) receiver.onData = idReader(arrived)
 }
 
-async function contact({ from, to }: Task & { task: "contact" }): Promise<void> {
-  const sender = senders[0]!
+async function contact({ from, to, each = "receiver" }: Task & { task: "contact" }): Promise<void> {
   const times: number[] = []
   report("begin", 0, 0)
   const began = performance.now()
   for (let index = from; index < to; index += 1) {
-    const receiver = receivers[index]!
+    const sender = senders[each === "sender" ? index : 0]!
+    const receiver = receivers[each === "sender" ? 0 : index]!
     const expected = `c${index}`
     const sent = performance.now()
     await new Promise<void>((resolve, reject) => {

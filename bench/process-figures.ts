@@ -1,5 +1,5 @@
 // CPU time and memory of a process and its children, from /proc.
-import { readFileSync } from "node:fs"
+import { readdirSync, readFileSync } from "node:fs"
 
 /** Clock ticks a second in /proc; the kernel's user interface fixes it at 100. */
 const ticks = 100
@@ -15,6 +15,20 @@ export function cpuSeconds(pid: number): number {
   const fields = statOf(pid)
   const [user, system, childUser, childSystem] = fields.slice(11, 15).map(Number) as [number, number, number, number]
   return (user + system + childUser + childSystem) / ticks
+}
+
+/** CPU time of all its living threads, in seconds; finer than the above, which counts hundredths. */
+export function threadSeconds(pid: number): number {
+  let nanoseconds = 0
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    try {
+      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "latin1").split(" ")[0])
+    } catch (error) {
+      // A thread that ended between the two.
+      if (!["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error
+    }
+  }
+  return nanoseconds / 1e9
 }
 
 /** Resident memory, in bytes. */

@@ -5,7 +5,7 @@ import type { World } from "../test/interop/world.ts"
 import type { ComponentAddress } from "./component.ts"
 import type { Done, Report, Task } from "./driver.ts"
 import { cpuSeconds, percentile, residentBytes } from "./process-figures.ts"
-import { type Kind, type Pair, type Server, startPair } from "./servers.ts"
+import { type Kind, type Pair, type PairOptions, type Server, startPair } from "./servers.ts"
 
 /** One figure by name; the table knows the units. */
 export type Figures = Record<string, number>
@@ -15,7 +15,7 @@ export interface Durations {
   readonly seconds: number
 }
 
-class Driver {
+export class Driver {
   readonly #child: ChildProcess
   readonly #pair: Pair
   constructor(pair: Pair) {
@@ -61,14 +61,15 @@ class Driver {
 
 const addresses = ({ address, port, components }: Server): ComponentAddress[] => components.map((one) => ({ address, port, ...one }))
 
-async function withPair<T>(
-  kind: Kind,
+export async function withPair<T>(
+  kind: Kind | readonly [Kind, Kind],
   world: World,
   senders: number,
   receivers: number,
   work: (pair: Pair, driver: Driver) => Promise<T>,
+  options: PairOptions = {},
 ): Promise<T> {
-  const pair = await startPair(kind, world, senders, receivers)
+  const pair = await startPair(kind, world, senders, receivers, options)
   const driver = new Driver(pair)
   try {
     await driver.play({ task: "attach", senders: addresses(pair.left), receivers: addresses(pair.right) })
@@ -80,7 +81,7 @@ async function withPair<T>(
 }
 
 /** CPU seconds of left, right and driver while a task's measured part ran. */
-async function timed(pair: Pair, driver: Driver, task: Task): Promise<{ report: Report; left: number; right: number; driver: number }> {
+export async function timed(pair: Pair, driver: Driver, task: Task): Promise<{ report: Report; left: number; right: number; driver: number }> {
   const pids = [pair.left.pid, pair.right.pid, driver.pid]
   let before: number[] = []
   let used: number[] = []

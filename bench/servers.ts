@@ -3,9 +3,10 @@ import { mkdirSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { startEjabberd } from "../test/interop/peers/ejabberd.ts"
-import { type PeerProcess, startProcess, temporaryFolder, untilListening } from "../test/interop/peers/process.ts"
+import { type Identity, type PeerProcess, startProcess, temporaryFolder, untilListening } from "../test/interop/peers/process.ts"
 import { startProsody } from "../test/interop/peers/prosody.ts"
-import type { World } from "../test/interop/world.ts"
+import type { Flaw, World } from "../test/interop/world.ts"
+import type { Relay } from "./delaying.ts"
 
 export const kinds = ["ours", "prosody", "ejabberd"] as const
 export type Kind = (typeof kinds)[number]
@@ -23,9 +24,34 @@ export interface Server {
   readonly components: readonly Account[]
 }
 
+/** What differs from two servers that reach each other at once, each domain with a certificate of its own. */
+export interface PairOptions {
+  /** One certificate for all domains of a server, which names each of them. */
+  readonly oneCertificate?: boolean
+  /** What is wrong with the certificates on the left: where something is, they take dialback. */
+  readonly leftFlaw?: Flaw
+  /** Between the servers, both ways. */
+  readonly relay?: Relay
+  /** By Direct TLS alone; only ours. */
+  readonly directTls?: boolean
+  /** Ours close idle streams after this time, s. */
+  readonly idle?: number
+  /** Ours say on SIGUSR2 what is left after a collection. */
+  readonly probe?: boolean
+}
+
+/** Octets after a collection of garbage. */
+export interface HeapFigures {
+  readonly heapUsed: number
+  readonly external: number
+  readonly rss: number
+}
+
 export interface Pair {
   readonly left: Server
   readonly right: Server
+  /** Of both processes, where the pair was started with `probe`. */
+  heaps(): Promise<readonly HeapFigures[]>
   /** What they logged, for when a run fails. */
   readonly lines: () => string
   stop(): Promise<void>
@@ -33,49 +59,74 @@ export interface Pair {
 
 const project = dirname(dirname(fileURLToPath(import.meta.url)))
 
+/** One server of a pair, and what its certificates are. */
+interface Side {
+  readonly kind: Kind
+  readonly name: string
+  readonly address: string
+  readonly components: readonly Account[]
+  readonly identity: (domain: string) => Identity
+  readonly options: PairOptions
+}
+
 async function startOne(
   kind: Kind,
   world: World,
   name: string,
   components: readonly Account[],
+  options: PairOptions,
 ): Promise<{ server: Server; peer: PeerProcess }> {
   const address = await world.address()
-  for (const domain of [name, ...components.map((one) => one.domain)]) world.publish(domain, address)
-  if (kind === "ours") return startOurs(world, address, components)
-  const options = {
+  const { relay, directTls = false } = options
+  const published = relay === undefined ? address : await world.address()
+  const port = directTls ? 5270 : 5269
+  await relay?.relay({ address: published, port }, { address, port })
+  for (const domain of [name, ...components.map((one) => one.domain)]) world.publish(domain, published, { directTls })
+  const flaw = name.startsWith("left.") ? options.leftFlaw : undefined
+  const shared = options.oneCertificate === true ? world.identity(name, flaw, components.map((one) => one.domain)) : undefined
+  const side: Side = { kind, name, address, components, options, identity: (domain) => shared ?? world.identity(domain, flaw) }
+  return kind === "ours" ? startOurs(world, side) : startForeign(world, side)
+}
+
+async function startForeign(world: World, { kind, name, address, components, identity, options }: Side): Promise<{ server: Server; peer: PeerProcess }> {
+  const started = {
     address,
     domains: [
       {
         name,
-        identity: world.identity(name),
-        components: components.map(({ domain, secret }) => ({ name: domain, secret, identity: world.identity(domain) })),
+        identity: identity(name),
+        components: components.map(({ domain, secret }) => ({ name: domain, secret, identity: identity(domain) })),
       },
     ],
     caPem: world.caPem,
   }
   const peer =
     kind === "prosody"
-      ? await startProsody({ ...options, dns: world.dns, secureAuth: true, dialback: true })
-      : await startEjabberd({ ...options, dns: world.numericDns, secureAuth: false, dialback: true })
+      ? await startProsody({ ...started, dns: world.dns, secureAuth: options.leftFlaw === undefined, dialback: true })
+      : await startEjabberd({ ...started, dns: world.numericDns, secureAuth: false, dialback: true })
   return { server: { pid: peer.pid, address, port: peer.component.port, components }, peer }
 }
 
-async function startOurs(world: World, address: string, components: readonly Account[]): Promise<{ server: Server; peer: PeerProcess }> {
+async function startOurs(world: World, { address, components, identity, options }: Side): Promise<{ server: Server; peer: PeerProcess }> {
   const folder = temporaryFolder("bench")
   const certificates = join(folder, "certificates")
   mkdirSync(certificates)
   writeFileSync(join(folder, "roots.pem"), world.caPem)
-  for (const { domain } of components) {
-    const identity = world.identity(domain)
-    writeFileSync(join(certificates, `${domain}.crt`), identity.chainPem)
-    writeFileSync(join(certificates, `${domain}.key`), identity.keyPem, { mode: 0o600 })
+  const install = (name: string, { chainPem, keyPem }: Identity): void => {
+    writeFileSync(join(certificates, `${name}.crt`), chainPem)
+    writeFileSync(join(certificates, `${name}.key`), keyPem, { mode: 0o600 })
   }
+  if (options.oneCertificate === true) install("all", identity(""))
+  else for (const { domain } of components) install(domain, identity(domain))
+  const { directTls = false, probe = false, leftFlaw, idle } = options
   const config = {
-    listen: { s2s: [`${address}:5269`], components: [`${address}:5347`] },
+    listen: { s2s: directTls ? [] : [`${address}:5269`], direct_tls: directTls ? [`${address}:5270`] : [], components: [`${address}:5347`] },
     federation: {
       resolver: { address: `${world.dns.address}:${world.dns.port}`, dnssec: "off" },
       trust: join(folder, "roots.pem"),
       allow: { networks: ["127.0.0.0/8"], names: ["example"] },
+      ...(leftFlaw === undefined ? {} : { require: "encrypted" }),
+      ...(idle === undefined ? {} : { idle_timeout: `${idle}s` }),
     },
     certificates: { dirs: [certificates] },
     domains: components.map(({ domain, secret }) => ({ name: domain, component: { secret } })),
@@ -86,9 +137,10 @@ async function startOurs(world: World, address: string, components: readonly Acc
   const file = join(folder, "config.yaml")
   writeFileSync(file, JSON.stringify(config))
   const program = [join(project, "src/cli/main.ts"), "serve", "--config", file, "--allow-inline-secrets"]
-  const peer = startProcess("gateway", process.execPath, program, { folder })
+  const probing = probe ? ["--expose-gc", "--import", join(project, "bench/heap-probe.ts")] : []
+  const peer = startProcess("gateway", process.execPath, [...probing, ...program], { folder })
   try {
-    await untilListening(peer, "gateway", address, 5269)
+    await untilListening(peer, "gateway", address, directTls ? 5270 : 5269)
     await untilListening(peer, "gateway", address, 5347)
   } catch (error) {
     await peer.stop()
@@ -97,16 +149,29 @@ async function startOurs(world: World, address: string, components: readonly Acc
   return { server: { pid: peer.pid, address, port: 5347, components }, peer }
 }
 
-/** @param senders components on the left, `s<n>.left.example`; @param receivers on the right, `d<n>.right.example` */
-export async function startPair(kind: Kind, world: World, senders: number, receivers: number): Promise<Pair> {
+async function heapOf(peer: PeerProcess): Promise<HeapFigures> {
+  const from = peer.lines.length
+  peer.signal("SIGUSR2")
+  const line = await peer.waitForLog(/^heap-probe /, { from })
+  return JSON.parse(line.slice("heap-probe ".length)) as HeapFigures
+}
+
+/**
+ * @param kind of both servers, or of left and right
+ * @param senders components on the left, `s<n>.left.example`
+ * @param receivers on the right, `d<n>.right.example`
+ */
+export async function startPair(kind: Kind | readonly [Kind, Kind], world: World, senders: number, receivers: number, options: PairOptions = {}): Promise<Pair> {
+  const [leftKind, rightKind] = typeof kind === "string" ? [kind, kind] : kind
   const accounts = (count: number, letter: string, side: string): Account[] =>
     Array.from({ length: count }, (_, index) => ({ domain: `${letter}${index}.${side}.example`, secret: world.secret() }))
-  const left = await startOne(kind, world, "left.example", accounts(senders, "s", "left"))
+  const left = await startOne(leftKind, world, "left.example", accounts(senders, "s", "left"), options)
   try {
-    const right = await startOne(kind, world, "right.example", accounts(receivers, "d", "right"))
+    const right = await startOne(rightKind, world, "right.example", accounts(receivers, "d", "right"), options)
     return {
       left: left.server,
       right: right.server,
+      heaps: () => Promise.all([heapOf(left.peer), heapOf(right.peer)]),
       lines: () => [...left.peer.lines.slice(-15), "--", ...right.peer.lines.slice(-15)].join("\n"),
       stop: async () => void (await Promise.all([left.peer.stop(), right.peer.stop()])),
     }

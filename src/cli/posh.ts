@@ -1,11 +1,12 @@
 // `xmpp-dna posh`: the document that a domain publishes, how a web server answers with it, and whether it does (docs/operating.md).
 import { isAbsolute } from "node:path"
-import { fingerprintsDocument, longestExpires, poshPath, referenceDocument } from "../gateway/posh-document.ts"
+import { fingerprintsDocument, longestExpires, referenceDocument } from "../gateway/posh-document.ts"
 import { readDuration } from "../gateway/config-values.ts"
 import { endedSentence, endsSentence } from "../inspect/publish-certificate.ts"
 import { verifyPosh } from "../inspect/publish-verify.ts"
 import { webInstructions, type WebInstructions, webServers } from "../inspect/publish-web.ts"
 import { createPosh } from "../proof/posh.ts"
+import { poshPath } from "../proof/posh-document.ts"
 import { exit, printable, Stop } from "./exit.ts"
 import { type AskOptions, asking, domainOf, note, oneOf, portOf, print, readCertificates, timeoutOf, told, trustOf } from "./publish-world.ts"
 

@@ -44,6 +44,9 @@ class ShortMemory {
   }
 }
 
+/** Streams to one address that a further target is tried on: each costs a complete evaluation of the certificate shown there. */
+const triedAtPlace = 4
+
 export class Carriers {
   readonly #federation: Federation
   readonly #hooks: IncomingHooks | undefined
@@ -115,7 +118,8 @@ export class Carriers {
     const [first] = places
     for (let turn = 0; first !== undefined && turn < 2; turn += 1) {
       for (const place of places) {
-        const joined = await this.#join(this.#byPlace.get(place), pair, signal, found)
+        // A host that has a certificate for each domain has many streams, and none of them carries another.
+        const joined = await this.#join(this.#byPlace.get(place)?.slice(-triedAtPlace), pair, signal, found)
         if (joined !== undefined) return joined
       }
       const others = this.#opening.get(first)
@@ -142,24 +146,27 @@ export class Carriers {
   async #join(streams: readonly OutgoingStream[] | undefined, pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<OutgoingStream | undefined> {
     const { clock } = this.#federation.ports
     if (streams === undefined || this.#refused.has(pairKey(pair), clock.monotonic())) return undefined
-    for (const stream of [...streams]) {
-      const limit = deadline(clock, this.#federation.current().times.negotiation, "joining a stream", signal)
-      try {
-        await stream.add(pair, limit.signal, found)
-        this.#index(this.#byTarget, pair.target, stream)
-        return stream
-      } catch (error) {
-        if (signal.aborted) throw refusalOf(error, signal)
-        if (error instanceof NotCarried) continue
-        if (!limit.signal.aborted && !(error instanceof OutgoingRefused)) throw error
-        // It was asked and said no, or nothing: that costs one time, not every time.
-        this.#refused.add(pairKey(pair), clock.monotonic())
-        return undefined
-      } finally {
-        limit.done()
+    // One for all of them: whoever keeps many streams open must not hold a place of ours for as many times.
+    const limit = deadline(clock, this.#federation.current().times.negotiation, "joining a stream", signal)
+    try {
+      for (const stream of [...streams]) {
+        try {
+          await stream.add(pair, limit.signal, found)
+          this.#index(this.#byTarget, pair.target, stream)
+          return stream
+        } catch (error) {
+          if (signal.aborted) throw refusalOf(error, signal)
+          if (error instanceof NotCarried && !limit.signal.aborted) continue
+          if (!limit.signal.aborted && !(error instanceof OutgoingRefused)) throw error
+          // It was asked and said no, or nothing: that costs one time, not every time.
+          this.#refused.add(pairKey(pair), clock.monotonic())
+          return undefined
+        }
       }
+      return undefined
+    } finally {
+      limit.done()
     }
-    return undefined
   }
 
   async #fresh(pair: DomainPair, signal: AbortSignal, found?: Discovery, former?: FormerStream): Promise<OutgoingStream> {

@@ -9,10 +9,11 @@ import { guardName } from "../model/reach.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { ProofPorts, ProofSubject } from "../proof/prooftype.ts"
 import { match, notAsked, obtainAtHand, obtainKept, type Proven, startAsking, withdrawnProofs } from "../proof/prove.ts"
-import { sourcePrefix } from "./claim-guard.ts"
+import type { Claimant } from "./claim-guard.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import { deadline, pause } from "./deadline.ts"
 import { proofFor } from "./exchange.ts"
+import { sourcePrefix } from "./proof-budget.ts"
 import { requirementOf } from "./ratchet.ts"
 
 /** Material that has to be asked for is waited for this long before features go out without EXTERNAL (security.md 18), ms. */
@@ -46,9 +47,9 @@ export function judgeAtHand(federation: Federation, pair: DomainPair, proof: Ser
  * that the others do not prove: nobody buys a fetch with a stream header alone. What one address may cause at once is
  * capped (security.md 17); a claim beyond waits for a place while its time lasts.
  *
- * @param claimant address that the peer connects from
+ * @param claimant the peer; what is asked for is charged to its budget, where there is one
  */
-export async function judgeIncoming(federation: Federation, pair: DomainPair, proof: ServerProof, claimant: string, signal: AbortSignal): Promise<Proven> {
+export async function judgeIncoming(federation: Federation, pair: DomainPair, proof: ServerProof, claimant: Pick<Claimant, "address" | "budget">, signal: AbortSignal): Promise<Proven> {
   const atHand = judgeAtHand(federation, pair, proof)
   const hosting = federation.current()
   if (atHand.combined.outcome === "proved" || proof.chain.length === 0 || hosting.prooftypes.every((prooftype) => prooftype.atHand)) return atHand
@@ -56,20 +57,23 @@ export async function judgeIncoming(federation: Federation, pair: DomainPair, pr
   if (!guardName(pair.sender, hosting.reach).ok) return atHand
   const subject = subjectOf(pair.sender, "incoming")
   const patience = deadline(federation.ports.clock, materialPatience, "obtaining proofs", signal)
-  const source = sourcePrefix(claimant)
+  const source = sourcePrefix(claimant.address)
   const now = (): number => federation.ports.clock.now()
+  const fetches = hosting.prooftypes.filter((prooftype) => !prooftype.atHand).length
+  const afforded = claimant.budget?.spend("fetch", fetches) !== false
   let leave: (() => void) | undefined
   try {
-    leave = await placeFor(federation, source, patience.signal)
+    if (afforded) leave = await placeFor(federation, source, patience.signal)
     const ports = proofPorts(federation, hosting, patience.signal, source)
     const shown = proofFor(proof, pair)
     if (leave === undefined) {
-      const rest = notAsked(hosting.prooftypes, "too many claims from one place at once")
+      const rest = notAsked(hosting.prooftypes, afforded ? "too many claims from one place at once" : "too much work was asked for from one place")
       return match([...obtainAtHand(hosting.prooftypes, subject, ports), ...rest], subject, shown, now())
     }
     const asking = startAsking(hosting.prooftypes, subject, ports)
     const proven = match(await asking.for(shown, now), subject, shown, now())
     federation.ratchet?.withdrawn(pair.sender, "in", withdrawnProofs(hosting.prooftypes, [proven.kept]))
+    if (proven.combined.outcome === "proved") claimant.budget?.giveBack("fetch", fetches)
     return proven
   } finally {
     leave?.()
@@ -104,7 +108,7 @@ export function associationByCertificate(
   const { combined } = proven
   if (combined.outcome !== "proved") return undefined
   return {
-    id: `${stream}/${epoch}/${pair.sender}/${pair.target}`,
+    id: [stream, epoch, pair.sender, pair.target].join("/"),
     pair,
     stream,
     epoch,
@@ -171,7 +175,7 @@ export function rejudge(federation: Federation, association: Association, fresh?
   const endpoint = fresh === undefined ? association.endpoint : fresh.endpoint
   const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", endpoint)
   const kept = fresh?.obtained ?? association.obtained ?? []
-  const obtained = [...obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never)), ...obtainKept(hosting.prooftypes, kept)]
+  const obtained = [...obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never)), ...obtainKept(hosting.prooftypes, kept, hosting.anchors)]
   const proven = match(obtained, subject, proofFor(proof, pair), at)
   const { combined } = proven
   const level: FederationLevel = combined.outcome === "proved" ? "authenticated" : "encrypted"

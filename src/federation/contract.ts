@@ -148,6 +148,8 @@ export interface OutgoingStream {
   /** Set by the pool: this pair may carry nothing any more; the stream's others may. */
   onWithdrawn: ((pair: DomainPair) => void) | undefined
   readonly closed: Promise<StreamEnd>
+  /** It is over: what is written now goes nowhere. */
+  readonly ended?: boolean
   /** Those that carry stanzas of ours. */
   associations(): readonly Association[]
   associationOf(pair: DomainPair): Association | undefined

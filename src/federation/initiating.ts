@@ -80,8 +80,10 @@ async function attempt(federation: Federation, pair: DomainPair, signal: AbortSi
   const { clock } = federation.ports
   const { times } = federation.current()
   const both = options.hooks !== undefined
-  const ahead = (): Ahead | undefined => {
+  const ahead = (far: boolean): Ahead | undefined => {
     const plan = haste === undefined ? undefined : aheadOf(federation, pair, both)
+    // COMPAT(prosody 0.12): its answer to what came ahead waits some 40 ms for our kernel to acknowledge the one before.
+    if (plan?.restart === false && !far) return undefined
     if (plan !== undefined && haste !== undefined) haste.sent = true
     return plan
   }

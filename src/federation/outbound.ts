@@ -120,6 +120,8 @@ export class Outbound {
 
   /** A further pair. Calls for the same pair share one attempt. */
   add(pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<Association> {
+    // Also where it carried the pair: whoever waits for the stream to end would be given it again and again.
+    if (this.#live.push.closing) return Promise.reject(new NotCarried("the stream is being closed"))
     const known = this.associationOf(pair)
     if (known !== undefined) return Promise.resolve(known)
     const key = pairKey(pair)
@@ -134,7 +136,6 @@ export class Outbound {
     const { facts } = this
     const hosting = this.#federation.current()
     const carry = mayCarry(facts, pair, hosting, this.#standing(pair))
-    if (this.#live.push.over) throw new NotCarried("the stream is over")
     const discovered = async (): Promise<Discovery> => found ?? (await discoverPeer(this.#federation, hosting, pair.target, signal))
     const { generation } = hosting.policy
     switch (carry.how) {
@@ -164,12 +165,14 @@ export class Outbound {
 
   #standing(pair: DomainPair) {
     const back = entryOf(this.#live.ledger.state, "in", reversed(pair))?.state
+    const known = this.#federation.abilities?.recall(pair.target)
     const claimedBack = back?.state === "authorised" && (back.by === "external" || back.by === "dialback")
     return {
       basis: this.initiated ? this.basisFor(pair.target) : undefined,
       peer: this.#peer(pair.target),
       inverse: claimedBack,
-      refuses: this.#federation.abilities?.recall(pair.target).refuses,
+      errors: known?.dialbackErrors,
+      refuses: known?.refuses,
     }
   }
 
@@ -186,7 +189,7 @@ export class Outbound {
     const waiting = deadline(clock, this.#federation.current().times.dialbackAnswer, "the dialback answer", signal)
     try {
       return await new Promise<Association>((resolve, reject) => {
-        const claim = this.#live.push.over || waiting.signal.aborted ? undefined : this.#claim(pair)
+        const claim = this.#live.push.closing || waiting.signal.aborted ? undefined : this.#claim(pair)
         if (claim === undefined) return reject(new NotCarried("the stream takes no further pair"))
         const late = () => {
           // Whoever never answers would cost every further pair as much.
@@ -378,6 +381,9 @@ export class Outbound {
       onDrain: undefined,
       onWithdrawn: undefined,
       closed: push.closed,
+      get ended() {
+        return push.over
+      },
       associations: () => outbound.associations,
       associationOf: (pair) => outbound.associationOf(pair),
       add: (pair, signal, found) => outbound.add(pair, signal, found),

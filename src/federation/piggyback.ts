@@ -7,7 +7,7 @@ import type { ServerProof } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import type { PeerLimits } from "../stream/limits.ts"
-import { match, obtainAll, termsOf } from "../proof/prove.ts"
+import { match, obtainFor, termsOf } from "../proof/prove.ts"
 import { evidenceFor, proofPorts, subjectOf } from "./claims.ts"
 import { type Federation, type Hosting, usesOf } from "./contract.ts"
 import { proofFor } from "./exchange.ts"
@@ -21,7 +21,7 @@ export interface CarrierFacts {
   /** Of the latest response header, whoever sent it: what keys are made of (DB-12). */
   readonly id: string
   readonly epoch: number
-  /** The peer advertised dialback errors. */
+  /** The peer advertised dialback errors; on a stream that it opened it cannot. */
   readonly errors: boolean
   /** The certificate of ours that the peer was shown. */
   readonly credentials: TlsCredentials | undefined
@@ -41,6 +41,8 @@ export interface Standing {
   readonly peer: Association | undefined
   /** An accepted stream: the very pair in the other direction was asked for and granted. */
   readonly inverse: boolean
+  /** The target is remembered to advertise dialback errors. */
+  readonly errors?: boolean | undefined
   /** What the peer is remembered to have refused or never answered. */
   readonly refuses?: ((way: "assertion" | "supposition") => boolean) | undefined
 }
@@ -70,8 +72,9 @@ export function mayCarry(facts: CarrierFacts, pair: DomainPair, hosting: Hosting
   }
   if (!uses.piggyback) return not("piggybacking is switched off for this peer")
   if (!hosting.dialback) return not("dialback is switched off")
-  // DB-32: a peer that cannot say that one pair failed ends the stream with all of them.
-  if (!facts.errors) return not("the peer does not advertise dialback errors")
+  // DB-32: a peer that cannot say that one pair failed ends the stream with all of them. BIDI-5 wants dialback errors of
+  // whoever asks for both directions, but servers that have none ask for them, too.
+  if (facts.role === "accepted" ? standing.errors !== true : !facts.errors) return not("the peer does not advertise dialback errors")
   if (facts.id === "") return not("the stream has no id to make keys of")
   const own = hosting.credentials(pair.sender)
   if (own !== undefined && !sameCredentials(own, facts.credentials)) return not(`another certificate of ours proves ${pair.sender}`)
@@ -173,19 +176,24 @@ class NotProven extends NotCarried {
 }
 
 export function idOf({ name, epoch }: CarrierFacts, pair: DomainPair): string {
-  return `${name}/${epoch}/${pair.sender}/${pair.target}`
+  // Joined, it is one flat string, of which a stream of many pairs keeps thousands.
+  return [name, epoch, pair.sender, pair.target].join("/")
 }
 
 async function evaluated(federation: Federation, facts: CarrierFacts, pair: DomainPair, proof: ServerProof, endpoint: Endpoint, signal: AbortSignal): Promise<Association> {
   const hosting = federation.current()
   const subject = subjectOf(pair.target, "outgoing", endpoint)
-  const obtained = await obtainAll(hosting.prooftypes, subject, proofPorts(federation, hosting, signal))
+  const shown = proofFor(proof, pair)
+  const obtained = await obtainFor(hosting.prooftypes, subject, proofPorts(federation, hosting, signal), shown, () => federation.ports.clock.now())
   const terms = termsOf(obtained)
   if (terms.forbidden !== undefined) throw new NotProven(`${pair.target}: ${terms.forbidden.finding}`, true, true)
   const at = federation.ports.clock.now()
-  const proven = match(obtained, subject, proofFor(proof, pair), at)
+  const proven = match(obtained, subject, shown, at)
   const { combined } = proven
   if (combined.outcome !== "proved") throw new NotProven(`${pair.target}: ${combined.verdict.finding}`, combined.outcome === "stop", terms.tls)
+  // security.md 15: where the ratchet cannot be satisfied, no proof is enough.
+  const short = shortfall(requirementOf(federation, hosting, pair.target, "out", at), pair.target, "authenticated")
+  if (short !== undefined) throw new NotProven(`${pair.target}: ${short.finding}`, true, terms.tls)
   return {
     id: idOf(facts, pair),
     pair,

@@ -44,6 +44,8 @@ export class PushStream {
   readonly #relay: Relay
   #settle: (end: StreamEnd) => void = () => {}
   #over: StreamEnd | undefined
+  /** Answers that leave together. */
+  readonly #soon: string[] = []
   #weClosed = false
   #pauses = 0
   #started = false
@@ -97,6 +99,11 @@ export class PushStream {
     return this.#over !== undefined
   }
 
+  /** Nothing more leaves on it: it is over, or our closing tag was sent. */
+  get closing(): boolean {
+    return this.#over !== undefined || this.#weClosed
+  }
+
   #tree(element: XmlElement): void {
     if (isStreamError(element)) {
       const said = readStreamError(element)
@@ -140,11 +147,15 @@ export class PushStream {
   }
 
   #peerClosed(): void {
+    this.#sendGathered()
     if (!this.#weClosed) this.channel.write(encoder.encode(`${this.#options.lastWords?.() ?? ""}</stream:stream>`))
     this.#end({ by: this.#weClosed ? "us" : "peer", detail: this.#weClosed ? "closed by both sides" : "the peer closed the stream" })
   }
 
   #sendEnd(condition: StreamErrorCondition | undefined, tell?: string, application?: string): void {
+    if (this.#weClosed) return
+    this.#sendGathered()
+    // The peer does not read: it was closed just now.
     if (this.#weClosed) return
     this.#weClosed = true
     const first = this.#options.lastWords?.() ?? ""
@@ -171,6 +182,19 @@ export class PushStream {
       return
     }
     this.channel.write(encoder.encode(xml))
+  }
+
+  /**
+   * As `send`, with others of the same moment in one write, behind what is sent meanwhile: for answers to many questions in one chunk,
+   * each of which would cost more to write than to find.
+   */
+  sendSoon(xml: string): void {
+    this.#soon.push(xml)
+    if (this.#soon.length === 1) queueMicrotask(() => this.#ours(() => this.#sendGathered()))
+  }
+
+  #sendGathered(): void {
+    if (this.#soon.length > 0) this.send(this.#soon.splice(0).join(""))
   }
 
   /** Our side of the closing handshake. With a condition the stream is over at once; without, the peer's tag is waited for. */

@@ -3,9 +3,10 @@
 import { type Association, compareLevels, type Direction, type FederationLevel } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import type { FindingId } from "../model/findings.ts"
-import { peerOf, type Requirement, requirementFor } from "../model/policy.ts"
+import { peerOf, type Requirement, requirementFor, shortfall } from "../model/policy.ts"
 import type { Instant } from "../model/verdict.ts"
 import type { Clock } from "../ports.ts"
+import type { Combined } from "../proof/prove.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import type { Memory } from "./memory.ts"
 import { RatchetTime } from "./ratchet-time.ts"
@@ -161,7 +162,11 @@ export class Ratchet {
     this.#settings = settings
     this.#notice = notice ?? (() => undefined)
     this.#time = new RatchetTime(memory, clock)
-    if (this.#time.setBack > setBackNoticed) this.#notice({ finding: "policy.clock", peer: undefined, direction: undefined, detail: `by ${Math.ceil(this.#time.setBack / 60_000)} minutes since the last run` })
+    const { setBack } = this.#time
+    if (setBack > setBackNoticed) {
+      const detail = `by ${Math.ceil(setBack / 60_000)} minutes since the last run`
+      this.#notice({ finding: "policy.clock", peer: undefined, direction: undefined, detail })
+    }
   }
 
   /**
@@ -286,6 +291,12 @@ export class Ratchet {
 export function requirementOf({ ratchet }: Pick<Federation, "ratchet">, { policy }: Pick<Hosting, "policy">, peer: Domain, direction: Direction, at: Instant): Requirement {
   const requirement = requirementFor(policy, peer, at)
   return ratchet?.raise(requirement, peer, direction, at) ?? requirement
+}
+
+/** Why a domain whose proof failed is refused: what it kept proving so far says more than that it does not prove it now, a stop more than either. */
+export function toldOf(requirement: Requirement, peer: Domain, combined: Exclude<Combined, { outcome: "proved" }>): { readonly finding: FindingId; readonly detail: string } {
+  const short = combined.outcome === "stop" ? undefined : shortfall(requirement, peer, "encrypted")
+  return short?.finding === "policy.ratchet" ? short : combined.verdict
 }
 
 function keyOf(direction: Direction, peer: Domain): string {

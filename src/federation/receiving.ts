@@ -25,7 +25,8 @@ import { type Federation, type IncomingHooks, type IncomingStream, usesOf } from
 import { DeadlinePassed, deadline } from "./deadline.ts"
 import { isDialback, readDialback } from "./dialback.ts"
 import { exporterOptions, Presentation } from "./exchange.ts"
-import { requirementOf } from "./ratchet.ts"
+import type { Cost } from "./proof-budget.ts"
+import { requirementOf, toldOf } from "./ratchet.ts"
 import { serveIncoming } from "./serve.ts"
 import { IncomingSession, SessionClosed } from "./session.ts"
 import { onSteadyTime } from "./steady-time.ts"
@@ -162,12 +163,15 @@ class Conversation {
     const { clock } = this.#federation.ports
     const certificate = facts.chain.length > 0 ? "shown" : "none"
     this.#federation.event({ kind: "secured", at: clock.now(), ...this.#session.at, pair: undefined, protocol: facts.protocol, cipher: facts.cipher, certificate })
+    // What judging what it showed will take, at most: a signature for each certificate.
+    this.#charge("certificate", facts.chain.length)
+    this.#charge("signature", facts.chain.length)
     const proof = proofOf(facts, "tls-client")
     const opened = await this.#open(stream, signal)
     const pair = pairOf(opened)
     let proven: Proven | undefined
     if (pair !== undefined) {
-      proven = await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
+      proven = await judgeIncoming(this.#federation, pair, proof, this.#session.claimant, signal)
       for (const verdict of proven.verdicts) this.#federation.event({ kind: "proof", at: clock.now(), ...this.#session.at, pair, verdict })
     }
     // Shown in the stream beside the certificate; void with the next restart, as the stream's id is.
@@ -208,8 +212,11 @@ class Conversation {
         const read = isDialback(element) ? readDialback(element) : undefined
         // A question about our own keys needs no I/O and no trust; authentication may still follow.
         if (read?.kind === "verify" && read.type === undefined) {
+          this.#charge("question")
           const answered = answerVerify(read, this.#federation.current(), this.#federation.keys)
           if (answered !== undefined) stream.send(answered.xml)
+          // A key of ours: our own claim is why it asks.
+          if (answered?.answer === "valid") this.#session.budget.giveBack("question")
           continue
         }
         return this.#serve(stream, opened, shown, element)
@@ -228,13 +235,13 @@ class Conversation {
     // A certificate that was shown and is refuted, at least by one: where none was shown there is nothing to say yet.
     if (combined.outcome === "proved" || combined.outcome === "absent" || !proven.verdicts.some(({ outcome }) => outcome === "refuted")) return
     const hosting = this.#federation.current()
-    const required = requirementOf(this.#federation, hosting, pair.sender, "in", this.#federation.ports.clock.now()).require
+    const requirement = requirementOf(this.#federation, hosting, pair.sender, "in", this.#federation.ports.clock.now())
     // security.md 4: a stop is one whatever the policy; no dialback comes behind it. Else the connect-back may prove more, by
     // what depends on the way there: unless DNS promises nothing, and the way is DNS's own.
     const silent = (name: string): boolean => hosting.override(pair.sender) === undefined && proven.verdicts.some(({ by, outcome }) => by === name && outcome === "absent")
-    const open = awaited || required !== "authenticated" || hosting.prooftypes.some(({ atHand, dispensable, name }) => !atHand && dispensable !== true && !silent(name))
+    const open = awaited || requirement.require !== "authenticated" || hosting.prooftypes.some(({ atHand, dispensable, name }) => !atHand && dispensable !== true && !silent(name))
     if (open && combined.outcome !== "stop") return
-    const { finding, detail } = combined.verdict
+    const { finding, detail } = toldOf(requirement, pair.sender, combined)
     this.#session.refuse(pair, undefined, finding, detail, proven)
     throw new ProtocolError("not-authorized", findingSentence(finding, detail), { tell: findingSentence(finding) })
   }
@@ -270,7 +277,7 @@ class Conversation {
     // EXT-03: empty, or the stream's own `from`; nobody speaks for another domain.
     if (request.authzid !== "" && tryDomain(request.authzid) !== pair.sender) return refuse("invalid-authzid", "auth.authzid", `another identity than ${pair.sender}`)
     const proven = judgeAtHand(this.#federation, pair, proof)
-    const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
+    const held = proven.combined.outcome === "proved" ? proven : await judgeIncoming(this.#federation, pair, proof, this.#session.claimant, signal)
     if (held.combined.outcome !== "proved") return refuse("not-authorized", held.combined.verdict.finding, held.combined.verdict.detail)
     stream.send(successXml)
     this.#federation.event({ kind: "external", at: clock.now(), ...this.#session.at, pair, result: "accepted" })
@@ -292,7 +299,7 @@ class Conversation {
     // Judged anew for the new epoch: nothing of the association outlives the restart. The claim comes first, so that a
     // reload while it is judged is seen (security.md 10).
     const claim = this.#session.claim(pair, "external")
-    const proven = await judgeIncoming(this.#federation, pair, proof, this.#session.handle.remote.address, signal)
+    const proven = await judgeIncoming(this.#federation, pair, proof, this.#session.claimant, signal)
     const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
     if (association === undefined || !this.#session.authorise(association, claim)) {
       throw new ProtocolError("not-authorized", "the proof ended during authentication")
@@ -369,7 +376,15 @@ class Conversation {
     return hosting.policy.require === "verified"
   }
 
+  /** security.md 17: before anything is proven a stream has so much worked out for it, and no more. */
+  #charge(cost: Cost, times = 1): void {
+    const { budget } = this.#session
+    budget.charge(cost, times)
+    if (budget.exhausted) throw new ProtocolError("resource-constraint", findingSentence("reach.budget"), { tell: findingSentence("reach.budget") })
+  }
+
   #countFailure(): void {
+    this.#charge("claim")
     this.#attempts += 1
     if (this.#attempts >= authAttempts) throw new ProtocolError("policy-violation", "too many failed authentications")
   }
@@ -440,6 +455,7 @@ function findingOf(error: ProtocolError): FindingId {
   if (error.condition === "invalid-from") return "stream.from-own-domain"
   if (error.condition === "host-unknown") return "stream.host-unknown"
   if (error.condition === "connection-timeout") return "stream.too-slow"
+  if (error.condition === "resource-constraint") return "reach.budget"
   if (error.condition === "not-authorized") return "route.unproven-sender"
   return "stream.bad-xml"
 }

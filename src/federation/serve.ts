@@ -72,7 +72,7 @@ export function serveIncoming(federation: Federation, session: IncomingSession, 
 
 /** XEP-0288, accepting side: what the peer has proven is where our stanzas may go, too (BIDI-3, BIDI-4). */
 function wayBack(federation: Federation, session: IncomingSession, live: LiveStream, { id, proof }: ServeOptions, { credentials, limits }: BidiOptions): void {
-  const facts = { name: session.name, role: "accepted" as const, id, epoch: session.ledger.epoch, errors: true, credentials, proof, endpoint: undefined, limits }
+  const facts = { name: session.name, role: "accepted" as const, id, epoch: session.ledger.epoch, errors: false, credentials, proof, endpoint: undefined, limits }
   const outbound = new Outbound(federation, live, facts)
   live.outbound = outbound
   session.lastOutput = () => outbound.handle.lastOutput
@@ -96,6 +96,8 @@ export class Inbound {
   /** When the first of them ends, and how often one has. */
   #soonest = Number.POSITIVE_INFINITY
   #ends = 0
+  /** A claim of this stream was proven by the certificate in hand. */
+  #pathFound: boolean
   /** The clock was asked since the chunk began. */
   #timely = false
 
@@ -105,6 +107,7 @@ export class Inbound {
     this.#options = options
     this.#live = live
     this.#push = live.push
+    this.#pathFound = associations(session.ledger, "in").some(({ via }) => via === "certificate")
   }
 
   flushed(): void {
@@ -195,7 +198,7 @@ export class Inbound {
   #restingOn(pair: DomainPair, ours: Association): Association | undefined {
     const judged = rejudge(this.#federation, {
       ...ours,
-      id: `${this.#session.name}/${this.#session.ledger.epoch}/${pair.sender}/${pair.target}`,
+      id: [this.#session.name, this.#session.ledger.epoch, pair.sender, pair.target].join("/"),
       pair,
       direction: "in",
       rests: ours,
@@ -236,13 +239,29 @@ export class Inbound {
 
   /** A question about our own keys. */
   verify(request: DialbackElement): void {
+    const { budget } = this.#session
+    budget.charge("question")
+    if (budget.exhausted) return this.#tooMuch()
     const answered = answerVerify(request, this.#federation.current(), this.#federation.keys)
-    if (answered !== undefined) this.#push.send(answered.xml)
+    if (answered !== undefined) this.#push.sendSoon(answered.xml)
+    // A key of ours: our own claim is why it asks.
+    if (answered?.answer === "valid") budget.giveBack("question")
+  }
+
+  /** security.md 17: who has proven nothing and used up what a stream gets is not answered any more. */
+  #tooMuch(): void {
+    const words = findingSentence("reach.budget")
+    const { claimedPair } = this.#session
+    if (claimedPair !== undefined) this.#session.refuse(claimedPair, undefined, "reach.budget", "")
+    this.#push.close("resource-constraint", words)
   }
 
   /** `db:result`: what can be said at once is said at once; the rest goes on beside the traffic (DB-19). */
   claim(request: DialbackElement): void {
     const { clock } = this.#federation.ports
+    const { budget } = this.#session
+    budget.charge("claim")
+    if (budget.exhausted) return this.#tooMuch()
     const hosting = this.#federation.current()
     const pair: DomainPair = { sender: request.from, target: request.to }
     this.#federation.event({ kind: "dialback", at: clock.now(), ...this.#session.at, pair, step: "result-received" })
@@ -257,18 +276,22 @@ export class Inbound {
     if (pendingClaim(this.#session.ledger, "in", pair) !== undefined) return
     if (request.key === "") return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "auth.dialback-error", "a request without a key")
     if (pendingCount(this.#session.ledger, "in") >= hosting.limits.pendingClaims) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many claims on one stream")
+    const ours = this.#live.outbound?.initiated === true ? this.#live.outbound.basisFor(pair.sender) : undefined
+    // Where its path was found already, judging a further name is no more work than refusing to.
+    if (ours === undefined && !this.#pathFound && budget.overdrawn) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.budget", "")
     const claim = this.#session.claim(pair, "dialback")
     if (claim === undefined) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many pairs on one stream")
-    const ours = this.#live.outbound?.initiated === true ? this.#live.outbound.basisFor(pair.sender) : undefined
     // BIDI-5, BIDI-7: who asserts is the server that we connected to and proved for this very domain.
     const resting = ours === undefined ? undefined : this.#restingOn(pair, ours)
-    if (resting !== undefined && this.#session.authorise(resting, claim)) return this.#answer(pair, "valid")
+    if (resting !== undefined && this.#session.authorise(resting, claim)) return this.#granted(pair)
     let proven: Proven | undefined
     if (proof !== undefined) {
       // DWD-1 and DB-34: the certificate is judged now, when the claim is made, not when it was shown.
       proven = judgeAtHand(this.#federation, pair, proof)
       const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
-      if (association !== undefined && this.#session.authorise(association, claim)) return this.#answer(pair, "valid")
+      this.#pathFound ||= association !== undefined
+      if (association !== undefined && this.#session.authorise(association, claim)) return this.#granted(pair)
+      if (!this.#pathFound) budget.charge("signature", proof.chain.length)
     }
     // A verified key reaches `encrypted` at most, so where more is needed and nothing else could prove it, asking is useless.
     const hopeless = requirement.require === "authenticated" && hosting.prooftypes.every((prooftype) => prooftype.atHand)
@@ -292,15 +315,15 @@ export class Inbound {
   }
 
   async #verify(pair: DomainPair, claim: number, key: string): Promise<void> {
-    const { name, aborted, handle } = this.#session
+    const { name, aborted } = this.#session
     const { id, proof } = this.#options
-    const claimant = { address: handle.remote.address, leaf: proof?.chain[0] }
+    const claimant = { ...this.#session.claimant, leaf: proof?.chain[0] }
     try {
       const { epoch } = this.#session.ledger
       const verification = await verifyClaim(this.#federation, { pair, id, key, stream: name, epoch, asserting: proof, claimant }, aborted)
       if (this.#session.over) return
       if (verification.outcome === "valid") {
-        if (this.#session.authorise(verification.association, claim)) return this.#answer(pair, "valid")
+        if (this.#session.authorise(verification.association, claim)) return this.#granted(pair)
         return this.#refuse(pair, claim, { condition: "not-authorized" }, "policy.level", "the policy changed while the claim was verified")
       }
       if (verification.outcome === "error") {
@@ -316,15 +339,23 @@ export class Inbound {
     }
   }
 
+  #granted(pair: DomainPair): void {
+    this.#session.budget.giveBack("claim")
+    this.#answer(pair, "valid")
+  }
+
   #answer(pair: DomainPair, answer: "valid" | "invalid"): void {
     this.#push.send(resultAnswerXml(pair, answer))
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer })
   }
 
   #refuse(pair: DomainPair, claim: number | undefined, error: DialbackErrorDetail, finding: Parameters<IncomingSession["refuse"]>[2], detail: string, shown?: Proven): void {
-    this.#push.send(resultAnswerXml(pair, "error", error))
+    this.#push.sendSoon(resultAnswerXml(pair, "error", error))
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer: "error", detail: error.condition })
-    this.#session.refuse(pair, claim, finding, detail, shown)
+    // A flood is a few lines in the log, with their number.
+    const told = this.#session.budget.refused()
+    if (told === 0) return this.#session.forget(pair, claim, finding)
+    this.#session.refuse(pair, claim, finding, told === 1 ? detail : `${detail}${detail === "" ? "" : ", "}${told} claims refused`, shown)
   }
 }
 

@@ -8,6 +8,7 @@ import type { Proven } from "../proof/prove.ts"
 import { rejudge, type Rejudged } from "./claims.ts"
 import type { Federation, IncomingHooks, IncomingStream, StreamEnd } from "./contract.ts"
 import { associations, authorised, type ClaimedBy, entryOf, type Ledger, LiveLedger, openCount, pendingClaim } from "./pair-ledger.ts"
+import type { StreamBudget } from "./proof-budget.ts"
 import type { PushStream } from "./push-stream.ts"
 import { Watch } from "./renewal.ts"
 import { streamName } from "./stream-names.ts"
@@ -32,6 +33,8 @@ export class IncomingSession {
   readonly #channel: Channel
   readonly #abort = new AbortController()
   readonly live: LiveLedger
+  /** What the peer may still have worked out. */
+  readonly budget: StreamBudget
   /** A stream that we opened ends once, in its own words. */
   readonly #ours: boolean
   #push: PushStream | undefined
@@ -50,6 +53,8 @@ export class IncomingSession {
     this.#ours = ours !== undefined
     this.name = ours?.name ?? streamName("s2sin", federation.ports.random)
     this.live = ours?.ledger ?? new LiveLedger()
+    this.budget = federation.claims.budget.stream(channel.remote.address, this.#ours)
+    if (!this.#ours) this.budget.charge("handshake")
     const session = this
     const closed = new Promise<StreamEnd>((resolve) => {
       this.#settle = resolve
@@ -82,6 +87,10 @@ export class IncomingSession {
 
   get ledger(): Ledger {
     return this.live.state
+  }
+
+  get claimant(): { readonly address: string; readonly budget: StreamBudget } {
+    return { address: this.handle.remote.address, budget: this.budget }
   }
 
   /** Aborts when the session is closed from here while it negotiates. */
@@ -136,6 +145,7 @@ export class IncomingSession {
     this.#watchEnd(judged.association)
     if (!this.#authenticated) {
       this.#authenticated = true
+      this.budget.proven()
       this.hooks.authenticated(this.handle)
     }
     // BIDI-4: a pair that a stanza brought along was not asked for.
@@ -146,7 +156,7 @@ export class IncomingSession {
   refuse(pair: DomainPair, claim: number | undefined, finding: FindingId, detail: string, proven?: Proven): void {
     const at = this.#federation.ports.clock.now()
     this.#refused = true
-    if (claim !== undefined) this.live.apply({ kind: "refused", claim, pair, direction: "in", finding, at })
+    this.forget(pair, claim, finding)
     this.#federation.event({
       kind: "refused",
       at,
@@ -157,6 +167,11 @@ export class IncomingSession {
       verdicts: proven?.verdicts ?? [],
       ...(proven === undefined ? {} : { evidence: () => proven.evidence(pair) }),
     })
+  }
+
+  /** A claim that came to nothing, of which nobody has to be told. */
+  forget(pair: DomainPair, claim: number | undefined, finding: FindingId): void {
+    if (claim !== undefined) this.live.apply({ kind: "refused", claim, pair, direction: "in", finding, at: this.#federation.ports.clock.now() })
   }
 
   /** A pair that may bring nothing in any more, although nobody judged it again. */

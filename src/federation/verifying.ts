@@ -11,11 +11,12 @@ import type { Proven } from "../proof/prove.ts"
 import { referenceIdentity } from "../proof/reference.ts"
 import { partWithin } from "../stream/closing.ts"
 import { associate, type AssociatedStream } from "./associate.ts"
-import { type Claimant, sourcePrefix } from "./claim-guard.ts"
+import type { Claimant } from "./claim-guard.ts"
 import { associationByCertificate, judgeIncoming } from "./claims.ts"
 import type { Federation } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { type DialbackErrorDetail, isDialback, readDialback, verifyRequestXml } from "./dialback.ts"
+import { sourcePrefix } from "./proof-budget.ts"
 import { requirementOf } from "./ratchet.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
 
@@ -46,20 +47,28 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
   const { pair, claimant } = claim
   const recent = federation.claims.recentFailure(pair, claimant)
   if (recent !== undefined) return unreachable("auth.dialback-error", recent)
+  const { budget } = claimant
+  if (budget?.spend("verification") === false) return { outcome: "error", error: { condition: "resource-constraint" }, finding: "reach.budget", detail: "" }
   const leave = federation.claims.enter(claimant)
   if (leave === undefined) return { outcome: "error", error: { condition: "resource-constraint" }, finding: "reach.capped", detail: "too many verifications at once" }
   const limit = deadline(clock, federation.current().times.verification, "the verification", signal)
   let leg: AssociatedStream | undefined
   let shown: Proven | undefined
+  const held = (): void => {
+    budget?.giveBack("verification")
+    federation.claims.held(pair, claimant)
+  }
   // What the certificate was judged by is evidence of a refusal, too.
   const withShown = (verification: Verification): Verification => (verification.outcome === "valid" || shown === undefined ? verification : { ...verification, shown })
   try {
     shown = await judgeShown(federation, claim, limit.signal)
     const settled = shown === undefined ? undefined : settledByShown(federation, claim, shown)
+    if (settled?.outcome === "valid") held()
     if (settled !== undefined) return withShown(settled)
     leg = await associate(federation, { sender: pair.target, target: pair.sender }, limit.signal, { source: sourcePrefix(claimant.address) })
     const verification = await ask(federation, claim, leg, limit.signal)
-    if (verification.outcome !== "valid" && !limit.signal.aborted) federation.claims.failed(pair, claimant, verification.detail)
+    if (verification.outcome === "valid") held()
+    else if (!limit.signal.aborted) federation.claims.failed(pair, claimant, verification.detail)
     return withShown(verification)
   } catch (error) {
     const refused = refusalOf(error, limit.signal)
@@ -85,7 +94,8 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
 /** The certificate on the asserting stream, with what has to be asked for; undefined where nothing has to be. */
 async function judgeShown(federation: Federation, { asserting, pair, claimant }: ClaimToVerify, signal: AbortSignal): Promise<Proven | undefined> {
   if (asserting === undefined || asserting.chain.length === 0 || federation.current().prooftypes.every(({ atHand }) => atHand)) return undefined
-  return await judgeIncoming(federation, pair, asserting, claimant.address, signal)
+  // What is asked for here is part of what a verification costs.
+  return await judgeIncoming(federation, pair, asserting, { address: claimant.address }, signal)
 }
 
 /** Undefined: it neither proves the sender nor forbids asking its server. */

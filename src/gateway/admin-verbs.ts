@@ -38,7 +38,9 @@ const changing: { readonly [Verb in ChangingVerb]: Handler<Verb, VerbSurrounding
   "domain.remove": ({ name }, { tenants }) => tenants.remove(name),
   "domain.abandon": ({ name }, { abandon, sights }) => {
     const domain = domainArgument(name)
-    if (!sights().snapshot.config.domains.has(domain)) throw new AdminRefusal("argument", `${domain} is not hosted here.`)
+    const { domains } = sights().snapshot.config
+    // A certificate that is only shown for others has a name that is not hosted.
+    if (!domains.has(domain) && ![...domains.values()].some(({ certificate }) => certificate === domain)) throw new AdminRefusal("argument", `${domain} is not hosted here.`)
     abandon(domain)
     return { name: domain }
   },

@@ -10,7 +10,7 @@ import type { IncomingStream } from "../federation/contract.ts"
 import type { ShownCertificate } from "./certificates.ts"
 import type { LastReload } from "./reloading.ts"
 import type { Snapshot } from "./snapshot.ts"
-import type { PoolView } from "./stream-pool.ts"
+import type { PoolView } from "./pool-contract.ts"
 
 /** What the gateway found out about one of its own domains, as a peer would see it; all of it may be unknown yet. */
 export interface DomainFacts {

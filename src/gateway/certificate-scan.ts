@@ -6,6 +6,7 @@ import { dirname } from "node:path"
 import { tryDomain } from "../model/domain.ts"
 import type { FileFacts, Files } from "../ports.ts"
 import { type Certificate, CertificateError, parseCertificate } from "../x509/certificate.ts"
+import { contextTag, DerReader, TAG } from "../x509/der.ts"
 import { reason } from "./config-values.ts"
 
 const maxFileOctets = 256 * 1024
@@ -192,8 +193,37 @@ function addKey(found: Draft, pem: string): void {
     found.problems.push("the private key cannot be read: it is damaged, or of a kind that is not known")
     return
   }
-  const spki = createPublicKey(key).export({ type: "spki", format: "der" })
+  const spki = enclosedSpki(pem) ?? createPublicKey(key).export({ type: "spki", format: "der" })
   found.keys.push({ path: found.path, folder: dirname(found.path), publicKey: publicKeyName(spki), pem: flat(`${pem}\n`) })
+}
+
+/**
+ * The public key that an elliptic-curve private key carries along (RFC 5958 2, RFC 5915 3): the library takes it as it is, too, but
+ * asking it costs more than everything else about a certificate. Undefined: it carries none, or is of another kind.
+ */
+function enclosedSpki(pem: string): Buffer | undefined {
+  if (!pem.startsWith("-----BEGIN PRIVATE KEY-----")) return undefined
+  try {
+    const outer = new DerReader(Buffer.from(pem.slice(27, pem.indexOf("-----END")), "base64")).inside(TAG.sequence, "key")
+    outer.any()
+    const algorithm = outer.expect(TAG.sequence, "algorithm")
+    const inner = new DerReader(outer.expect(TAG.octetString, "key").contents).inside(TAG.sequence, "key")
+    inner.any()
+    inner.expect(TAG.octetString, "key")
+    inner.optional(contextTag(0, true))
+    const bits = inner.optional(contextTag(1, true))
+    return bits === undefined ? undefined : sequence(algorithm.whole, bits.contents)
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error
+    return undefined
+  }
+}
+
+function sequence(...parts: readonly Buffer[]): Buffer {
+  const contents = Buffer.concat(parts)
+  const { length } = contents
+  const head = length < 0x80 ? [0x30, length] : length < 0x100 ? [0x30, 0x81, length] : [0x30, 0x82, length >> 8, length & 0xff]
+  return Buffer.concat([Buffer.from(head), contents])
 }
 
 export function publicKeyName(spki: Uint8Array): string {

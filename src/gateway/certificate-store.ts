@@ -37,6 +37,8 @@ interface Held {
 export interface Keyed {
   readonly file: CertificateFile
   readonly key: KeyFile
+  /** Whose folder it lies in; undefined: the operator's. */
+  readonly tenant: string | undefined
 }
 
 export class CertificateStore {
@@ -124,9 +126,11 @@ export class CertificateStore {
       if (root.tenant !== undefined && root.tenant !== tenant) continue
       const certificate = file.certificate!
       const keys = (this.#byPublicKey.get(certificate.publicKey) ?? []).filter((each) => each.root.tenant === root.tenant)
-      const key = (keys.find((each) => each.key.folder === certificate.folder) ?? keys[0])?.key
+      // The nearest: in the same file, else in the same folder.
+      const near = keys.find((each) => each.key.path === certificate.path) ?? keys.find((each) => each.key.folder === certificate.folder)
+      const key = (near ?? keys[0])?.key
       if (key === undefined) keyless.push(certificate)
-      else keyed.push({ file: certificate, key })
+      else keyed.push({ file: certificate, key, tenant: root.tenant })
     }
     return { keyed, keyless }
   }
@@ -212,7 +216,7 @@ export class CertificateStore {
     if (root.folder === path) return this.#scan(root, path)
     const below = path.slice(root.folder.length + 1).split("/")
     if (below.length > maxDepth || below.some((part) => part.startsWith("."))) return
-    const facts = await this.#files.stat(path).catch(() => undefined)
+    const facts = await this.#files.stat(path).catch(/* gone: taken out below */ () => undefined)
     if (facts?.kind === "file" && isPemName(path)) await this.#read(path, facts, root)
     else if (facts?.kind === "directory" && below.length < maxDepth) await this.#scan(root, path)
     else if (this.#held.has(path)) this.#drop(path)

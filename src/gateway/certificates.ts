@@ -6,6 +6,7 @@ import type { TlsCredentials } from "../ports.ts"
 import type { CertificateFile, KeyFile, LeafCertificate } from "./certificate-scan.ts"
 import { CertificateStore, type Keyed, type StoreFiles, type StoreRoot } from "./certificate-store.ts"
 import type { HostedDomain } from "./config-domains.ts"
+import { ShardedMap } from "./sharded-map.ts"
 
 export type { LeafCertificate } from "./certificate-scan.ts"
 
@@ -41,7 +42,14 @@ interface Basis {
   readonly store: CertificateStore
   /** Of the store, when the choices were made. */
   readonly version: number
-  readonly choices: ReadonlyMap<Domain, Choice>
+  readonly owners: ReadonlyMap<Domain, CertificateOwner>
+  readonly choices: ShardedMap<Domain, Choice>
+  readonly shown: ShardedMap<Domain, ShownCertificate>
+  /** Choices with something to say, and those that time will change. */
+  readonly warned: ReadonlyMap<Domain, Choice>
+  readonly waiting: ReadonlySet<Domain>
+  /** Domains by the other name whose certificate they show. */
+  readonly borrowers: ReadonlyMap<Domain, ReadonlySet<Domain>>
 }
 
 /** What is shown for which hosted domain. Made whole, swapped whole. */
@@ -49,10 +57,13 @@ export class CertificateSnapshot {
   readonly #byDomain: ReadonlyMap<Domain, ShownCertificate>
   /** What it was made from; the next one is made from what changed since. */
   readonly basis: Basis | undefined
+  #nearest: Nearest | undefined
 
-  constructor(byDomain: ReadonlyMap<Domain, ShownCertificate>, basis?: Basis) {
+  /** @param nearest the first end of a validity, where it is known already */
+  constructor(byDomain: ReadonlyMap<Domain, ShownCertificate>, basis?: Basis, nearest?: Nearest) {
     this.#byDomain = byDomain
     this.basis = basis
+    this.#nearest = nearest
   }
 
   pick(domain: Domain): ShownCertificate | undefined {
@@ -63,19 +74,38 @@ export class CertificateSnapshot {
     return [...this.#byDomain.keys()]
   }
 
+  get count(): number {
+    return this.#byDomain.size
+  }
+
   /** The same with others for some domains: a renewal that is held back. */
   with(replaced: ReadonlyMap<Domain, ShownCertificate>): CertificateSnapshot {
-    return replaced.size === 0 ? this : new CertificateSnapshot(new Map([...this.#byDomain, ...replaced]), this.basis)
+    if (replaced.size === 0) return this
+    const shown = this.#byDomain instanceof ShardedMap ? (this.#byDomain as ShardedMap<Domain, ShownCertificate>) : ShardedMap.from(this.#byDomain)
+    return new CertificateSnapshot(shown.edited((edit) => replaced.forEach((one, domain) => edit.set(domain, one))), this.basis)
   }
 
   /** The end of the validity that comes first, with its domain. */
-  get nearestExpiry(): { readonly domain: Domain; readonly at: Instant } | undefined {
-    let nearest: { domain: Domain; at: Instant } | undefined
-    for (const [domain, shown] of this.#byDomain) {
-      if (nearest === undefined || shown.leaf.notAfter < nearest.at) nearest = { domain, at: shown.leaf.notAfter }
-    }
-    return nearest
+  get nearestExpiry(): Nearest | undefined {
+    this.#nearest ??= nearestOf(this.#byDomain)
+    return this.#nearest
   }
+
+  /** Domains that show something else than in another snapshot. */
+  differences(other: CertificateSnapshot): readonly Domain[] {
+    return ShardedMap.differences(this.#byDomain, other.#byDomain)
+  }
+}
+
+interface Nearest {
+  readonly domain: Domain
+  readonly at: Instant
+}
+
+function nearestOf(shown: ReadonlyMap<Domain, ShownCertificate>): Nearest | undefined {
+  let nearest: Nearest | undefined
+  for (const [domain, { leaf }] of shown) if (nearest === undefined || leaf.notAfter < nearest.at) nearest = { domain, at: leaf.notAfter }
+  return nearest
 }
 
 export const noCertificates = new CertificateSnapshot(new Map())
@@ -86,7 +116,7 @@ export interface CertificateRequest {
   /** Folders that serve only the domains of one file, by that file (security.md 22). */
   readonly tenantFolders?: ReadonlyMap<string, readonly string[]>
   readonly files: StoreFiles
-  readonly domains: Iterable<CertificateOwner>
+  readonly domains: ReadonlyMap<Domain, CertificateOwner>
   readonly now: Instant
   /** Certificates that end sooner than this are warned of, ms. */
   readonly warnMs: number
@@ -109,43 +139,88 @@ export interface CertificateResult {
  */
 export async function loadCertificates(request: CertificateRequest): Promise<CertificateResult> {
   const { previous, now } = request
-  // Gone through twice; what is given may be good for one pass only.
-  const owners = [...request.domains]
   const store = previous.basis?.store ?? new CertificateStore(request.files)
   await store.update(rootsOf(request), request.files, previous.basis === undefined ? undefined : request.changed)
-  const moved = previous.basis === undefined ? undefined : store.changedSince(previous.basis.version)
-  // With thousands of domains a copy of what was chosen is much cheaper than choosing.
-  const known = moved === undefined ? undefined : previous.basis?.choices
-  const affected = affectedBy(moved)
-  const choices = new Map(known)
+  // With thousands of domains choosing for all of them would cost far more than a change is worth.
+  const known = previous.basis
+  const again = known === undefined ? undefined : toChooseAgain(known, request.domains, now)
   const problems: ConfigProblem[] = []
-  let served = 0
-  for (const owner of owners) {
-    const { name } = owner
-    const before = known?.get(name)
-    if (owner.suspended) continue
-    served += 1
-    if (before === undefined || now >= before.until || affected(owner) || !sameChoice(owner, before.owner)) {
-      choices.set(name, choose(owner, store, now, (before ?? previous.basis?.choices.get(name))?.shown, problems))
-    }
-  }
-  if (choices.size !== served) {
-    const names = new Set<Domain>()
-    for (const { name, suspended } of owners) if (!suspended) names.add(name)
-    for (const name of [...choices.keys()]) if (!names.has(name)) choices.delete(name)
-  }
-  const shown = new Map<Domain, ShownCertificate>()
-  const chosen: CertificateWarning[] = []
-  for (const [name, choice] of choices) {
-    if (choice.shown !== undefined) shown.set(name, choice.shown)
-    for (const warning of choice.warnings) chosen.push(warning)
+  const made: [Domain, Choice | undefined][] = []
+  for (const name of again ?? request.domains.keys()) {
+    const owner = request.domains.get(name)
+    made.push([name, owner === undefined || owner.suspended ? undefined : choose(owner, store, now, known?.choices.get(name)?.shown, problems)])
   }
   if (problems.length > 0) throw new ConfigError(problems)
   const warnings: CertificateWarning[] = store.problems.map(({ path, sentence }) => ({ event: "cert.unreadable", path, sentence: `${path}: ${sentence}` }))
   for (const [path, sentence] of store.exposed) warnings.push({ event: "cert.exposed", path, sentence })
-  for (const warning of once(chosen)) warnings.push(warning)
-  for (const warning of expiryWarnings(shown, request)) warnings.push(warning)
-  return { snapshot: new CertificateSnapshot(shown, { store, version: store.version, choices }), warnings }
+  const basis = basisOf(store, request.domains, again === undefined ? undefined : known, made)
+  for (const warning of once([...basis.warned.values()].flatMap((choice) => choice.warnings))) warnings.push(warning)
+  const nearest = again === undefined ? undefined : nearestAfter(previous, basis.shown, again)
+  const snapshot = new CertificateSnapshot(basis.shown, basis, nearest)
+  const { nearestExpiry } = snapshot
+  if (basis.waiting.size > 0 || (nearestExpiry !== undefined && nearestExpiry.at - now < request.warnMs)) {
+    for (const warning of expiryWarnings(basis.shown, request)) warnings.push(warning)
+  }
+  return { snapshot, warnings }
+}
+
+/** Domains whose choice may be another one now; undefined: all. */
+function toChooseAgain(known: Basis, domains: ReadonlyMap<Domain, CertificateOwner>, now: Instant): Set<Domain> | undefined {
+  const moved = known.store.changedSince(known.version)
+  if (moved === undefined) return undefined
+  const again = new Set<Domain>(ShardedMap.differences(known.owners, domains))
+  for (const name of known.waiting) if (now >= known.choices.get(name)!.until) again.add(name)
+  const parents = new Set([...moved].filter((name) => name.startsWith("*.")))
+  for (const name of moved) {
+    const domain = name as Domain
+    if (domains.has(domain)) again.add(domain)
+    for (const borrower of known.borrowers.get(domain) ?? []) again.add(borrower)
+  }
+  if (parents.size > 0) {
+    for (const { name, certificate = name } of domains.values()) if (parents.has(wildcardOf(certificate) ?? "")) again.add(name)
+  }
+  return again
+}
+
+/** Everything known of the choices, the new ones among them. */
+function basisOf(store: CertificateStore, owners: ReadonlyMap<Domain, CertificateOwner>, known: Basis | undefined, made: readonly (readonly [Domain, Choice | undefined])[]): Basis {
+  const warned = new Map(known?.warned)
+  const waiting = new Set(known?.waiting)
+  const borrowers = new Map(known?.borrowers)
+  const borrow = (certificate: Domain | undefined, change: (names: Set<Domain>) => void): void => {
+    if (certificate === undefined) return
+    const names = new Set(borrowers.get(certificate))
+    change(names)
+    borrowers.set(certificate, names)
+  }
+  for (const [name, choice] of made) {
+    borrow(known?.owners.get(name)?.certificate, (names) => names.delete(name))
+    borrow(owners.get(name)?.certificate, (names) => names.add(name))
+    if (choice !== undefined && choice.warnings.length > 0) warned.set(name, choice)
+    else warned.delete(name)
+    if (choice !== undefined && Number.isFinite(choice.until)) waiting.add(name)
+    else waiting.delete(name)
+  }
+  const choices = (known?.choices ?? ShardedMap.empty<Domain, Choice>()).edited((edit) => {
+    for (const [name, choice] of made) if (choice === undefined) edit.delete(name)
+      else edit.set(name, choice)
+  })
+  const shown = (known?.shown ?? ShardedMap.empty<Domain, ShownCertificate>()).edited((edit) => {
+    for (const [name, choice] of made) if (choice?.shown === undefined) edit.delete(name)
+      else edit.set(name, choice.shown)
+  })
+  return { store, version: store.version, owners, choices, shown, warned, waiting, borrowers }
+}
+
+/** The first end of a validity, if what changed since the last snapshot tells it; else it has to be looked for. */
+function nearestAfter(previous: CertificateSnapshot, shown: ReadonlyMap<Domain, ShownCertificate>, changed: ReadonlySet<Domain>): Nearest | undefined {
+  let nearest = previous.basis === undefined ? undefined : previous.nearestExpiry
+  if (nearest === undefined || changed.has(nearest.domain)) return undefined
+  for (const domain of changed) {
+    const at = shown.get(domain)?.leaf.notAfter
+    if (at !== undefined && at < nearest.at) nearest = { domain, at }
+  }
+  return nearest
 }
 
 function rootsOf({ folders, tenantFolders }: CertificateRequest): StoreRoot[] {
@@ -162,16 +237,6 @@ function wildcardOf(name: Domain): string | undefined {
   return dot === -1 ? undefined : `*.${name.slice(dot + 1)}`
 }
 
-/** Whether a choice is about one of these names; undefined: it may be. */
-function affectedBy(moved: ReadonlySet<string> | undefined): (owner: CertificateOwner) => boolean {
-  if (moved === undefined) return () => true
-  if (moved.size === 0) return () => false
-  const wildcards = [...moved].some((name) => name.startsWith("*."))
-  return ({ name, certificate = name }) => moved.has(certificate) || (wildcards && moved.has(wildcardOf(certificate) ?? ""))
-}
-
-const sameChoice = (a: CertificateOwner, b: CertificateOwner): boolean => a === b || (a.certificate === b.certificate && a.source === b.source)
-
 /** One keyless certificate may name many domains. */
 function once(warnings: readonly CertificateWarning[]): Iterable<CertificateWarning> {
   const bySentence = new Map<string, CertificateWarning>()
@@ -186,8 +251,15 @@ function choose(owner: CertificateOwner, store: CertificateStore, now: Instant, 
   // security.md 22: another name's certificate is the operator's to lend, never a tenant's.
   const candidates = candidatesFor(wanted, certificate === undefined ? owner.source : undefined, store)
   for (const file of candidates.keyless) warnings.push({ event: "cert.refused", domain, path: file.path, sentence: keylessSentence(file, store) })
-  const best = bestOf(wanted, candidates.keyed, now, problems)
+  const dispute: ConfigProblem[] = []
+  const best = bestOf(wanted, candidates.keyed, now, dispute)
   const until = Math.min(...candidates.keyed.map(({ file }) => file.leaf.notBefore).filter((from) => from > now), Number.POSITIVE_INFINITY)
+  // security.md 22: who writes a tenant's folder must not hold up the renewals of all others.
+  if (before !== undefined && dispute[0] !== undefined && candidates.keyed.some(({ tenant }) => tenant !== undefined)) {
+    warnings.push({ event: "cert.refused", domain, path: dispute[0].place, sentence: `${domain} keeps the certificate from ${before.certificatePath} that is in memory. ${dispute[0].sentence}` })
+    return { owner, shown: before, warnings, until }
+  }
+  problems.push(...dispute)
   if (best !== undefined) return { owner, shown: shownOf(best, store, before), warnings, until }
   if (before !== undefined && (candidates.keyless.length > 0 || store.isDamaged(before.certificatePath) || store.isDamaged(before.keyPath))) {
     // A renewal caught halfway, or a file damaged, must not take a running domain down: what was shown stays.

@@ -7,12 +7,13 @@ import type { FlushList } from "../stream/outlet.ts"
 import { bounceReasons } from "./bounce.ts"
 import { acceptComponent, type ComponentHost, type ComponentSession, type ComponentTimes } from "./component.ts"
 import { ComponentSlot } from "./component-slot.ts"
-import type { GatewayConfig } from "./config.ts"
+import type { GatewayConfig, HostedDomain } from "./config.ts"
 import type { InputShare, Load } from "./destination.ts"
 import { HalfOpen } from "./half-open.ts"
 import type { LogLines } from "./log-lines.ts"
 import type { ComponentRouting, Router } from "./router.ts"
 import type { Secret } from "./secret.ts"
+import { ShardedMap } from "./sharded-map.ts"
 
 export interface ComponentSurroundings {
   readonly clock: Clock
@@ -54,12 +55,15 @@ export class Components implements ComponentHost {
   /** Slots follow the configuration. Sessions of domains that went or were suspended, or whose secret changed, end. */
   configured(before: GatewayConfig | undefined): void {
     const { domains, limits } = this.#around.config()
-    for (const domain of domains.keys()) {
-      if (!this.#slots.has(domain)) this.#slots.set(domain, new ComponentSlot(domain, limits.queue, this.#around.flushes))
+    const differing = ShardedMap.differences(before?.domains ?? ShardedMap.empty<Domain, HostedDomain>(), domains)
+    for (const domain of differing) {
+      if (domains.has(domain) && !this.#slots.has(domain)) this.#slots.set(domain, new ComponentSlot(domain, limits.queue, this.#around.flushes))
     }
-    for (const [domain, slot] of this.#slots) {
+    for (const domain of differing) {
+      const slot = this.#slots.get(domain)
       const now = domains.get(domain)
       const was = before?.domains.get(domain)
+      if (slot === undefined) continue
       if (now === undefined || now.suspended) {
         const { session } = slot
         // What waited for it goes back while there is still a way to say so.
@@ -67,7 +71,7 @@ export class Components implements ComponentHost {
         // The place of a suspended domain stays, empty: stanzas of our other domains come back from it at once.
         if (now === undefined) this.#slots.delete(domain)
         session?.close("host-gone", now === undefined ? "this domain is no longer hosted here" : "this domain is suspended")
-      } else if (was !== undefined && now.secret !== was.secret && now.secret.handshake("") !== was.secret.handshake("")) {
+      } else if (was !== undefined && now.secret.handshake("") !== was.secret.handshake("")) {
         slot.session?.close("reset", "the secret has changed")
       }
     }

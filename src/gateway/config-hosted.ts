@@ -4,14 +4,16 @@ import { dirname } from "node:path"
 import type { Domain } from "../model/domain.ts"
 import type { ConfigProblem } from "../model/errors.ts"
 import { eachOf } from "./at-once.ts"
+import { isPemName } from "./certificate-scan.ts"
 import { type FileRecord, type HostedDomain, isUnchanged, readTenantFile, type RecordResult, type RecordWorld } from "./config-domains.ts"
 import { includedFiles, type IncludeLine, linkSentence, namesFile, writableByOthers } from "./config-include.ts"
+import { ShardedMap } from "./sharded-map.ts"
 
 /** What the `include` lines led to. */
 export interface Included {
   readonly lines: readonly IncludeLine[]
   /** By file, in the order of reading. */
-  readonly records: ReadonlyMap<string, FileRecord>
+  readonly records: ShardedMap<string, FileRecord>
   /** Those of `records` with warnings or folders of certificates. */
   readonly notable: ReadonlyMap<string, FileRecord>
   /** What is in `records` and was not in those of the last reading, and the other way round. */
@@ -26,8 +28,8 @@ interface Named {
   readonly files: ReadonlyMap<string, IncludeLine>
   readonly problems: ConfigProblem[]
   readonly warnings: ConfigProblem[]
-  /** The others, which are as they were. */
-  readonly kept: Map<string, FileRecord>
+  /** The others are as they were; undefined: there are no others. */
+  readonly kept: ShardedMap<string, FileRecord> | undefined
 }
 
 /** Reads what the lines name; of the last reading what has not changed. */
@@ -40,28 +42,22 @@ export async function readIncluded(lines: readonly IncludeLine[], world: RecordW
     if (guarded !== undefined) return { record: undefined, problems: [{ place, setting: "include", sentence: guarded }] }
     return readTenantFile(file, world, last)
   }
-  const records = kept
-  const notable = new Map(kept.size === 0 ? undefined : before?.notable)
-  const fresh: FileRecord[] = []
-  for (const { record, problems: own } of await eachOf([...files], readOne)) {
-    for (const problem of own) problems.push(problem)
-    if (record === undefined) continue
-    records.set(record.file, record)
-    if (record !== before?.records.get(record.file)) fresh.push(record)
-    if (record.dirs.length > 0 || record.warnings.length > 0) notable.set(record.file, record)
-    else notable.delete(record.file)
-  }
-  const old = fresh.flatMap(({ file }) => before?.records.get(file) ?? [])
-  // As many as before and new ones in the place of old ones: none is gone.
-  if (before !== undefined && records.size - fresh.length + old.length !== before.records.size) {
-    for (const record of before.records.values()) if (!records.has(record.file)) old.push(record)
-  }
-  for (const { file } of old) if (!records.has(file)) notable.delete(file)
+  const results = await eachOf([...files], readOne)
+  const records = (kept ?? ShardedMap.empty<string, FileRecord>()).edited((edit) => {
+    for (const { record } of results) if (record !== undefined) edit.set(record.file, record)
+  })
+  for (const { problems: own } of results) for (const problem of own) problems.push(problem)
+  const differing = ShardedMap.differences<string, FileRecord>(before?.records ?? new Map<string, FileRecord>(), records)
+  const fresh = differing.flatMap((file) => records.get(file) ?? [])
+  const old = differing.flatMap((file) => before?.records.get(file) ?? [])
+  const notable = new Map(before?.notable)
+  for (const { file } of old) notable.delete(file)
+  for (const record of fresh) if (record.dirs.length > 0 || record.warnings.length > 0) notable.set(record.file, record)
   return { lines, records, notable, fresh, old, problems, warnings }
 }
 
 async function namedByAll(lines: readonly IncludeLine[], world: RecordWorld): Promise<Named> {
-  const named = { files: new Map<string, IncludeLine>(), problems: [] as ConfigProblem[], warnings: [] as ConfigProblem[], kept: new Map<string, FileRecord>() }
+  const named = { files: new Map<string, IncludeLine>(), problems: [] as ConfigProblem[], warnings: [] as ConfigProblem[], kept: undefined }
   for (const line of lines) {
     const found = await includedFiles(line, world.files)
     named.problems.push(...found.problems)
@@ -80,35 +76,41 @@ async function namedAfterChange(lines: readonly IncludeLine[], world: RecordWorl
   const { changed } = world
   if (before === undefined || changed === undefined || before.warnings.length > 0 || before.lines !== lines) return undefined
   if (lines.some(({ pattern }) => changed.has(dirname(pattern)))) return undefined
-  const named = { files: new Map<string, IncludeLine>(), problems: [] as ConfigProblem[], warnings: [] as ConfigProblem[], kept: new Map(before.records) }
+  const named = { files: new Map<string, IncludeLine>(), problems: [] as ConfigProblem[], warnings: [] as ConfigProblem[] }
+  const gone: string[] = []
   for (const { pattern, place } of lines) {
     const guarded = await writableByOthers(dirname(pattern), world.files)
     if (guarded !== undefined) named.problems.push({ place, setting: "include", sentence: guarded })
   }
   const lineOf = (file: string): IncludeLine | undefined => lines.find(({ pattern }) => namesFile(pattern, file))
-  let others = false
+  const others: string[] = []
   for (const file of changed) {
     const line = lineOf(file)
-    others ||= line === undefined
-    if (line === undefined) continue
-    named.kept.delete(file)
-    const facts = await world.files.stat(file).catch(() => undefined)
+    if (line === undefined) {
+      others.push(file)
+      continue
+    }
+    gone.push(file)
+    const facts = await world.files.stat(file).catch(/* gone: its domains go with it */ () => undefined)
     // A file that is named as such is missed by its reader.
     if (line.pattern === file || (facts?.kind === "file" && !facts.link)) named.files.set(file, line)
     else if (facts?.link === true) named.warnings.push({ place: line.place, setting: "include", sentence: linkSentence(file) })
   }
-  // Secrets that changed are known by the files that name them.
-  for (const record of others ? before.records.values() : []) {
+  // Secrets that changed are known by the files that name them; certificates and keys are none.
+  for (const record of others.every(isPemName) ? [] : before.records.values()) {
     if (!(await isUnchanged(record, world))) named.files.set(record.file, lineOf(record.file)!)
   }
-  return named
+  const kept = before.records.edited((edit) => {
+    for (const file of gone) edit.delete(file)
+  })
+  return { ...named, kept }
 }
 
 /** Every hosted domain, with what is needed to take a single file out again. */
 export interface HostedMemory {
-  readonly domains: ReadonlyMap<Domain, HostedDomain>
+  readonly domains: ShardedMap<Domain, HostedDomain>
   /** Which domain has a secret, by the secret's digest. */
-  readonly secrets: ReadonlyMap<string, Domain>
+  readonly secrets: ShardedMap<string, Domain>
 }
 
 /** What a configuration was put together from. */
@@ -124,32 +126,29 @@ export interface ConfigParts {
  */
 export function hostedBy({ main, included }: ConfigParts, before?: ConfigParts & { readonly hosted: HostedMemory }): { memory: HostedMemory; problems: readonly ConfigProblem[] } {
   const problems: ConfigProblem[] = []
-  const domains = new Map(before?.hosted.domains)
-  const secrets = new Map(before?.hosted.secrets)
   const anew = before?.main !== main
-  for (const { domains: gone } of before === undefined ? [] : [...(anew ? [before.main] : []), ...included.old]) {
-    for (const { hosted, read } of gone) {
-      domains.delete(hosted.name)
-      if (secrets.get(read.digest) === hosted.name) secrets.delete(read.digest)
-    }
-  }
+  const gone = before === undefined ? [] : [...(anew ? [before.main] : []), ...included.old]
+  const came = [...(anew ? [main] : []), ...included.fresh]
   const recordOf = (file: string): FileRecord | undefined => (file === main.file ? main : included.records.get(file))
   const placeOf = ({ source, name }: HostedDomain): string => recordOf(source)?.domains.find(({ hosted }) => hosted.name === name)?.place ?? source
-  for (const record of [...(anew ? [main] : []), ...included.fresh]) {
-    for (const { hosted, place, secretPlace, secretSetting, read } of record.domains) {
-      const { name } = hosted
-      const other = domains.get(name)
-      if (other !== undefined) {
-        problems.push({ place, setting: "domains", sentence: `${name} is already hosted at ${placeOf(other)}: remove one of the two.` })
-        continue
-      }
-      domains.set(name, hosted)
-      const twin = secrets.get(read.digest)
-      // One component could attach as the other.
-      if (twin !== undefined) problems.push({ place: secretPlace, setting: secretSetting, sentence: `${name} and ${twin} have the same secret: generate one for each.` })
-      else secrets.set(read.digest, name)
+  const domains = (before?.hosted.domains ?? ShardedMap.empty<Domain, HostedDomain>()).edited((edit) => {
+    for (const record of gone) for (const { hosted } of record.domains) edit.delete(hosted.name)
+    for (const { hosted, place } of came.flatMap((record) => record.domains)) {
+      const other = edit.get(hosted.name)
+      if (other === undefined) edit.set(hosted.name, hosted)
+      else problems.push({ place, setting: "domains", sentence: `${hosted.name} is already hosted at ${placeOf(other)}: remove one of the two.` })
     }
-  }
+  })
+  const secrets = (before?.hosted.secrets ?? ShardedMap.empty<string, Domain>()).edited((edit) => {
+    for (const record of gone) for (const { hosted, read } of record.domains) if (edit.get(read.digest) === hosted.name) edit.delete(read.digest)
+    for (const { hosted, secretPlace, secretSetting, read } of came.flatMap((record) => record.domains)) {
+      const { name } = hosted
+      const twin = edit.get(read.digest)
+      if (twin === undefined) edit.set(read.digest, name)
+      // One component could attach as the other.
+      else if (twin !== name) problems.push({ place: secretPlace, setting: secretSetting, sentence: `${name} and ${twin} have the same secret: generate one for each.` })
+    }
+  })
   return { memory: { domains, secrets }, problems }
 }
 

@@ -261,6 +261,7 @@ function defaultProofs(dnssec: DnssecMode): readonly string[] {
 function build({ raw, file, dirs, include, dnsAnchors }: MainRecord, domains: ReadonlyMap<Domain, HostedDomain>, { records, notable }: Included): GatewayConfig {
   const { federation, limits, listen } = raw
   const absolute = (path: string): string => besideFile(file, path)
+  let sources: readonly string[] | undefined
   const tenantDirs = new Map<string, readonly string[]>()
   for (const record of notable.values()) if (record.dirs.length > 0) tenantDirs.set(record.file, record.dirs)
   const overrides = new Map<Domain, EndpointOverride>()
@@ -311,7 +312,11 @@ function build({ raw, file, dirs, include, dnsAnchors }: MainRecord, domains: Re
     log: raw.log,
     shutdown: { drainMs: raw.shutdown.drain, deadlineMs: raw.shutdown.deadline },
     state: raw.state === undefined ? undefined : { dir: absolute(raw.state.dir), evidenceFiles: raw.state.evidence_files, evidenceBytes: raw.state.evidence_bytes },
-    sources: [file, ...records.keys()],
+    // Thousands, and rarely asked for.
+    get sources() {
+      sources ??= [file, ...records.keys()]
+      return sources
+    },
     include: include.map(({ pattern }) => pattern),
   }
 }

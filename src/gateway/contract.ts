@@ -6,13 +6,14 @@ import type { OwnListener, ReachPolicy } from "../model/reach.ts"
 import type { Clock, Dial, Files, Https, HttpServe, Listen, Log, NetworkAddress, Random, Store, Tls } from "../ports.ts"
 import type { PoshMemoryLimits } from "../proof/posh-memory.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
+import type { ClaimLimits } from "../federation/claim-guard.ts"
 import type { Hosting, IncomingStream } from "../federation/contract.ts"
 import type { ComponentSession, ComponentTimes } from "./component.ts"
 import type { GatewayConfig, SocketPath, Trust } from "./config.ts"
 import type { GatewayResolver, ResolverSettings } from "./dns-ability.ts"
 import type { OwnStanding } from "./own-standing.ts"
 import type { RolloverView } from "./rollover-outcome.ts"
-import type { PoolView } from "./stream-pool.ts"
+import type { PoolView } from "./pool-contract.ts"
 
 /** The machine, as a gateway sees it. */
 export interface GatewayWorld {
@@ -54,6 +55,8 @@ export interface GatewayOptions {
   readonly poshPort?: number
   /** Of the memory of POSH documents, where others are wanted than the usual ones; for labs and tests, which cannot wait. */
   readonly poshLimits?: Partial<PoshMemoryLimits>
+  /** Of what strangers may cost, where others are wanted than the usual ones; for labs and tests, which flood. */
+  readonly claimLimits?: Partial<ClaimLimits>
   /** After the start and on change, our own domains are judged in the background as their peers judge them. */
   readonly selfCheck?: boolean
 }

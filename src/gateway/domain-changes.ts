@@ -1,6 +1,7 @@
 // What a reload changed about hosted domains, as lines for people: `+ domain x`, `~ domain x: setting a -> b`, `- domain x`.
 import type { GatewayConfig, HostedDomain } from "./config.ts"
 import { durationText } from "./config-values.ts"
+import { ShardedMap } from "./sharded-map.ts"
 
 const none = "none"
 
@@ -30,12 +31,14 @@ function changesOf(before: HostedDomain, after: HostedDomain): string[] {
 
 /** One line for each domain that came, changed or went. */
 export function domainChanges({ domains: before }: GatewayConfig, { domains: after }: GatewayConfig): string[] {
-  const lines: string[] = []
-  for (const name of after.keys()) if (!before.has(name)) lines.push(`+ domain ${name}`)
-  for (const [name, was] of before) {
+  const differing = ShardedMap.differences(before, after)
+  const lines = differing.filter((name) => !before.has(name)).map((name) => `+ domain ${name}`)
+  for (const name of differing) {
+    const was = before.get(name)
     const now = after.get(name)
+    if (was === undefined) continue
     if (now === undefined) lines.push(`- domain ${name}`)
-    else if (now !== was) {
+    else {
       const changes = changesOf(was, now)
       if (changes.length > 0) lines.push(`~ domain ${name}: ${changes.join(", ")}`)
     }

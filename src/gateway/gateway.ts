@@ -9,7 +9,7 @@ import { findingSentence } from "../model/findings.ts"
 import type { OwnListener } from "../model/reach.ts"
 import type { Channel, Clock, Listener } from "../ports.ts"
 import { PoshMemory } from "../proof/posh-memory.ts"
-import { ClaimGuard } from "../federation/claim-guard.ts"
+import { ClaimGuard, defaultClaimLimits } from "../federation/claim-guard.ts"
 import type { Federation, IncomingStream } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
 import { Carriers } from "../federation/carriers.ts"
@@ -39,7 +39,8 @@ import type { OwnStanding } from "./own-standing.ts"
 import type { RolloverView } from "./rollover-outcome.ts"
 import { Router } from "./router.ts"
 import { makeSnapshot, type Snapshot, touchedDomains, TrustedRoots } from "./snapshot.ts"
-import { type PoolView, StreamPool } from "./stream-pool.ts"
+import type { PoolView } from "./pool-contract.ts"
+import { StreamPool } from "./stream-pool.ts"
 import { domainOfJid } from "../model/domain.ts"
 import { TenantFiles } from "./tenant-files.ts"
 import { ns } from "../model/namespaces.ts"
@@ -214,7 +215,7 @@ class RunningGateway implements Gateway {
       current: () => this.#snapshot.hosting,
       event: (event) => this.#event(event),
       keys: new KeyRing(random, clock),
-      claims: new ClaimGuard(clock),
+      claims: new ClaimGuard(clock, { ...defaultClaimLimits, ...this.#options.claimLimits }),
       abilities: this.#recollection.abilities,
       ratchet: this.#recollection.ratchet,
       management: managementShare(clock, random),
@@ -378,9 +379,9 @@ class RunningGateway implements Gateway {
       if (told.has(sentence)) continue
       this.#lines.write(event === "cert.refused" ? "error" : "warn", event, { ...(domain === undefined ? {} : { domain }), ...(path === undefined ? {} : { path }), text: sentence })
     }
-    const { domains, nearestExpiry } = certificates
+    const { count, nearestExpiry } = certificates
     const nearest = nearestExpiry === undefined ? "" : `, nearest expiry ${new Date(nearestExpiry.at).toISOString().slice(0, 10)} (${nearestExpiry.domain})`
-    this.#lines.write("info", "cert.loaded", { count: domains.length, text: `certificates for ${domains.length} of ${this.config.domains.size} domains${nearest}` })
+    this.#lines.write("info", "cert.loaded", { count, text: `certificates for ${count} of ${this.config.domains.size} domains${nearest}` })
   }
 
   // Reload.

@@ -78,6 +78,8 @@ export class Intake implements IncomingHooks {
       total: limits.unauthenticatedTotal,
       waiting: waitingShare * limits.unauthenticatedPerIp,
       patience: limits.unauthenticatedMs,
+      // Where too much came to nothing the next ones wait outside: handshakes are the dearest thing that a stranger can ask for.
+      delay: () => this.#around.federation.claims.budget.delay(address),
     }
     this.#halfOpen.enter(address, places, { admitted: (leave) => this.#serve(channel, transport, leave), refused })
   }

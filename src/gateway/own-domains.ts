@@ -7,16 +7,18 @@ import { guardAddress } from "../model/reach.ts"
 import type { Listener, NetworkAddress, TlsCredentials } from "../ports.ts"
 import { createPosh } from "../proof/posh.ts"
 import type { DomainFacts } from "./admin-views.ts"
-import type { GatewayConfig, SocketAddress, SocketPath } from "./config.ts"
+import type { GatewayConfig, HostedDomain, SocketAddress, SocketPath } from "./config.ts"
 import { addressLabel, reason } from "./config-values.ts"
 import type { GatewayWorld } from "./contract.ts"
 import type { LogLines } from "./log-lines.ts"
 import { type OwnStanding, ownStanding } from "./own-standing.ts"
 import { withOwnWeb } from "./own-web.ts"
 import { poshHandler } from "./posh-publisher.ts"
+import { lookAgain } from "./rollover.ts"
 import { RolloverDesk } from "./rollover-desk.ts"
 import { chainOf, type RolloverInput, type RolloverNews, type RolloverPlan, type RolloverView } from "./rollover-outcome.ts"
 import { RolloverStore } from "./rollover-state.ts"
+import { ShardedMap } from "./sharded-map.ts"
 import { SelfCheck, summaryText } from "./self-check.ts"
 import type { Snapshot } from "./snapshot.ts"
 
@@ -77,11 +79,11 @@ export class OwnDomains {
 
   /** Remembers what an earlier run left; before the first snapshot is made. */
   async open(config: GatewayConfig): Promise<void> {
-    const { files, clock } = this.#around.world
+    const { files } = this.#around.world
     const trouble = (text: string): void => this.#around.lines.write("error", "state.failed", { text })
     const store = config.state === undefined ? undefined : new RolloverStore(config.state.dir, files, trouble)
     this.#desk = new RolloverDesk({ files, store, news: (news) => this.#write(news), looks: this.#around.selfCheck })
-    await this.#desk.open(clock.now())
+    await this.#desk.open()
   }
 
   /** For the snapshot that is being made; changes nothing. */
@@ -93,17 +95,23 @@ export class OwnDomains {
   adopted(before: Snapshot | undefined, after: Snapshot): void {
     const { clock } = this.#around.world
     const { renewals, config } = after
-    this.#shownAs = new Map([...config.domains.values()].flatMap(({ name, certificate }) => (certificate === undefined ? [] : [[certificate, name] as const])))
+    const differing = ShardedMap.differences(before?.config.domains ?? ShardedMap.empty<Domain, HostedDomain>(), config.domains)
+    if (differing.some((name) => [before?.config.domains.get(name), config.domains.get(name)].some((hosted) => hosted?.certificate !== undefined))) {
+      this.#shownAs = new Map([...config.domains.values()].flatMap(({ name, certificate }) => (certificate === undefined ? [] : [[certificate, name] as const])))
+    }
     if (renewals !== undefined) {
       this.#desk?.commit(renewals, clock.now())
       this.#schedule(renewals.again)
     }
     if (!this.#begun || before === undefined) return
-    this.#check.forgetOthers()
-    this.#desk?.forgetOthers((domain) => config.domains.has(domain))
+    if (differing.some((name) => config.domains.get(name)?.suspended !== false)) {
+      this.#check.forgetOthers()
+      this.#desk?.forgetOthers((domain) => config.domains.has(domain))
+    }
     // security.md 10: other anchors or another way of asking DNS may change every verdict.
     const all = before.hosting.anchors.digest !== after.hosting.anchors.digest || before.config.dnssec !== config.dnssec
-    this.#check.check([...config.domains.keys()].filter((domain) => all || !sameShown(before, after, domain)))
+    if (all) this.#check.check(config.domains.keys())
+    else this.#check.check([...differing, ...before.certificates.differences(after.certificates)].filter((domain) => config.domains.has(domain) && shownText(before, domain) !== shownText(after, domain)))
   }
 
   #schedule(again: number | undefined): void {
@@ -114,7 +122,11 @@ export class OwnDomains {
     this.#cancelTimer = clock.after(Math.max(1, Math.min(due, longestTimer)), () => {
       if (this.#begun) this.#check.check(this.#desk?.wantSight ?? [], true)
       if (due > longestTimer) this.#schedule(again)
-      else this.#around.replan()
+      else {
+        // A plan that is refused, because of a certificate of somebody else's, say, must not be the last.
+        this.#schedule(clock.now() + lookAgain)
+        this.#around.replan()
+      }
     })
   }
 
@@ -260,12 +272,6 @@ function poshText({ domain, posh }: RolloverView): string {
 }
 
 /** What of a domain decides how it stands. */
-/** With thousands of domains most are the very same objects. */
-function sameShown(before: Snapshot, after: Snapshot, domain: Domain): boolean {
-  if (before.config.domains.get(domain) === after.config.domains.get(domain) && before.certificates.pick(domain) === after.certificates.pick(domain)) return true
-  return shownText(before, domain) === shownText(after, domain)
-}
-
 function shownText({ certificates, config }: Snapshot, domain: Domain): string {
   const hosted = config.domains.get(domain)
   return [certificates.pick(domain)?.leaf.fingerprint, hosted?.suspended, hosted?.certificate, JSON.stringify(hosted?.posh)].join(" ")

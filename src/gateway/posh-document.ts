@@ -5,7 +5,7 @@ import { createHash } from "node:crypto"
 /** Seconds; what peers of this kind remember at most (security.md 11). */
 export const longestExpires = 7 * 24 * 3600
 /** Certificates of one document; peers read 64 KiB at most. */
-const mostCertificates = 64
+export const mostCertificates = 64
 
 function checkExpires(expires: number): void {
   // POSH-09: a whole number; 0 would say that nothing holds.
@@ -52,6 +52,3 @@ export function referenceDocument(url: string, expires: number): string {
   if (parsed?.protocol !== "https:" || parsed.username !== "" || parsed.password !== "") throw new RangeError(`${url} is not an https URL`)
   return `${JSON.stringify({ url: parsed.href, expires })}\n`
 }
-
-/** Where a domain's document is asked for (POSH-02). */
-export const poshPath = (service: "xmpp-server" | "xmpp-client"): string => `/.well-known/posh/${service}.json`

@@ -2,7 +2,7 @@
 // security.md 20).
 import { type Domain, tryDomain } from "../model/domain.ts"
 import type { HttpAnswer, HttpRequest } from "../ports.ts"
-import { poshPath } from "./posh-document.ts"
+import { poshPath } from "../proof/posh-document.ts"
 import type { ServedDocument } from "./rollover-outcome.ts"
 
 const paths: ReadonlySet<string> = new Set([poshPath("xmpp-server"), poshPath("xmpp-client")])

@@ -38,6 +38,9 @@ const certificateLookMs = 12 * 3_600_000
 /** What was dropped between reading the files and watching them is found by one more look, ms. */
 const secondLookMs = 3000
 
+/** Changes in several folders that belong together are reported within this time, ms. */
+const gatherMs = 100
+
 /** What became of the last reload, for display. */
 export interface LastReload {
   readonly at: Instant
@@ -50,6 +53,7 @@ export class Reloading {
   readonly #watched = new Map<string, () => void>()
   #cancelLook: () => void = () => {}
   #cancelSecondLook: () => void = () => {}
+  #gathered: { readonly changed: Changed; readonly domains: boolean; readonly cancel: () => void } | undefined
   #last: LastReload | undefined
   /** What changed and was refused: the next reading is of that as well. */
   #unread: Changed = new Set()
@@ -74,6 +78,7 @@ export class Reloading {
   stop(): void {
     this.#cancelLook()
     this.#cancelSecondLook()
+    this.#gathered?.cancel()
     for (const stop of this.#watched.values()) stop()
     this.#watched.clear()
   }
@@ -169,10 +174,9 @@ export class Reloading {
   #watch(): void {
     const { certificates, tenantDirs, include } = this.#around.snapshot().config
     const wanted = new Map<string, (paths?: readonly string[]) => void>()
-    const known = (paths: readonly string[] | undefined): Changed => (paths === undefined ? undefined : new Set(paths))
     if (certificates.reload === "watch") {
-      for (const dir of [certificates.dirs, ...tenantDirs.values()].flat()) wanted.set(dir, (paths) => void this.certificates(known(paths)))
-      for (const line of include) wanted.set(line.includes("*") ? dirname(line) : line, (paths) => void this.reload(undefined, known(paths)))
+      for (const dir of [certificates.dirs, ...tenantDirs.values()].flat()) wanted.set(dir, (paths) => this.#gather("certificates", paths))
+      for (const line of include) wanted.set(line.includes("*") ? dirname(line) : line, (paths) => this.#gather("domains", paths))
     }
     for (const [path, stop] of this.#watched) {
       if (wanted.has(path)) continue
@@ -183,6 +187,24 @@ export class Reloading {
       // What is watched already goes on: a fresh look could miss a change.
       if (!this.#watched.has(path)) this.#watched.set(path, this.#around.world.files.watch(path, changed))
     }
+  }
+
+  /** A new domain comes with its certificate, in another folder: both are taken up together. */
+  #gather(kind: "domains" | "certificates", paths: readonly string[] | undefined): void {
+    const { clock } = this.#around.world
+    const before = this.#gathered ?? { changed: new Set<string>(), domains: false, cancel: clock.after(gatherMs, () => this.#applyGathered()) }
+    const changed = paths === undefined || before.changed === undefined ? undefined : new Set([...before.changed, ...paths])
+    this.#gathered = { changed, domains: before.domains || kind === "domains", cancel: before.cancel }
+  }
+
+  #applyGathered(): void {
+    const { changed, domains } = this.#gathered!
+    this.#gathered = undefined
+    if (!domains) return void this.certificates(changed)
+    void this.reload(undefined, changed).then((result) => {
+      // A mistake in a tenant's file holds no renewal up.
+      if (!result.ok) void this.certificates(changed)
+    })
   }
 
   #lookAgain(): void {

@@ -13,6 +13,8 @@ import {
   line,
   listed,
   nextOf,
+  type NotableDomains,
+  notableDomains,
   ofShown,
   type Outcome,
   policyOf,
@@ -23,11 +25,15 @@ import {
   type ServedDocument,
   serves,
 } from "./rollover-outcome.ts"
-import { emptyMemory, type KeptCertificate, type RetiredCertificate, type RolloverMemory, type RolloverStore } from "./rollover-state.ts"
+import { emptyMemory, type HeldCertificate, lentBy, ownOf, type RetiredCertificate, type RolloverMemory, type RolloverStore } from "./rollover-state.ts"
 import { type TlsaLook, TlsaSights } from "./tlsa-sights.ts"
 
 /** How long a certificate that is shown no more stays in documents: streams opened with it are judged by them, ms. */
 const retiredMs = 30 * 24 * 3_600_000
+/** Of these; a renewal that runs wild must not crowd out what is shown. */
+const mostRetired = 24
+/** Documents of one name that are remembered: the later ones hold back whatever the earlier ones do. */
+const mostHistory = 500
 
 export class RolloverDesk {
   readonly #files: Pick<Files, "read" | "stat">
@@ -36,8 +42,10 @@ export class RolloverDesk {
   /** Somebody looks into DNS and brings what is there. */
   readonly #looks: boolean
   #memory: RolloverMemory = emptyMemory()
-  #kept: ReadonlyMap<Domain, KeptCertificate> = new Map()
+  /** What was published before is not known. */
+  #lost = false
   #committed: RolloverPlan | undefined
+  #notable: NotableDomains | undefined
   readonly #since = new Map<Domain, { readonly fingerprint: string; readonly at: Instant }>()
   readonly #sights = new TlsaSights()
   readonly #abandoned = new Set<Domain>()
@@ -53,14 +61,11 @@ export class RolloverDesk {
   }
 
   /** Remembers what an earlier run left. Never rejects. */
-  async open(now: Instant): Promise<void> {
+  async open(): Promise<void> {
     if (this.#store === undefined) return
-    const { memory, held, lost } = await this.#store.open()
+    const { memory, lost } = await this.#store.open()
     this.#memory = memory
-    this.#kept = held
-    if (!lost) return
-    // Nobody knows what was published: the worst is assumed, and the wait begins anew.
-    for (const [domain, { leaf }] of held) memory.documents.set(domain, [{ fingerprints: [leaf.fingerprint], expiresMs: longestExpires * 1000, from: now, to: now }])
+    this.#lost = lost
   }
 
   /** What is served now, by name; as the publisher asks. */
@@ -75,13 +80,16 @@ export class RolloverDesk {
     const outcomes = new Map<Domain, Outcome>()
     const replaced = new Map<Domain, ShownCertificate>()
     let again = Number.POSITIVE_INFINITY
-    const hosts = new Set([...config.domains.values()].flatMap(({ certificate, suspended }) => (certificate === undefined || suspended ? [] : [certificate])))
-    for (const hosted of config.domains.values()) {
+    // Whoever gives one up while this is planned has the next plan do it.
+    const abandoned: ReadonlySet<Domain> = new Set(this.#abandoned)
+    this.#notable = notableDomains(config.domains, this.#notable)
+    const hosts = new Set([...this.#notable.speaking.values()].flatMap(({ certificate, suspended }) => (certificate === undefined || suspended ? [] : [certificate])))
+    for (const hosted of this.#concerned(input, hosts, abandoned)) {
       const candidate = certificates.pick(hosted.name)
       if (candidate === undefined) continue
       // Something that is served may speak for it: its own document, or that of the name whose certificate it shows.
       const published = serves(config) && (hosted.posh?.serve === true || hosted.certificate !== undefined || hosts.has(hosted.name))
-      const current = previous?.pick(hosted.name) ?? this.#parked.get(hosted.name) ?? (previous === undefined ? this.#restored(hosted.name) : undefined)
+      const current = previous?.pick(hosted.name) ?? this.#parked.get(hosted.name) ?? (previous === undefined ? await this.#restored(hosted, candidate, now) : undefined)
       const unchanged = current === undefined || current.leaf.fingerprint === candidate.leaf.fingerprint
       if (unchanged && !published && !this.#retiredOf(hosted.name, now).length) continue
       const before = this.#committed?.outcomes.get(hosted.name)
@@ -89,10 +97,12 @@ export class RolloverDesk {
         outcomes.set(hosted.name, before)
         continue
       }
-      const decision = this.#decide(hosted, published, current, candidate, input)
+      // Customers who show it show it no more either.
+      const givenUp = abandoned.has(hosted.name) || (hosted.certificate !== undefined && abandoned.has(hosted.certificate))
+      const decision = givenUp ? abandonment(hosted.name, current, candidate) : this.#decide(hosted, published, current, candidate, input)
       const shown = decision.serve === "current" && current !== undefined ? current : candidate
       if (shown !== candidate) replaced.set(hosted.name, shown)
-      const retired = this.#retire(hosted.name, published ? current : undefined, shown, now)
+      const retired = givenUp ? [] : this.#retire(hosted.name, published ? current : undefined, shown, now)
       const next = await nextOf(hosted, this.#files, warnings)
       outcomes.set(hosted.name, { hosted, published, candidate, shown, decision, retired, next: next.map(({ fingerprint }) => fingerprint), publish: listed([ofShown(candidate), ...next, ofShown(shown), ...retired]) })
       again = Math.min(again, dueAt(decision, now), ...retired.map(({ until }) => until))
@@ -108,14 +118,30 @@ export class RolloverDesk {
       warnings,
       again: Number.isFinite(again) ? again : undefined,
       outcomes,
-      suspended: new Set([...config.domains.values()].flatMap(({ name, suspended }) => (suspended ? [name] : []))),
+      abandoned,
+      suspended: this.#notable.suspended,
       measure: { policy: policyOf(config), anchors: input.anchors, now },
     }
   }
 
+  /** Domains for which there may be something to decide: of thousands with certificates of their own these are few. */
+  #concerned({ config, certificates, previous }: RolloverInput, hosts: ReadonlySet<Domain>, abandoned: ReadonlySet<Domain>): readonly HostedDomain[] {
+    // At the start each of them may have shown something else before.
+    if (previous === undefined) return [...config.domains.values()]
+    const names = new Set<Domain>([
+      ...this.#notable!.speaking.keys(),
+      ...hosts,
+      ...abandoned,
+      ...(this.#committed?.outcomes.keys() ?? []),
+      ...this.#memory.retired.keys(),
+      ...this.#parked.keys(),
+      ...previous.differences(certificates),
+    ])
+    return [...names].flatMap((name) => config.domains.get(name) ?? [])
+  }
+
   #decide(hosted: HostedDomain, published: boolean, current: ShownCertificate | undefined, candidate: ShownCertificate, { config, anchors, now }: RolloverInput): RolloverDecision {
     const domain = hosted.name
-    if (current !== undefined && this.#abandoned.has(domain)) return { serve: "candidate", because: "abandoned", sentence: `${domain}: the old certificate was given up by hand` }
     const since = this.#since.get(domain)
     return planRollover({
       domain,
@@ -130,12 +156,15 @@ export class RolloverDesk {
     })
   }
 
-  /** What was shown before a restart, where the folders may have nothing of it any more. */
-  #restored(domain: Domain): ShownCertificate | undefined {
-    const kept = this.#kept.get(domain)
+  /** What was shown before a restart, where the folders have another one now: renewed while nobody served, or held back. */
+  async #restored({ name, certificate }: HostedDomain, { leaf }: ShownCertificate, now: Instant): Promise<ShownCertificate | undefined> {
+    const own = await this.#store?.kept(ownOf(name), leaf.fingerprint)
+    const kept = own ?? (certificate === undefined ? undefined : await this.#store?.kept(lentBy(certificate), leaf.fingerprint))
     if (kept === undefined) return undefined
-    const { certificatePem, keyPem, path, leaf } = kept
-    return { credentials: Object.freeze({ certificatePem, keyPem }), leaf, certificatePath: path, keyPath: path, names: new Set([domain]) }
+    // Nobody knows what was published: the worst is assumed, and the wait begins anew.
+    const names = !this.#lost ? [] : own !== undefined || certificate === undefined ? [name] : [name, certificate]
+    for (const each of names) if (!this.#memory.documents.has(each)) this.#memory.documents.set(each, [{ fingerprints: [kept.leaf.fingerprint], expiresMs: longestExpires * 1000, from: now, to: now }])
+    return { credentials: Object.freeze({ certificatePem: kept.certificatePem, keyPem: kept.keyPem }), leaf: kept.leaf, certificatePath: kept.path, keyPath: kept.path, names: new Set([name]) }
   }
 
   /** Every document that speaks for the domain: its own, and that of the name whose certificate it shows. */
@@ -150,11 +179,10 @@ export class RolloverDesk {
   }
 
   #retire(domain: Domain, current: ShownCertificate | undefined, shown: ShownCertificate, now: Instant): readonly RetiredCertificate[] {
-    if (this.#abandoned.has(domain)) return []
     const retired = this.#retiredOf(domain, now).filter(({ fingerprint }) => fingerprint !== shown.leaf.fingerprint)
     if (current === undefined || current === shown || current.leaf.fingerprint === shown.leaf.fingerprint) return retired
     const until = Math.min(current.leaf.notAfter, now + retiredMs)
-    return until <= now ? retired : [{ der: current.leaf.der, fingerprint: current.leaf.fingerprint, until }, ...retired]
+    return until <= now ? retired : [{ der: current.leaf.der, fingerprint: current.leaf.fingerprint, until }, ...retired].slice(0, mostRetired)
   }
 
   /** The plan holds from now on: documents may have been fetched as they were until this moment. */
@@ -175,7 +203,7 @@ export class RolloverDesk {
     for (const domain of [...this.#memory.retired.keys()]) if (!outcomes.has(domain) && !plan.suspended.has(domain)) changed = this.#setRetired(domain, []) || changed
     for (const domain of [...this.#told.keys()]) if (outcomes.get(domain)?.decision.serve !== "current") this.#told.delete(domain)
     for (const domain of [...this.#since.keys()]) if (!outcomes.has(domain)) this.#since.delete(domain)
-    this.#abandoned.clear()
+    for (const domain of plan.abandoned) this.#abandoned.delete(domain)
     changed = this.#publish(documents, before?.documents, at) || changed
     this.#store?.hold(heldBack(outcomes))
     if (changed) this.#store?.save(this.#memory)
@@ -195,7 +223,7 @@ export class RolloverDesk {
       this.#told.set(domain, decision.because)
       const until = decision.until === undefined ? "" : `, until ${new Date(decision.until).toISOString().slice(0, 16)}Z at the latest`
       this.#news({ event: "cert.held", domain, loud: false, text: `${decision.sentence}${until}` })
-    } else if (decision.because !== "first" && decision.because !== "unchanged") {
+    } else if (decision.breaks === true || (decision.because !== "first" && decision.because !== "unchanged")) {
       const loud = decision.breaks === true
       this.#news({ event: "cert.switched", domain, loud, text: `${decision.sentence} (${shown.leaf.fingerprint.slice(0, 8)})` })
     }
@@ -211,7 +239,7 @@ export class RolloverDesk {
       const last = history.at(-1)
       const same = last !== undefined && last.to === undefined && last.expiresMs === expiresMs && sameSet(last.fingerprints, fingerprints)
       if (same) continue
-      memory.set(name, [...ended(history, at), { fingerprints, expiresMs, from: at }])
+      memory.set(name, [...ended(history, at).slice(-mostHistory), { fingerprints, expiresMs, from: at }])
       changed = true
     }
     for (const [name, history] of memory) {
@@ -304,18 +332,21 @@ function ended(history: readonly PublishedDocument[], at: Instant): readonly Pub
   return history.map((each) => (each.to === undefined ? { ...each, to: at } : each)).filter(({ to, expiresMs }) => (to ?? at) + expiresMs + cacheSlack > at)
 }
 
+function abandonment(domain: Domain, current: ShownCertificate | undefined, candidate: ShownCertificate): RolloverDecision {
+  if (current === undefined || current.leaf.fingerprint === candidate.leaf.fingerprint) return { serve: "candidate", because: "unchanged", sentence: `${domain} shows what is on disk` }
+  return { serve: "candidate", because: "abandoned", sentence: `${domain}: the old certificate was given up by hand` }
+}
+
 function dueAt({ serve, because, until = Number.POSITIVE_INFINITY }: RolloverDecision, now: Instant): Instant {
   if (serve === "candidate") return Number.POSITIVE_INFINITY
   return because === "tlsa" || because === "dns-unseen" ? Math.min(until, now + lookAgain) : until
 }
 
-/** Keys that a restart would not find: kept while an old certificate is shown. */
-function heldBack(outcomes: ReadonlyMap<Domain, Outcome>): ReadonlyMap<Domain, { certificatePem: string; keyPem: string; fingerprint: string }> {
-  const held = new Map<Domain, { certificatePem: string; keyPem: string; fingerprint: string }>()
-  for (const [domain, { decision, shown }] of outcomes) {
-    if (decision.serve !== "current") continue
-    const { certificatePem, keyPem } = shown.credentials
-    held.set(domain, { certificatePem, keyPem, fingerprint: shown.leaf.fingerprint })
+/** Keys that a restart might not find: of what is held back, and of all that something published names. */
+function* heldBack(outcomes: ReadonlyMap<Domain, Outcome>): Generator<HeldCertificate> {
+  for (const [domain, { hosted: { certificate }, published, decision, shown }] of outcomes) {
+    const { credentials, leaf: { fingerprint } } = shown
+    if (decision.serve === "current") yield { owner: ownOf(domain), fingerprint, credentials }
+    else if (published) yield { owner: certificate === undefined ? ownOf(domain) : lentBy(certificate), fingerprint, credentials }
   }
-  return held
 }

@@ -10,9 +10,10 @@ import type { CertificateSnapshot, CertificateWarning, ShownCertificate } from "
 import { pemBlocks } from "./certificate-scan.ts"
 import type { GatewayConfig, HostedDomain } from "./config.ts"
 import { reason } from "./config-values.ts"
-import { fingerprintsDocument, longestExpires } from "./posh-document.ts"
+import { fingerprintsDocument, longestExpires, mostCertificates } from "./posh-document.ts"
 import type { RolloverCertificate, RolloverDecision, TlsaMeasure } from "./rollover.ts"
 import type { RetiredCertificate } from "./rollover-state.ts"
+import { ShardedMap } from "./sharded-map.ts"
 
 const mostNextOctets = 256 * 1024
 
@@ -73,6 +74,8 @@ export interface RolloverPlan {
   readonly again: Instant | undefined
   readonly outcomes: ReadonlyMap<Domain, Outcome>
   readonly suspended: ReadonlySet<Domain>
+  /** Whose old certificates were given up by hand. */
+  readonly abandoned: ReadonlySet<Domain>
   readonly measure: Omit<TlsaMeasure, "domain">
 }
 
@@ -117,7 +120,9 @@ export function documentsOf({ config, outcomes, served, wasListed }: DocumentsIn
     if (list === undefined) borrowers.set(certificate, [outcome])
     else list.push(outcome)
   }
-  const set = (name: Domain, certificates: readonly PublishedCertificate[], expiresMs: number): void => {
+  const inUse = new Set([...outcomes.values()].flatMap(({ candidate, shown }) => [candidate.leaf.fingerprint, shown.leaf.fingerprint]))
+  const set = (name: Domain, all: readonly PublishedCertificate[], expiresMs: number): void => {
+    const certificates = all.length <= mostCertificates ? all : [...all.filter((each) => inUse.has(each.fingerprint)), ...all.filter((each) => !inUse.has(each.fingerprint))].slice(0, mostCertificates)
     const fingerprints = certificates.map(({ fingerprint }) => fingerprint)
     const before = served(name)
     const same = before?.expiresMs === expiresMs && before.fingerprints.join() === fingerprints.join()
@@ -131,7 +136,9 @@ export function documentsOf({ config, outcomes, served, wasListed }: DocumentsIn
     const own = host !== undefined && lent.has(host.candidate.leaf.fingerprint) ? host : undefined
     const operators = new Set(own?.hosted.source === config.sources[0] ? own?.next : [])
     // security.md 22: this document speaks for every customer, so that no customer adds to it what is not the operator's.
-    const good = ({ fingerprint }: PublishedCertificate): boolean => lent.has(fingerprint) || operators.has(fingerprint) || wasListed(name, fingerprint)
+    // What was listed before counts on, but for what customers announce: one may have hosted this name alone at that time.
+    const announced = new Set([...(host?.next ?? []), ...those.flatMap(({ next }) => next)])
+    const good = ({ fingerprint }: PublishedCertificate): boolean => lent.has(fingerprint) || operators.has(fingerprint) || (!announced.has(fingerprint) && wasListed(name, fingerprint))
     const expiresMs = own?.hosted.posh?.expiresMs ?? longestExpires * 1000
     set(name, listed([...(own?.publish ?? []), ...those.flatMap(({ publish }) => publish)].filter(good)), expiresMs)
   }
@@ -200,4 +207,27 @@ export function listed(certificates: readonly PublishedCertificate[]): Published
   const byFingerprint = new Map<string, PublishedCertificate>()
   for (const { fingerprint, der } of certificates) if (!byFingerprint.has(fingerprint)) byFingerprint.set(fingerprint, { fingerprint, der })
   return [...byFingerprint.values()]
+}
+
+/** Domains that are not simply hosted with a certificate of their own. */
+export interface NotableDomains {
+  readonly domains: ReadonlyMap<Domain, HostedDomain>
+  /** Those for which a document may speak. */
+  readonly speaking: ReadonlyMap<Domain, HostedDomain>
+  readonly suspended: ReadonlySet<Domain>
+}
+
+/** @param before of the configuration before: only what differs is looked at */
+export function notableDomains(domains: ReadonlyMap<Domain, HostedDomain>, before?: NotableDomains): NotableDomains {
+  const differing = ShardedMap.differences(before?.domains ?? ShardedMap.empty<Domain, HostedDomain>(), domains)
+  const speaking = new Map(before?.speaking)
+  const suspended = new Set(before?.suspended)
+  for (const name of differing) {
+    const hosted = domains.get(name)
+    if (hosted !== undefined && (hosted.posh?.serve === true || hosted.certificate !== undefined)) speaking.set(name, hosted)
+    else speaking.delete(name)
+    if (hosted?.suspended === true) suspended.add(name)
+    else suspended.delete(name)
+  }
+  return { domains, speaking, suspended }
 }

@@ -1,11 +1,11 @@
 // What the planner of renewals must not forget over a restart: the documents that peers may remember, certificates that were
-// shown before, and those that are still shown although the folders hold newer ones (POSH-17). Versioned JSON beside
-// the evidence; keys are kept only while they are needed.
+// shown before, and those that are shown, which the folders may not have any more after the next start (POSH-17). Versioned JSON
+// beside the evidence; keys are kept only while something that is published names them.
 import { createHash } from "node:crypto"
 import { basename, join } from "node:path"
 import { type Domain, tryDomain } from "../model/domain.ts"
 import type { Instant } from "../model/verdict.ts"
-import type { Files } from "../ports.ts"
+import type { Files, TlsCredentials } from "../ports.ts"
 import { type Certificate, CertificateError, parseCertificate } from "../x509/certificate.ts"
 import { pemBlocks } from "./certificate-scan.ts"
 import type { PublishedDocument } from "./rollover.ts"
@@ -24,7 +24,19 @@ export interface RolloverMemory {
   readonly retired: Map<Domain, readonly RetiredCertificate[]>
 }
 
-/** A certificate with its key, kept because the folders no longer have it. */
+/** A certificate that a restart may need, with its key. */
+export interface HeldCertificate {
+  /** See `ownOf` and `lentBy`. */
+  readonly owner: string
+  readonly fingerprint: string
+  readonly credentials: TlsCredentials
+}
+
+/** What a domain shows itself, and what is shown for it by the name of another, are never taken for each other (security.md 22). */
+export const ownOf = (domain: Domain): string => domain
+export const lentBy = (domain: Domain): string => `lent by ${domain}`
+
+/** A certificate with its key, kept because the folders may no longer have it. */
 export interface KeptCertificate {
   readonly certificatePem: string
   readonly keyPem: string
@@ -108,7 +120,10 @@ export class RolloverStore {
   readonly #trouble: (sentence: string) => void
   #writing: Promise<void> = Promise.resolve()
   #pending: string | undefined
-  readonly #held = new Map<Domain, string>()
+  /** Names of key files with the hash of whose they are. */
+  readonly #held = new Map<string, string>()
+  /** The same as an earlier run left them, by that hash. */
+  readonly #found = new Map<string, readonly string[]>()
 
   /** @param trouble told when something cannot be read or kept; the gateway goes on without it */
   constructor(folder: string, files: Files, trouble: (sentence: string) => void) {
@@ -118,36 +133,65 @@ export class RolloverStore {
   }
 
   /** What an earlier run left. `lost`: there was something, or a key is kept, and the file cannot be read. Never rejects. */
-  async open(): Promise<{ readonly memory: RolloverMemory; readonly held: ReadonlyMap<Domain, KeptCertificate>; readonly lost: boolean }> {
-    const held = await this.#readHeld()
+  async open(): Promise<{ readonly memory: RolloverMemory; readonly lost: boolean }> {
+    for (const folder of [this.#folder, join(this.#folder, heldFolder)]) {
+      if (!(await this.#isWritableByOthers(folder))) continue
+      this.#trouble(`${folder} belongs to another user or can be written by others, who could have us show and publish a certificate of theirs: nothing in it is believed (chmod go-w ${folder})`)
+      return { memory: emptyMemory(), lost: true }
+    }
+    await this.#listHeld()
     const path = join(this.#folder, fileName)
     try {
       const { size } = await this.#files.stat(path)
       if (size > largest) throw new Unreadable(`it has ${size} octets`)
-      return { memory: readMemory(Buffer.from(await this.#files.read(path)).toString("utf8")), held, lost: false }
+      return { memory: readMemory(Buffer.from(await this.#files.read(path)).toString("utf8")), lost: false }
     } catch (error) {
-      if ((error as { code?: unknown }).code === "ENOENT") return { memory: emptyMemory(), held, lost: held.size > 0 }
+      if ((error as { code?: unknown }).code === "ENOENT") return { memory: emptyMemory(), lost: this.#held.size > 0 }
       this.#trouble(`${path} cannot be read (${said(error)}): what was published before is not known, so renewed certificates wait anew`)
-      return { memory: emptyMemory(), held, lost: true }
+      return { memory: emptyMemory(), lost: true }
     }
   }
 
-  async #readHeld(): Promise<ReadonlyMap<Domain, KeptCertificate>> {
-    const found = new Map<Domain, KeptCertificate>()
-    for (const { path, kind } of await this.#files.list(join(this.#folder, heldFolder)).catch(nothingThere)) {
-      if (kind !== "file" || !path.endsWith(".pem")) continue
-      try {
-        const text = Buffer.from(await this.#files.read(path)).toString("latin1")
-        const owner = domain(text.slice(0, text.indexOf("\n")))
-        if (heldName(owner) !== basename(path)) throw new Unreadable("it is named after another domain")
-        const kept = readKept(path, text)
-        found.set(owner, kept)
-        this.#held.set(owner, kept.leaf.fingerprint)
-      } catch (error) {
-        this.#trouble(`${path} cannot be read: ${said(error)}`)
-      }
+  /** security.md 22: what is shown and published is decided by what lies there. */
+  async #isWritableByOthers(folder: string): Promise<boolean> {
+    try {
+      const { mode, owner } = await this.#files.stat(folder)
+      return owner === "other" || (mode & 0o022) !== 0
+    } catch {
+      // What is not there yet is made by us; what cannot be looked at cannot be read either, which is said there.
+      return false
     }
-    return found
+  }
+
+  /** Which keys are there, by the names of their files alone: with thousands of domains few are ever read. */
+  async #listHeld(): Promise<void> {
+    for (const { path, kind } of await this.#files.list(join(this.#folder, heldFolder)).catch(nothingThere)) {
+      const [, owner, fingerprint] = /^([0-9a-f]{32})-([0-9a-f]{64})\.pem$/.exec(basename(path)) ?? []
+      if (kind === "file" && owner !== undefined && fingerprint !== undefined) this.#held.set(`${owner}-${fingerprint}`, owner)
+    }
+    for (const [name, owner] of this.#held) this.#found.set(owner, [...(this.#found.get(owner) ?? []), name])
+  }
+
+  /**
+   * What an earlier run kept for this owner.
+   *
+   * @param but not the one with this fingerprint
+   */
+  async kept(owner: string, but: string): Promise<KeptCertificate | undefined> {
+    if (this.#found.size === 0) return undefined
+    const name = this.#found.get(ownerHash(owner))?.find((each) => !each.endsWith(`-${but}`))
+    if (name === undefined) return undefined
+    const path = this.#path(name)
+    try {
+      const text = Buffer.from(await this.#files.read(path)).toString("latin1")
+      if (text.slice(0, text.indexOf("\n")) !== owner) throw new Unreadable("it is named after another domain")
+      const kept = readKept(path, text)
+      if (heldName(owner, kept.leaf.fingerprint) !== name) throw new Unreadable("it is named after another certificate")
+      return kept
+    } catch (error) {
+      this.#trouble(`${path} cannot be read: ${said(error)}`)
+      return undefined
+    }
   }
 
   /** Writes the latest, one write at a time. */
@@ -162,18 +206,25 @@ export class RolloverStore {
     })
   }
 
+  #path(name: string): string {
+    return join(this.#folder, heldFolder, `${name}.pem`)
+  }
+
   /** Keeps exactly these, with their keys, readable by us alone. */
-  hold(wanted: ReadonlyMap<Domain, { readonly certificatePem: string; readonly keyPem: string; readonly fingerprint: string }>): void {
-    const path = (domain: Domain): string => join(this.#folder, heldFolder, heldName(domain))
-    for (const [domain, { certificatePem, keyPem, fingerprint }] of wanted) {
-      if (this.#held.get(domain) === fingerprint) continue
-      this.#held.set(domain, fingerprint)
-      this.#then(() => this.#files.write(path(domain), Buffer.from(`${domain}\n${certificatePem}${keyPem}`), { mode: 0o600 }))
+  hold(wanted: Iterable<HeldCertificate>): void {
+    const names = new Set<string>()
+    for (const { owner, fingerprint, credentials } of wanted) {
+      const name = heldName(owner, fingerprint)
+      names.add(name)
+      if (this.#held.has(name)) continue
+      this.#held.set(name, ownerHash(owner))
+      // Put together when its turn comes: thousands of keys as texts take a lot of memory.
+      this.#then(() => this.#files.write(this.#path(name), Buffer.from(`${owner}\n${credentials.certificatePem}${credentials.keyPem}`), { mode: 0o600 }))
     }
-    for (const domain of [...this.#held.keys()]) {
-      if (wanted.has(domain)) continue
-      this.#held.delete(domain)
-      this.#then(() => this.#files.remove(path(domain)))
+    for (const name of [...this.#held.keys()]) {
+      if (names.has(name)) continue
+      this.#held.delete(name)
+      this.#then(() => this.#files.remove(this.#path(name)))
     }
   }
 
@@ -190,9 +241,9 @@ export class RolloverStore {
 }
 
 /** A domain may be longer than a file's name. */
-function heldName(domain: Domain): string {
-  return `${createHash("sha256").update(domain).digest("hex").slice(0, 32)}.pem`
-}
+const ownerHash = (owner: string): string => createHash("sha256").update(owner).digest("hex").slice(0, 32)
+
+const heldName = (owner: string, fingerprint: string): string => `${ownerHash(owner)}-${fingerprint}`
 
 function nothingThere(error: unknown): [] {
   if ((error as { code?: unknown }).code === "ENOENT") return []

@@ -104,7 +104,7 @@ interface Hold {
  */
 export function planRollover(question: RolloverQuestion): RolloverDecision {
   const { current, candidate, domain, now } = question
-  if (current === undefined) return { serve: "candidate", because: "first", sentence: `${domain} shows the certificate found` }
+  if (current === undefined) return first(question)
   if (current.fingerprint === candidate.fingerprint) return { serve: "candidate", because: "unchanged", sentence: `${domain} shows what is on disk` }
   const holds = [...validityHold(question), ...poshHolds(question, current), ...tlsaHolds(question, current)]
   const longest = holds.reduce<Hold | undefined>((worst, hold) => (worst === undefined || hold.until > worst.until ? hold : worst), undefined)
@@ -118,6 +118,13 @@ export function planRollover(question: RolloverQuestion): RolloverDecision {
   }
   const until = Math.min(longest.until, current.notAfter)
   return { serve: "current", because: longest.because, until, sentence: `${domain} still shows the old certificate: ${longest.sentence}` }
+}
+
+/** With nothing else to show, all that is left is to say what it costs: a renewal while nobody served, say. */
+function first({ domain, candidate, documents, now }: RolloverQuestion): RolloverDecision {
+  const without = (documents ?? []).some(({ fingerprints, expiresMs, to }) => !fingerprints.includes(candidate.fingerprint) && (to ?? now) + expiresMs + cacheSlack > now)
+  if (!without) return { serve: "candidate", because: "first", sentence: `${domain} shows the certificate found` }
+  return { serve: "candidate", because: "first", breaks: true, sentence: `${domain}: the certificate that was shown before is gone, so the one found is shown although peers may remember a POSH document without it` }
 }
 
 function* validityHold({ candidate, now }: RolloverQuestion): Generator<Hold> {

@@ -13,6 +13,7 @@ import { type CertificateSnapshot, type CertificateWarning, loadCertificates } f
 import { domainChanges } from "./domain-changes.ts"
 import { type GatewayConfig, policyOf, type Trust, usesFor } from "./config.ts"
 import type { RolloverInput, RolloverPlan } from "./rollover-outcome.ts"
+import { ShardedMap } from "./sharded-map.ts"
 import type { Clock, Files } from "../ports.ts"
 
 /** Octets of an element before authentication: enough for every negotiation (RFC 6120 13.12 asks for 10000). */
@@ -21,6 +22,8 @@ const unauthenticatedStanza = 10_240
 const verificationMs = 30_000
 /** Prosody never answers a claim it cannot verify; ms. */
 const dialbackAnswerMs = 45_000
+/** Of the time for a stream, so that it is the peer's silence that ends first, which is remembered. */
+const dialbackShare = 3 / 4
 export const closingMs = 5000
 const pendingClaims = 64
 
@@ -66,7 +69,7 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
     folders: config.certificates.dirs,
     files: sources.files,
     tenantFolders: config.tenantDirs,
-    domains: config.domains.values(),
+    domains: config.domains,
     now,
     warnMs: config.certificates.warnMs,
     previous,
@@ -95,7 +98,7 @@ export async function makeSnapshot(config: GatewayConfig, generation: number, pr
       return { networks: config.allow.networks, names: config.allow.names, ownListeners: sources.ownListeners() }
     },
     limits: { stanza: config.limits.stanza, unauthenticatedStanza, depth: config.limits.depth, pendingClaims },
-    times: { negotiation: config.timeoutMs, verification: Math.min(verificationMs, config.timeoutMs), dialbackAnswer: Math.min(dialbackAnswerMs, config.timeoutMs), closing: closingMs },
+    times: { negotiation: config.timeoutMs, verification: Math.min(verificationMs, config.timeoutMs), dialbackAnswer: Math.min(dialbackAnswerMs, config.timeoutMs * dialbackShare), closing: closingMs },
     override: (domain) => config.overrides.get(domain),
     dialback: config.dialback,
     uses: (peer) => usesFor(config, peer),
@@ -147,13 +150,7 @@ export class TrustedRoots {
  */
 export function touchedDomains(before: Snapshot, after: Snapshot): ReadonlySet<Domain> | undefined {
   if (before.hosting.anchors.digest !== after.hosting.anchors.digest || settingChanges(before.config, after.config).length > 0) return undefined
-  const touched = new Set<Domain>()
-  const { domains } = after.config
-  for (const [name, hosted] of domains) {
-    if (before.config.domains.get(name) !== hosted || before.certificates.pick(name) !== after.certificates.pick(name)) touched.add(name)
-  }
-  for (const name of before.config.domains.keys()) if (!domains.has(name)) touched.add(name)
-  return touched
+  return new Set([...ShardedMap.differences(before.config.domains, after.config.domains), ...before.certificates.differences(after.certificates)])
 }
 
 /** What changed between two configurations, for the log of a reload. */

@@ -4,25 +4,21 @@
 import { type DomainPair, pairKey } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import type { OutgoingFailure, OutgoingStream, StreamEnd } from "../federation/contract.ts"
-import { OutgoingRefused } from "../federation/refusal.ts"
+import { OutgoingRefused, refusal } from "../federation/refusal.ts"
 import { Outlet } from "../stream/outlet.ts"
-import { unwritten } from "../stream/retention.ts"
 import type { FormerStream } from "../stream/stream-management.ts"
 import { retryWait } from "./backoff.ts"
 import { bounceOfFailure, bounceReasons } from "./bounce.ts"
 import type { Destination } from "./destination.ts"
+import { Drained } from "./drained.ts"
 import type { PoolSurroundings, PoolView } from "./pool-contract.ts"
 import { Losses } from "./losses.ts"
 import { Carrier, Way } from "./ways.ts"
 
 /** Stanzas wait for a peer that has read nothing for this long: it is given up, ms. */
 const stallMs = 120_000
-/** How often it is looked, at the end, whether the network has taken everything, ms. */
-const backlogLookMs = 20
 /** A stream that lives shorter than this and breaks with stanzas waiting counts as a failure, ms. */
 const shortLife = 5000
-
-export type { PoolLimits, PoolSurroundings, PoolView } from "./pool-contract.ts"
 
 export class StreamPool {
   readonly #around: PoolSurroundings
@@ -33,13 +29,13 @@ export class StreamPool {
   #cancelSweep: (() => void) | undefined
   readonly #abort = new AbortController()
   #stopping = false
-  #idle: (() => void)[] = []
-  #cancelBacklog: () => void = () => {}
+  readonly #drained: Drained
   readonly #losses: Losses
 
   constructor(around: PoolSurroundings) {
     this.#around = around
     this.#losses = new Losses(around)
+    this.#drained = new Drained(around.clock, () => this.#standing())
   }
 
   /** The way for a pair; undefined when there are too many ways and none can be forgotten. */
@@ -96,7 +92,7 @@ export class StreamPool {
       if (next === undefined) break
       if (next.state === "waiting-turn") this.open(next)
     }
-    this.#checkIdle()
+    this.#drained.look()
   }
 
   #opened(way: Way, stream: OutgoingStream): void {
@@ -107,8 +103,9 @@ export class StreamPool {
       return this.#turnDone()
     }
     const carrier = this.#carriers.get(stream)
-    if (carrier?.leaving === true) {
-      // It was idle, and is being closed: the pair comes onto the next one.
+    if (stream.ended === true && pairKey(stream.pair) === pairKey(way.pair)) return this.#refused(way, refusal("stream.closed", "as soon as it was open", "unreachable"))
+    if (carrier?.leaving === true || stream.ended === true) {
+      // It is being closed, or its end came together with the answer: the pair comes onto the next one.
       way.state = "quiet"
       this.#turnDone()
       if (way.waiting > 0) this.open(way)
@@ -120,8 +117,8 @@ export class StreamPool {
     else {
       carrier.quietSince = way.quietSince
       this.#join(way, carrier)
-      carrier.outlet.flush()
     }
+    this.#around.flushes.flush() // also bounces of what is too large for this peer
     this.#turnDone()
   }
 
@@ -148,7 +145,7 @@ export class StreamPool {
     this.#sweepLater()
     stream.onDrain = () => {
       outlet.drained()
-      this.#checkIdle()
+      this.#drained.look()
     }
     stream.onWithdrawn = (pair) => this.#withdrawn(carrier, pair)
     outlet.attach(stream.channel, stream.carry?.(outlet))
@@ -164,7 +161,6 @@ export class StreamPool {
     way.state = "quiet"
     this.#sortOut(carrier)
     if (way.waiting > 0) this.open(way)
-    this.#around.flushes.flush()
   }
 
   #partWith(way: Way, carrier: Carrier): void {
@@ -179,7 +175,7 @@ export class StreamPool {
    * @param arrived of what is unacknowledged, when the peer said so
    */
   #sortOut(carrier: Carrier, arrived?: number): void {
-    for (const taken of carrier.outlet.state === "attached" ? unwritten(carrier.outlet.take()) : carrier.outlet.takeEverything(arrived)) {
+    for (const taken of carrier.outlet.state === "attached" ? carrier.outlet.takeQueued() : carrier.outlet.takeEverything(arrived)) {
       const pair = this.#around.pairOf(taken.stanza)
       if (taken.writes === 2) {
         this.#around.undelivered(pair ?? carrier.stream.pair, [taken.stanza], bounceReasons.unconfirmed)
@@ -188,6 +184,7 @@ export class StreamPool {
       const way = pair === undefined ? undefined : this.#ways.get(pairKey(pair))
       if (way === undefined || way.outlet.appendTaken(taken) !== "queued") this.#around.reroute(pair ?? carrier.stream.pair, [taken.stanza])
     }
+    this.#around.flushes.flush()
   }
 
   /** The stream before was lost with stanzas that were not acknowledged: the next one asks how far it came (XEP-0198 5). */
@@ -232,13 +229,7 @@ export class StreamPool {
     // What trying again cannot change is tried again at the longest distance.
     const wait = failure.retryable ? retryWait(way.failures, retryMaxMs, this.#around.random.fraction()) : retryMaxMs
     const { clock } = this.#around
-    way.retryAt = clock.monotonic() + wait
-    way.refusal = reason
-    way.quietSince = clock.monotonic()
-    way.cancelRetry()
-    way.cancelRetry = clock.after(wait, () => {
-      way.refusal = undefined
-    })
+    way.leaveAlone(clock, wait, reason)
     this.#around.failed(way.pair, failure, clock.now() + wait)
     this.#around.undelivered(way.pair, way.own.take(), reason)
     this.#around.flushes.flush()
@@ -278,7 +269,7 @@ export class StreamPool {
         this.#fail(way, { finding: "stream.closed", detail: end.detail, verdicts: [], kind: "unreachable", retryable: true })
       } else this.open(way)
     }
-    this.#checkIdle()
+    this.#drained.look()
   }
 
   /** @param orderly we closed the stream */
@@ -389,8 +380,14 @@ export class StreamPool {
 
   /** What domains that are leaving had waiting goes back to them while their components can still be told. */
   giveBack(leaving: (sender: Domain) => boolean): void {
+    const ofThem = (stanza: Buffer): boolean => {
+      const pair = this.#around.pairOf(stanza)
+      return pair !== undefined && leaving(pair.sender)
+    }
     for (const way of this.#ways.values()) {
-      if (leaving(way.pair.sender)) this.#around.undelivered(way.pair, way.outlet.take(), bounceReasons.gone)
+      if (!leaving(way.pair.sender)) continue
+      // The queue of a stream is other pairs', too.
+      this.#around.undelivered(way.pair, way.carrier?.pick(ofThem) ?? way.own.take(), bounceReasons.gone)
     }
     this.#around.flushes.flush()
   }
@@ -408,10 +405,7 @@ export class StreamPool {
     for (const [key, way] of this.#ways) {
       if (remote(way.pair)) {
         if (!concerns(way.pair)) continue
-        way.failures = 0
-        way.retryAt = 0
-        way.refusal = undefined
-        way.cancelRetry()
+        way.forgive()
         continue
       }
       this.#ways.delete(key)
@@ -458,29 +452,17 @@ export class StreamPool {
 
   /** Resolves when nothing waits any more, the network has taken what was written, and no stream is being opened; bounded by the caller. */
   drained(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#idle.push(resolve)
-      this.#checkIdle()
-    })
+    return this.#drained.wait()
   }
 
-  #checkIdle(): void {
-    if (this.#idle.length === 0) return
-    this.#cancelBacklog()
+  #standing(): "busy" | "held" | "quiet" {
+    for (const way of this.#ways.values()) if (way.state === "opening" || way.state === "waiting-turn" || way.waiting > 0) return "busy"
     let held = false
-    for (const way of this.#ways.values()) if (way.state === "opening" || way.state === "waiting-turn" || way.waiting > 0) return
     for (const { outlet, leaving } of this.#carriers.values()) {
-      if (outlet.unsent > 0) return
+      if (outlet.unsent > 0) return "busy"
       held ||= !leaving && outlet.unacknowledged > 0
     }
-    // A channel says when it was full and is empty, not when it merely is empty.
-    if (held) {
-      this.#cancelBacklog = this.#around.clock.after(backlogLookMs, () => this.#checkIdle())
-      return
-    }
-    const idle = this.#idle
-    this.#idle = []
-    for (const resolve of idle) resolve()
+    return held ? "held" : "quiet"
   }
 
   /** Stanzas that wait at the moment. */
@@ -496,8 +478,7 @@ export class StreamPool {
   async close(): Promise<void> {
     this.#stopping = true
     this.#cancelSweep?.()
-    this.#cancelBacklog()
-    this.#idle = []
+    this.#drained.close()
     this.#losses.close()
     const closing: Promise<unknown>[] = []
     for (const way of this.#ways.values()) {

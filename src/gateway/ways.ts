@@ -2,6 +2,7 @@
 import type { DomainPair } from "../model/association.ts"
 import { ns } from "../model/namespaces.ts"
 import type { OutgoingStream } from "../federation/contract.ts"
+import type { Clock } from "../ports.ts"
 import { idleWithin, noLimits } from "../stream/limits.ts"
 import type { Outlet } from "../stream/outlet.ts"
 import type { Taken } from "../stream/retention.ts"
@@ -48,6 +49,16 @@ export class Carrier {
     return idleWithin(ours, this.stream.limits ?? noLimits)
   }
 
+  /** Takes those that wait and are asked for out of the queue. */
+  pick(wanted: (stanza: Buffer) => boolean): readonly Buffer[] {
+    const picked: Buffer[] = []
+    for (const taken of this.outlet.takeQueued()) {
+      if (wanted(taken.stanza)) picked.push(taken.stanza)
+      else this.outlet.appendTaken(taken)
+    }
+    return picked
+  }
+
   /** @returns as `Outlet.detach`: what may be lost */
   detach(): number {
     this.stream.uncarry?.()
@@ -61,6 +72,9 @@ export interface Held {
   readonly carrier: Carrier
 }
 
+/** One for all ways: there are thousands. */
+const nothing = (): void => {}
+
 export class Way implements Destination {
   readonly pair: DomainPair
   readonly content = ns.server
@@ -70,7 +84,7 @@ export class Way implements Destination {
   failures = 0
   /** Monotonic; until then stanzas bounce. */
   retryAt = 0
-  cancelRetry: () => void = () => {}
+  cancelRetry: () => void = nothing
   quietSince = 0
   /** The stream that is being opened for this pair shall go on with this one. Its pairs keep its queue meanwhile. */
   held: Held | undefined
@@ -101,6 +115,25 @@ export class Way implements Destination {
   /** Stanzas of this pair alone that wait. */
   get waiting(): number {
     return this.#own?.unsent ?? 0
+  }
+
+  /** Nothing is tried, and stanzas bounce, for a while. */
+  leaveAlone(clock: Clock, ms: number, reason: BounceReason): void {
+    this.quietSince = clock.monotonic()
+    this.retryAt = this.quietSince + ms
+    this.refusal = reason
+    this.cancelRetry()
+    this.cancelRetry = clock.after(ms, () => {
+      this.refusal = undefined
+    })
+  }
+
+  /** Failures are forgotten. */
+  forgive(): void {
+    this.failures = 0
+    this.retryAt = 0
+    this.refusal = undefined
+    this.cancelRetry()
   }
 
   wanted(): void {

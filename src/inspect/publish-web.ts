@@ -1,7 +1,7 @@
 // What to put where, so that a web server answers with a domain's POSH document (RFC 7711 3.1, 3.3, 6; POSH-01, POSH-02, POSH-11): a file of
 // one's own, or the hoster's passed on. Passing on asks for the hoster's certificate, or anybody on the path could write the document.
 import type { Domain } from "../model/domain.ts"
-import { poshPath } from "../gateway/posh-document.ts"
+import { poshPath } from "../proof/posh-document.ts"
 import { PublishError } from "./publish-certificate.ts"
 
 export const webServers = ["nginx", "caddy", "apache", "github-pages"] as const

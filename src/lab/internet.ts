@@ -7,16 +7,17 @@ import type { FederationEvent } from "../model/events.ts"
 import type { Log, NetworkAddress } from "../ports.ts"
 import { attr, child, text, type XmlElement } from "../xml/element.ts"
 import { ns } from "../model/namespaces.ts"
-import { CertificateAuthority } from "./certificate-authority.ts"
+import { CertificateAuthority, type IssuedCertificate, selfSigned } from "./certificate-authority.ts"
 import type { DnsResponder } from "./dns-responder.ts"
 import { type LabDns, startLabDns } from "./lab-dns.ts"
 import { type LabServer, type ServerSpec, startServer } from "./lab-server.ts"
+import { MovingClock } from "./moving-clock.ts"
 import { labClock, type LabClock, type LabPorts } from "./ports.ts"
 import { publish } from "./publish.ts"
-import { LabWeb, type LabWebHost, type LabWebHostSpec } from "./web-host.ts"
+import { LabWeb, type LabWebAnswer, type LabWebHost, type LabWebHostSpec, type LabWebRequest, type LabWebSurroundings } from "./web-host.ts"
 
 export type { LabPorts } from "./ports.ts"
-export type { LabCertificate, LabServer, ServerSpec } from "./lab-server.ts"
+export type { FurtherDomain, LabCertificate, LabServer, ServerSpec } from "./lab-server.ts"
 export type { LabTarget, LabTlsa, LabZone } from "./publish.ts"
 export type { LabWebAnswer, LabWebCertificate, LabWebHost, LabWebHostSpec, LabWebRequest } from "./web-host.ts"
 
@@ -37,6 +38,10 @@ export type MessageSeen =
 export interface Observer {
   event?(domain: Domain, event: FederationEvent): void
   message?(domain: Domain, message: MessageSeen): void
+  /** A web host was asked. */
+  web?(host: string, request: LabWebRequest, answer: LabWebAnswer): void
+  /** What a scene says about itself between the steps. */
+  note?(words: string): void
 }
 
 /** A wait that ended without what was waited for. */
@@ -52,6 +57,8 @@ const webAddress = "127.0.0.9"
 
 export class Internet {
   readonly clock: LabClock
+  /** Of servers that move in time; a scene lets it run ahead. */
+  readonly movingClock: MovingClock
   readonly dns: DnsResponder
   readonly authority: CertificateAuthority
   /** What every server of the lab believes: the root of the lab's CA. */
@@ -72,6 +79,7 @@ export class Internet {
   private constructor(ports: LabPorts, clock: LabClock, signed: LabDns, ownAddresses: boolean) {
     this.#ports = ports
     this.clock = clock
+    this.movingClock = new MovingClock(clock)
     this.signed = signed
     this.dns = signed.honest
     this.#ownAddresses = ownAddresses
@@ -94,8 +102,12 @@ export class Internet {
   }
 
   async #startWeb(port: number): Promise<void> {
-    const around = { clock: this.clock, authority: this.authority, stranger: () => this.#otherAuthority() }
+    const around = { clock: this.clock, authority: this.authority, stranger: () => this.#otherAuthority(), asked: this.#webAsked }
     this.#web = await LabWeb.start({ address: this.#ownAddresses ? webAddress : "127.0.0.1", port }, around)
+  }
+
+  readonly #webAsked: NonNullable<LabWebSurroundings["asked"]> = ({ host }, request, answer) => {
+    for (const observer of [...this.#observers]) observer.web?.(host, request, answer)
   }
 
   /** Where every web host of this lab is: what 443 is elsewhere. */
@@ -143,29 +155,31 @@ export class Internet {
    * @throws ConfigError when nothing can be bound; Error when the domain has a server already
    */
   async addServer(spec: ServerSpec): Promise<LabServer> {
-    if (this.#servers.has(spec.domain as Domain)) throw new Error(`${spec.domain} has a server already`)
+    for (const { domain } of [spec, ...(spec.also ?? [])]) if (this.#servers.has(domain as Domain)) throw new Error(`${domain} has a server already`)
     const controller = new AbortController()
     const cancel = this.clock.after(startMs, () =>
       controller.abort(new WaitedInVain(`the server of ${spec.domain} did not start in ${startMs} ms`)),
     )
     try {
       const server = await startServer(spec, {
-        world: (log) => ({ ...this.#ports.world(log), clock: this.clock }),
+        world: (log) => ({ ...this.#ports.world(log), clock: spec.movesInTime === true ? this.movingClock : this.clock }),
         address: this.#nextAddress(),
         dns: addressOf(spec.behindStripping === true ? this.signed.stripping : this.dns),
         webPort: this.webAt.port,
         dnsAnchors: this.signed.zones.anchorText,
         authority: this.authority,
         stranger: () => this.#otherAuthority(),
-        secret: Buffer.from(this.#ports.world(silent).random.bytes(32)).toString("hex"),
+        secret: () => Buffer.from(this.#ports.world(silent).random.bytes(32)).toString("hex"),
         signal: controller.signal,
         event: (domain, event) => {
           for (const observer of [...this.#observers]) observer.event?.(domain, event)
         },
         received: (domain, stanza) => this.#received(domain, stanza),
       })
-      this.#servers.set(server.domain, server)
-      this.#published.set(server, this.#publish(server))
+      for (const each of [server, ...server.also]) {
+        this.#servers.set(each.domain, each)
+        this.#published.set(each, this.#publish(each))
+      }
       this.#publishWeb(this.#web?.hosts ?? [])
       return server
     } finally {
@@ -174,9 +188,11 @@ export class Internet {
   }
 
   async removeServer(server: LabServer): Promise<void> {
-    this.#servers.delete(server.domain)
-    this.#published.get(server)?.()
-    this.#published.delete(server)
+    for (const each of [server, ...server.also]) {
+      this.#servers.delete(each.domain)
+      this.#published.get(each)?.()
+      this.#published.delete(each)
+    }
     await server.close()
   }
 
@@ -192,6 +208,16 @@ export class Internet {
     this.#seen(from.domain, seen)
     from.component.message(id, seen.from, seen.to, body)
     return id
+  }
+
+  /** A certificate that nobody issued, for these names. */
+  selfSigned(names: readonly string[]): IssuedCertificate {
+    return selfSigned({ names: { dns: names }, now: this.authority.now })
+  }
+
+  /** For whoever watches. */
+  note(words: string): void {
+    for (const observer of [...this.#observers]) observer.note?.(words)
   }
 
   /** What the component of this domain saw of the message with this id, besides having sent it. */
@@ -229,6 +255,7 @@ export class Internet {
 
   /** Ends everything. */
   async close(): Promise<void> {
+    // A server with further domains is closed once for each of them: the second time nothing is left to do.
     await Promise.all([...this.#servers.values()].map((server) => this.removeServer(server)))
     await this.#web?.close()
     await this.signed.close()

@@ -12,6 +12,7 @@ import { anchorSet } from "../x509/anchors.ts"
 import type { AnyProoftype } from "../proof/prooftype.ts"
 import { addProoftypes } from "../proof/registry.ts"
 import type { XmlElement } from "../xml/element.ts"
+import { Cable } from "./cable.ts"
 import { type CertificateAuthority, type IssuedCertificate, type IssueOptions, selfSigned } from "./certificate-authority.ts"
 import { ComponentClient } from "./component-client.ts"
 import { MemoryFiles } from "./memory-files.ts"
@@ -25,13 +26,26 @@ export interface LabCertificate {
   readonly eku?: readonly ("serverAuth" | "clientAuth")[]
   readonly notBefore?: number
   readonly notAfter?: number
+  /** In place of `notAfter`: so long from when it is issued, ms. */
+  readonly lasts?: number
   /** Sends its root with the chain, as DANE-TA by digest needs it (RFC 7671 5.2.2). */
   readonly sendsRoot?: boolean
+}
+
+/** A further domain on a server, with a component of its own. */
+export interface FurtherDomain {
+  readonly domain: string
+  /** In a few words, for the list of what runs where. */
+  readonly what?: string
+  /** A certificate of its own; unless given the server's is shown for it, too, whatever names that has. */
+  readonly certificate?: LabCertificate
 }
 
 /** How one server is set up; what is not said is as an operator should have it. */
 export interface ServerSpec {
   readonly domain: string
+  /** Further domains that live here: same address, same port. */
+  readonly also?: readonly FurtherDomain[]
   /** In a few words, for the list of what runs where. */
   readonly what?: string
   readonly certificate?: LabCertificate
@@ -47,6 +61,14 @@ export interface ServerSpec {
   readonly validates?: boolean
   /** `federation.proofs`; unless given PKIX, and DANE where it validates: who shows POSH asks for it. */
   readonly proofs?: readonly string[]
+  /** Acknowledges stanzas and resumes streams (XEP-0198); on unless given. */
+  readonly acknowledges?: boolean
+  /** Whoever connects to it comes through a cable that the scene can cut. */
+  readonly cable?: boolean
+  /** Its time passes when the scene says so. */
+  readonly movesInTime?: boolean
+  /** Shows what its gateway picks from its folder, so that `renew` shows as it would elsewhere; otherwise always the certificate given. */
+  readonly picksCertificate?: boolean
   /** How long it waits for a POSH document, ms. */
   readonly poshPatience?: number
   /** Changes the configuration, as its file would say it, before it is read. */
@@ -74,7 +96,8 @@ export interface ServerSurroundings {
   readonly dnsAnchors: string
   readonly authority: CertificateAuthority
   readonly stranger: () => CertificateAuthority
-  readonly secret: string
+  /** A fresh one each time. */
+  secret(): string
   readonly signal: AbortSignal
   event(domain: Domain, event: FederationEvent): void
   received(domain: Domain, stanza: XmlElement): void
@@ -82,9 +105,13 @@ export interface ServerSurroundings {
 
 export interface LabServer {
   readonly domain: Domain
+  /** The same server as it is for each of its further domains. */
+  readonly also: readonly LabServer[]
   readonly spec: ServerSpec
   readonly certificate: IssuedCertificate
   readonly credentials: TlsCredentials
+  /** What others come through; undefined unless asked for. */
+  readonly cable: Cable | undefined
   /** Where servers connect to, and how. */
   readonly s2s: NetworkAddress
   readonly transport: "starttls" | "direct-tls"
@@ -94,9 +121,21 @@ export interface LabServer {
   readonly component: ComponentClient
   /** Every event of its federation core, oldest first. */
   readonly events: readonly FederationEvent[]
+  /** What its gateway warned of in its log, in sentences, oldest first. */
+  readonly warnings: readonly string[]
+  /**
+   * Puts another certificate with its key in the place of the one on disk, and has the gateway look at it.
+   *
+   * @throws Error where the gateway refuses it
+   */
+  renew(certificate: IssuedCertificate): Promise<void>
   close(): Promise<void>
 }
 
+/** What the lab's zones allow a resolver to remember, ms. */
+const rememberedMs = 60_000
+const certificatePath = "/lab/certificates/server.pem"
+const secretPath = (domain: string): string => `/lab/secrets/${domain}`
 const silent: Log = { write: () => undefined }
 
 /**
@@ -106,26 +145,37 @@ const silent: Log = { write: () => undefined }
  */
 export async function startServer(spec: ServerSpec, around: ServerSurroundings): Promise<LabServer> {
   const domain = parseDomain(spec.domain)
+  const further = (spec.also ?? []).map((each) => ({ each, domain: parseDomain(each.domain) }))
   const certificate = issue(domain, spec.certificate ?? { from: "lab" }, around)
   const root = (spec.certificate?.from === "stranger" ? around.stranger() : around.authority).certificate.pem
   const certificatePem = certificate.chainPem + (spec.certificate?.sendsRoot === true ? root : "")
   const credentials: TlsCredentials = { certificatePem, keyPem: certificate.keyPem }
+  const ofTheirOwn = new Map(
+    further.flatMap(({ each, domain: name }): [Domain, IssuedCertificate][] => (each.certificate === undefined ? [] : [[name, issue(name, each.certificate, around)]])),
+  )
+  const credentialsOf = new Map<Domain, TlsCredentials>([...ofTheirOwn].map(([name, { chainPem, keyPem }]) => [name, { certificatePem: chainPem, keyPem }]))
+  const hosted = new Set([domain, ...further.map(({ domain: name }) => name)])
+  const secrets = new Map([...hosted].map((name) => [name, around.secret()]))
   const files = new MemoryFiles({
     "/lab/config.yaml": configText(spec, around),
-    "/lab/secret": around.secret,
+    ...Object.fromEntries([...secrets].map(([name, secret]) => [secretPath(name), secret])),
     "/lab/root.pem": around.authority.certificate.pem,
     "/lab/root.anchors": around.dnsAnchors,
-    "/lab/certificates/server.pem": credentials.certificatePem + credentials.keyPem,
+    [certificatePath]: credentials.certificatePem + credentials.keyPem,
   })
-  const machine = around.world(silent)
+  // Nothing of the lab is on disk, at the start as little as later.
+  const warnings: string[] = []
+  const { startFiles: _, ...machine } = around.world(warningsInto(warnings))
   const anchors = anchorSet([around.authority.certificate.der])
   const world: GatewayWorld = {
     ...machine,
     files,
     anchors: () => anchors,
     tls: spec.hidesCertificate === true ? hiding(machine.tls) : machine.tls,
+    ...(spec.movesInTime === true ? { resolver: forgetting(machine) } : {}),
     ...(spec.alterResolver === undefined ? {} : { resolver: weakened(machine, spec.alterResolver, around.dns) }),
   }
+  let given = credentials
   const { config } = await loadConfig("/lab/config.yaml", { files, environment: () => undefined, now: machine.clock.now() })
   const events: FederationEvent[] = []
   const gateway = await startGateway(config, world, {
@@ -133,51 +183,101 @@ export async function startServer(spec: ServerSpec, around: ServerSurroundings):
     ...(spec.poshPatience === undefined ? {} : { poshLimits: { patience: spec.poshPatience } }),
     event: (event) => {
       events.push(event)
-      around.event(domain, event)
+      const own = ownEnd(event)
+      around.event(further.find(({ domain: name }) => name === own)?.domain ?? domain, event)
     },
     // A gateway picks certificates by the names inside them; the lab also needs a server that shows the wrong one.
     alterHosting: (hosting) => {
       const shown = altered(hosting, {
-        credentials: (asked) => (asked === domain ? credentials : undefined),
+        ...(spec.picksCertificate === true ? {} : { credentials: (asked: Domain) => credentialsOf.get(asked) ?? (hosted.has(asked) ? given : undefined) }),
         prooftypes: addProoftypes(hosting.prooftypes, spec.prooftypes ?? []),
       })
       return spec.alter === undefined ? shown : spec.alter(shown)
     },
   })
   const { addresses } = gateway
-  const s2s = spec.directTls === true ? addresses.directTls[0] : addresses.s2s[0]
+  const listens = spec.directTls === true ? addresses.directTls[0] : addresses.s2s[0]
   const componentAddress = addresses.components[0]
-  try {
-    if (s2s === undefined || componentAddress === undefined || "path" in componentAddress) throw new Error(`${domain} does not listen`)
+  const attached: ComponentClient[] = []
+  let cable: Cable | undefined
+  const close = async (): Promise<void> => {
+    for (const component of attached) await component.close()
+    await gateway.close()
+    await cable?.close()
+  }
+  // A machine of its own: a gateway's dial refuses the gateway's own listeners.
+  const neighbour = around.world(silent)
+  const dial = neighbour.dial(() => ({ networks: config.allow.networks, names: config.allow.names, ownListeners: [] }))
+  const attach = async (to: NetworkAddress, name: Domain): Promise<ComponentClient> => {
     const component = await ComponentClient.attach({
-      // A machine of its own: a gateway's dial refuses the gateway's own listeners.
-      dial: around.world(silent).dial(() => ({ networks: config.allow.networks, names: config.allow.names, ownListeners: [] })),
-      to: componentAddress,
-      domain,
-      secret: around.secret,
+      dial,
+      to,
+      domain: name,
+      secret: secrets.get(name) ?? "",
       signal: around.signal,
-      received: (stanza) => around.received(domain, stanza),
+      received: (stanza) => around.received(name, stanza),
     })
-    return {
+    attached.push(component)
+    return component
+  }
+  try {
+    if (listens === undefined || componentAddress === undefined || "path" in componentAddress) throw new Error(`${domain} does not listen`)
+    if (spec.cable === true) cable = await Cable.lay({ listen: neighbour.listen, dial, at: { address: around.address, port: 0 }, to: listens })
+    const server: LabServer = {
       domain,
+      also: [],
       spec,
       certificate,
       credentials,
-      s2s,
+      s2s: cable?.address ?? listens,
+      cable,
       transport: spec.directTls === true ? "direct-tls" : "starttls",
       componentAddress,
-      componentSecret: around.secret,
+      componentSecret: secrets.get(domain) ?? "",
       gateway,
-      component,
+      component: await attach(componentAddress, domain),
       events,
-      close: async () => {
-        await component.close()
-        await gateway.close()
+      warnings,
+      renew: async ({ chainPem, keyPem }) => {
+        given = { certificatePem: chainPem, keyPem }
+        await files.write(certificatePath, Buffer.from(chainPem + keyPem))
+        const result = await gateway.reload()
+        if (!result.ok) throw new Error(result.problems.map(({ sentence }) => sentence).join(" "))
       },
+      close,
     }
+    const also = await Promise.all(
+      further.map(async ({ each: { what = `also on the server of ${domain}`, ...each }, domain: name }): Promise<LabServer> => ({
+        ...server,
+        domain: name,
+        spec: { ...spec, ...each, what },
+        certificate: ofTheirOwn.get(name) ?? certificate,
+        credentials: credentialsOf.get(name) ?? credentials,
+        componentSecret: secrets.get(name) ?? "",
+        component: await attach(componentAddress, name),
+      })),
+    )
+    return { ...server, also }
   } catch (error) {
-    await gateway.close()
+    await close()
     throw error
+  }
+}
+
+/** Which of our domains an event is about. */
+function ownEnd(event: FederationEvent): Domain | undefined {
+  const pair = event.kind === "associated" ? event.association.pair : event.pair
+  return event.direction === "out" ? pair?.sender : pair?.target
+}
+
+/** At most a few hundred: a lab may stay up for days. */
+function warningsInto(warnings: string[]): Log {
+  return {
+    write: (level, _event, { text }) => {
+      if (level !== "warn" && level !== "error") return
+      warnings.push(String(text))
+      if (warnings.length > 500) warnings.shift()
+    },
   }
 }
 
@@ -190,6 +290,24 @@ function weakened(machine: GatewayWorld, alter: NonNullable<ServerSpec["alterRes
   }
 }
 
+/** A resolver's memory is by the machine's own clock: where time passes as the scene says, what was known is forgotten in time. */
+function forgetting(machine: GatewayWorld): GatewayWorld["resolver"] {
+  return async (settings) => {
+    let resolver = await machine.resolver(settings)
+    let asked = machine.clock.now()
+    const fresh = async (): Promise<typeof resolver> => {
+      const now = machine.clock.now()
+      if (now - asked >= rememberedMs) resolver = await machine.resolver(settings)
+      asked = now
+      return resolver
+    }
+    return {
+      resolve: async (name, type, options) => (await fresh()).resolve(name, type, options),
+      ability: async (signal) => (await resolver.ability?.(signal)) ?? { able: true },
+    }
+  }
+}
+
 /** TLS that shows no certificate when it connects, as a server does that is not set up to. */
 function hiding(tls: Tls): Tls {
   return {
@@ -198,8 +316,8 @@ function hiding(tls: Tls): Tls {
   }
 }
 
-function issue(domain: Domain, { from, names, sendsRoot: _, ...validity }: LabCertificate, around: ServerSurroundings): IssuedCertificate {
-  const options: IssueOptions = { names: { dns: names ?? [domain] }, ...validity }
+function issue(domain: Domain, { from, names, sendsRoot: _, lasts, ...validity }: LabCertificate, around: ServerSurroundings): IssuedCertificate {
+  const options: IssueOptions = { names: { dns: names ?? [domain] }, ...validity, ...(lasts === undefined ? {} : { notAfter: around.authority.now + lasts }) }
   if (from === "self") return selfSigned({ ...options, now: around.authority.now })
   return (from === "lab" ? around.authority : around.stranger()).issue(options)
 }
@@ -218,12 +336,13 @@ function configText(spec: ServerSpec, { address, dns, webPort }: ServerSurroundi
       proofs: spec.proofs ?? (spec.validates === true ? ["pkix", "dane"] : ["pkix"]),
       timeout: "8s",
       bidi: spec.bidi ?? false,
+      stream_management: spec.acknowledges ?? true,
       resolver: { address: `${dns.address}:${dns.port}`, ...(spec.validates === true ? { anchors: "/lab/root.anchors" } : { dnssec: "off" }) },
       trust: "/lab/root.pem",
       allow: { networks: ["127.0.0.0/8", "::1/128"], names: ["example", "test"] },
     },
     certificates: { dirs: ["/lab/certificates"], reload: "signal" },
-    domains: [{ name: spec.domain, component: { secret: { file: "/lab/secret" } } }],
+    domains: [spec, ...(spec.also ?? [])].map(({ domain }) => ({ name: domain, component: { secret: { file: secretPath(domain) } } })),
     shutdown: { drain: "0s", deadline: "1s" },
   }
   return JSON.stringify(spec.configure?.(settings, { address, webPort }) ?? settings)

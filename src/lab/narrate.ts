@@ -2,7 +2,7 @@
 // resolution, stream headers, TLS, association, authentication, stanzas. Renders; decides nothing.
 import type { Association } from "../model/association.ts"
 import type { FederationEvent } from "../model/events.ts"
-import type { MessageSeen } from "./internet.ts"
+import type { LabWebAnswer, LabWebRequest, MessageSeen } from "./internet.ts"
 
 /** One step in plain words. */
 export interface Step {
@@ -20,6 +20,8 @@ export class Narrator {
   readonly #plain = new Set<string>()
   readonly #secured = new Set<string>()
   readonly #refused = new Set<string>()
+  /** Those that carry somebody's stanzas already. */
+  readonly #carrying = new Set<string>()
 
   /** Undefined where an event says nothing that the other end's events do not say. */
   event(domain: string, event: FederationEvent): Step | undefined {
@@ -27,6 +29,7 @@ export class Narrator {
     if (pair === undefined) return undefined
     const whom = event.direction === "out" ? pair.target : pair.sender
     const words = event.direction === "out" ? this.#outgoing(whom, event) : this.#incoming(whom, event)
+    if (event.kind === "associated") this.#carrying.add(event.stream)
     return words === undefined ? undefined : { who: domain, whom, box: words[0], words: words[1] }
   }
 
@@ -50,12 +53,15 @@ export class Narrator {
         if (event.result === "sent") return ["authentication", "asks for SASL EXTERNAL"]
         return event.result === "refused" ? ["authentication", `EXTERNAL was refused: ${event.detail ?? ""}`] : undefined
       case "dialback":
-        return event.step === "result-sent" ? ["authentication", "dialback, sends a key"] : undefined
+        if (event.step !== "result-sent") return undefined
+        return ["authentication", this.#carrying.has(event.stream) ? "no new connection, sends a key" : "dialback, sends a key"]
+      case "management":
+        return event.result === "resumed" ? ["stanzas", "goes on where the broken stream ended"] : undefined
       case "refused":
         this.#refused.add(event.stream)
         return ["refused", event.sentence]
       default:
-        return either(peer, "may send", event)
+        return either(peer, this.#carrying.has(event.stream) && event.stream.startsWith("s2sin") ? "may send back" : "may send", event)
     }
   }
 
@@ -127,6 +133,12 @@ function bare(jid: string): string {
 
 function local(jid: string): string {
   return jid.slice(0, jid.indexOf("@"))
+}
+
+/** What a web host was asked and said, below the step that it belongs to. */
+export function webLine(host: string, { method, path }: LabWebRequest, { status, location, silent }: LabWebAnswer, width: number): string {
+  const said = silent === true ? "no answer" : location === undefined ? String(status ?? 200) : `${status ?? 302}, see ${location}`
+  return `      ${wrapped(printable(`${method} https://${host}${path}: ${said}`), width - 6, 8)}`
 }
 
 /** Control and format characters of a peer's words, made visible: they must not draw on a terminal. */

@@ -1,6 +1,6 @@
 // A whole evening at the lab: the first screen, the scenes told as they happen, the table and the JSON document of `--once`.
 import { Internet, type LabPorts } from "./internet.ts"
-import { type Layout, Narrator, stepLine, wrapped } from "./narrate.ts"
+import { type Layout, Narrator, stepLine, webLine, wrapped } from "./narrate.ts"
 import { playScene, raiseCast, type Scene, type SceneReport } from "./scene.ts"
 
 /** Where a line goes; without its end. */
@@ -53,6 +53,9 @@ function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value)
 }
 
+/** Longer pairs of names stand out. */
+const widestNames = 32
+
 /** A lab that stays: every cast is up from the start, to the end. */
 export class Theatre {
   readonly net: Internet
@@ -88,6 +91,7 @@ export class Theatre {
     this.#write(bold("A small internet on loopback: no root, no network, nothing on disk."))
     this.#write("")
     row("DNS", `${net.dns.address} port ${net.dns.port}`, "signed, with a root of its own")
+    row("web", `${net.webAt.address} port ${net.webAt.port}`, "HTTPS hosts, by name")
     row("CA", '"Lab CA"', "every server knows its root")
     for (const { domain, s2s, spec } of servers) row(domain, `${s2s.address} port ${s2s.port}`, spec.what ?? "")
     this.#write("")
@@ -108,8 +112,8 @@ export class Theatre {
     this.#write("")
     this.#write(bold(`${scene.id}  (${scene.section})`))
     this.#write(wrapped(scene.title, width, 0))
-    const [longest = 0, second = 0] = scene.cast.map(({ domain }) => domain.length).sort((a, b) => b - a)
-    const layout = { ...this.#layout, names: longest + 4 + second }
+    const [longest = 0, second = 0] = scene.cast.flatMap(({ domain, also = [] }) => [domain.length, ...also.map((each) => each.domain.length)]).sort((a, b) => b - a)
+    const layout = { ...this.#layout, names: Math.min(longest + 4 + second, widestNames) }
     const narrator = new Narrator()
     const began = net.clock.monotonic()
     const stop = net.observe({
@@ -117,6 +121,8 @@ export class Theatre {
         const step = narrator.event(domain, event)
         if (step !== undefined) this.#write(stepLine(step, net.clock.monotonic() - began, layout))
       },
+      web: (host, request, answer) => this.#write(webLine(host, request, answer, width)),
+      note: (words) => this.#write(`      ${bold(wrapped(words, width - 6, 6))}`),
       message: (domain, message) => this.#write(stepLine(narrator.message(domain, message), net.clock.monotonic() - began, layout)),
     })
     const report = await playScene(net, scene)

@@ -46,6 +46,8 @@ export interface LabWebSurroundings {
   readonly clock: Clock
   readonly authority: CertificateAuthority
   readonly stranger: () => CertificateAuthority
+  /** Told of every request as it is answered. */
+  asked?(host: LabWebHost, request: LabWebRequest, answer: LabWebAnswer): void
 }
 
 /** Octets of a request that are waited for. */
@@ -214,7 +216,9 @@ export class LabWeb {
       if (request === undefined) return false
       // Whatever else the client says is not wanted, but its end is.
       socket.resume()
-      say(socket, host.answerTo(request), this.#around.clock)
+      const answer = host.answerTo(request)
+      this.#around.asked?.(host, request, answer)
+      say(socket, answer, this.#around.clock)
       return true
     })
   }

@@ -45,6 +45,7 @@ export const findings = {
   "reach.ipv6-dead": finding("warn", "peer", "no IPv6 address of the domain accepts connections, though IPv4 does; some servers wait for it", "open the port for IPv6, or take the AAAA records out of DNS", "RFC 8305 5"),
   "reach.no-such-family": finding("bad", "peer", "the domain has no address of the family that was asked for", "publish A or AAAA records for the servers", "RFC 6120 3.2.1"),
   "reach.capped": finding("unknown", "you", "too many connections to this destination at once", "wait; raise limits if this is usual", "RFC 6120 13.12"),
+  "reach.budget": finding("warn", "peer", "too much work was asked for on a stream or from a network without anything coming of it", "wait; if this is a server of yours, see why its claims fail", "RFC 6120 13.12"),
   // The stream.
   "stream.host-unknown": finding("bad", "peer", "the server does not serve this domain", "add the domain to the server, or correct the SRV record", "RFC 6120 4.9.3.6"),
   "stream.bad-xml": finding("bad", "peer", "the server sent XML that is not allowed on a stream", "report it to the makers of the server", "RFC 6120 11"),

@@ -1,10 +1,11 @@
 // What DNS said for DANE, as data: how long it may be judged with, and its form in evidence (RFC 7673 3, RFC 6698 8.2;
 // security.md 10, 11, 25). Pure.
 import type { DnsOutcome, DnsStatus, RecordType, TlsaRecord } from "../model/dns-answer.ts"
-import { type Domain, tryDomain } from "../model/domain.ts"
+import type { Domain } from "../model/domain.ts"
 import type { Delegation, DnsGround } from "../model/endpoint.ts"
 import type { Instant, Role, Service } from "../model/verdict.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
+import { domain, type Fields, fields, list, number, revived, text, word, wrong } from "./recorded.ts"
 import { defaultTlsaPolicy, type TlsaPolicy } from "./tlsa.ts"
 
 /** One TLSA lookup with its records. */
@@ -91,51 +92,13 @@ export function recordDane({ anchors, signed: _, ...material }: DaneMaterial): u
   return { ...material, anchors: anchors === undefined ? null : { digest: anchors.digest, count: anchors.count } }
 }
 
-class Unreadable extends Error {
-  override readonly name = "Unreadable"
-}
-
 /** Reads recorded material; whatever does not fit together is not judged. */
 export function reviveDane(recorded: unknown, known: ReadonlyMap<string, AnchorSet>): { material: DaneMaterial } | { cannotJudge: string } {
-  try {
-    return { material: read(recorded, known) }
-  } catch (error) {
-    if (error instanceof Unreadable) return { cannotJudge: `the material of dane: ${error.message}` }
-    throw error
-  }
+  return revived("dane", () => read(recorded, known))
 }
 
-function wrong(what: string): never {
-  throw new Unreadable(what)
-}
-
-type Fields = Readonly<Record<string, unknown>>
-
-function fields(value: unknown, what: string): Fields {
-  return value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Fields) : wrong(`${what} is not an object`)
-}
-
-function list(value: unknown, most: number, what: string): readonly unknown[] {
-  return Array.isArray(value) && value.length <= most ? value : wrong(`${what} is not a list of at most ${most}`)
-}
-
-function text(value: unknown, what: string): string {
-  return typeof value === "string" && value.length <= 2048 ? value : wrong(`${what} is not a text`)
-}
-
-function number(value: unknown, most: number, what: string): number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= most ? value : wrong(`${what} is not a number up to ${most}`)
-}
-
-function word<T extends string>(value: unknown, words: readonly T[], what: string): T {
-  return words.find((each) => each === value) ?? wrong(`${what} is none of ${words.join(", ")}`)
-}
-
-function domain(value: unknown, what: string): Domain {
-  const name = text(value, what)
-  return tryDomain(name) === name ? (name as Domain) : wrong(`${what} is not a canonical domain`)
-}
-
+/** Of names and reasons, in characters. */
+const longestText = 2048
 const statuses: readonly DnsStatus[] = ["secure", "insecure", "bogus", "indeterminate"]
 const outcomes: readonly DnsOutcome[] = ["data", "no-data", "name-error", "failure"]
 const instant = Number.MAX_SAFE_INTEGER
@@ -143,7 +106,7 @@ const instant = Number.MAX_SAFE_INTEGER
 function read(recorded: unknown, known: ReadonlyMap<string, AnchorSet>): DaneMaterial {
   const from = fields(recorded, "it")
   const role = word(from["role"], ["outgoing", "incoming"] as const, "role")
-  const source = domain(from["source"], "source")
+  const source = domain(from["source"], longestText, "source")
   const service = word(from["service"], ["xmpp-server", "xmpp-client"] as const, "service")
   const endpoint = from["endpoint"] === null ? null : readEndpoint(from["endpoint"])
   if (role === "incoming" && endpoint !== null) wrong("an incoming stream has no endpoint of ours")
@@ -167,7 +130,7 @@ function readEndpoint(value: unknown): DaneEndpoint {
   const from = fields(value, "endpoint")
   return {
     via: word(from["via"], ["srv", "fallback", "operator"] as const, "endpoint.via"),
-    target: domain(from["target"], "endpoint.target"),
+    target: domain(from["target"], longestText, "endpoint.target"),
     port: number(from["port"], 65_535, "endpoint.port"),
     delegation: word(from["delegation"], [...statuses, "configured" as const], "endpoint.delegation"),
     addresses: word(from["addresses"], statuses, "endpoint.addresses"),
@@ -175,16 +138,16 @@ function readEndpoint(value: unknown): DaneEndpoint {
 }
 
 function readGround(from: Fields, what: string): DnsGround {
-  const validatedBy = text(from["validatedBy"], `${what}.validatedBy`)
+  const validatedBy = text(from["validatedBy"], longestText, `${what}.validatedBy`)
   if (validatedBy !== "self" && !validatedBy.startsWith("resolver ")) wrong(`${what}.validatedBy names nobody`)
   const signaturesUntil = from["signaturesUntil"]
   const wire = from["wire"]
   return {
-    name: text(from["name"], `${what}.name`),
+    name: text(from["name"], longestText, `${what}.name`),
     type: word<RecordType>(from["type"], ["SRV", "A", "AAAA", "TLSA"], `${what}.type`),
     status: word(from["status"], statuses, `${what}.status`),
     outcome: word(from["outcome"], outcomes, `${what}.outcome`),
-    canonical: text(from["canonical"], `${what}.canonical`),
+    canonical: text(from["canonical"], longestText, `${what}.canonical`),
     validatedBy: validatedBy as DnsGround["validatedBy"],
     until: number(from["until"], instant, `${what}.until`),
     ...(signaturesUntil === undefined ? {} : { signaturesUntil: number(signaturesUntil, instant, `${what}.signaturesUntil`) }),
@@ -198,10 +161,10 @@ function readLookup(value: unknown, what: string): DaneLookup {
   return {
     ...readGround(from, what),
     of: word(from["of"], ["server", "client"] as const, `${what}.of`),
-    base: domain(from["base"], `${what}.base`),
+    base: domain(from["base"], longestText, `${what}.base`),
     port: from["port"] === null ? null : number(from["port"], 65_535, `${what}.port`),
     records: list(from["records"], mostTlsaRecords, `${what}.records`).map((each, index) => readRecord(each, `${what}.records[${index}]`)),
-    problem: problem === null ? null : text(problem, `${what}.problem`),
+    problem: problem === null ? null : text(problem, longestText, `${what}.problem`),
   }
 }
 
@@ -228,7 +191,7 @@ function readPolicy(value: unknown): TlsaPolicy {
 
 function readAnchors(value: unknown, known: ReadonlyMap<string, AnchorSet>): AnchorSet | undefined {
   if (value === null) return undefined
-  const digest = text(fields(value, "anchors")["digest"], "anchors.digest")
+  const digest = text(fields(value, "anchors")["digest"], longestText, "anchors.digest")
   return known.get(digest) ?? wrong(`the trust anchors ${digest.slice(0, 16)}… are not known here; name their file with --anchors`)
 }
 

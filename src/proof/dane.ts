@@ -282,6 +282,7 @@ export function createDane(policy: TlsaPolicy = defaultTlsaPolicy): Prooftype<"d
     binding: binds,
     ageing,
     withdrawn,
+    withAnchors: (material, anchors) => (material.anchors === undefined || material.anchors.digest === anchors.digest ? material : { ...material, anchors }),
     record: recordDane,
     revive(recorded, anchors, dnsAnchors = []) {
       const revived = reviveDane(recorded, anchors)

@@ -170,8 +170,12 @@ function poshUrl(host: Domain, path: string): PoshUrl {
 }
 
 /** POSH-02, POSH-24: exactly here, under the name the service has in SRV. */
+export function poshPath(service: Service): string {
+  return `/.well-known/posh/${service}.json`
+}
+
 export function wellKnownUrl(source: Domain, service: Service): PoshUrl {
-  return poshUrl(source, `/.well-known/posh/${service}.json`)
+  return poshUrl(source, poshPath(service))
 }
 
 /** POSH3-1 */
@@ -195,7 +199,8 @@ export function readUrl(text: string, base: PoshUrl | undefined, port: number): 
   if (url.protocol !== "https:") return no(`it is an ${url.protocol.slice(0, -1)} URL`)
   if (url.username !== "" || url.password !== "") return no("it holds a name or password")
   const host = tryDomain(url.hostname)
-  if (host === undefined) return no("it names no domain")
+  // security.md 23: nor one that is written otherwise, with percent signs, say, which the parser takes through IDNA's mapping.
+  if (host === undefined || !(host === base?.host || text.toLowerCase().includes(host))) return no("it names no domain")
   if (url.port !== "" && url.port !== String(port)) return no(`it names port ${url.port}`)
   return poshUrl(host, url.pathname + url.search)
 }
@@ -203,7 +208,8 @@ export function readUrl(text: string, base: PoshUrl | undefined, port: number): 
 /** POSH3-4: whether a path still speaks of this service, and of no other. */
 export function keepsService(path: string, service: Service): boolean {
   const other: Service = service === "xmpp-server" ? "xmpp-client" : "xmpp-server"
-  const has = (name: Service): boolean => path.split(/[./?&=]/).includes(`_${name}`)
+  const [place = ""] = path.split("?", 1)
+  const has = (name: Service): boolean => place.split(/[./]/).includes(`_${name}`)
   return has(service) && !has(other)
 }
 

@@ -2,11 +2,14 @@
 // queries of URLs only as digests, which still show that one hop leads to the next.
 import { Buffer } from "node:buffer"
 import { createHash } from "node:crypto"
-import { tryDomain, type Domain } from "../model/domain.ts"
 import type { EvidenceFact } from "../model/evidence.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import { largestDocument, readDocument, withoutQuery } from "./posh-document.ts"
 import { exchangeFailures, follow, isRedirect, isSuccess, judgeWebServer, mostExchanges, type PoshExchange, type PoshMaterial } from "./posh-trail.ts"
+import { domain, fields, list, number, revived, text, wrong } from "./recorded.ts"
+
+/** Of URLs and reasons, in characters. */
+const longestText = 4096
 
 /** A URL whose query is a digest of itself. */
 function redacted(url: URL): string {
@@ -48,34 +51,8 @@ export function recordPosh({ anchors, exchanges, ...material }: PoshMaterial): u
   }
 }
 
-class Unreadable extends Error {
-  override readonly name = "Unreadable"
-}
-
-function wrong(what: string): never {
-  throw new Unreadable(what)
-}
-
-type Fields = Readonly<Record<string, unknown>>
-
-function fields(value: unknown, what: string): Fields {
-  return value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Fields) : wrong(`${what} is not an object`)
-}
-
-function list(value: unknown, most: number, what: string): readonly unknown[] {
-  return Array.isArray(value) && value.length <= most ? value : wrong(`${what} is not a list of at most ${most}`)
-}
-
-function text(value: unknown, what: string, most = 4096): string {
-  return typeof value === "string" && value.length <= most ? value : wrong(`${what} is not a text of at most ${most} characters`)
-}
-
-function number(value: unknown, most: number, what: string): number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value >= 0 && value <= most ? value : wrong(`${what} is not a number up to ${most}`)
-}
-
 function octets(value: unknown, most: number, what: string): Buffer {
-  const read = Buffer.from(text(value, what, Math.ceil(most / 3) * 4 + 4), "base64")
+  const read = Buffer.from(text(value, Math.ceil(most / 3) * 4 + 4, what), "base64")
   return read.length <= most ? read : wrong(`${what} is too long`)
 }
 
@@ -85,7 +62,7 @@ function readBody(value: unknown, what: string): Uint8Array {
   const from = fields(value, what)
   if (from["base64"] !== undefined) return octets(from["base64"], largestDocument, what)
   // A query that was cut out may leave a text a little longer than it was.
-  return Buffer.from(text(from["text"], what, largestDocument * 2))
+  return Buffer.from(text(from["text"], largestDocument * 2, what))
 }
 
 function readExchange(value: unknown, what: string): PoshExchange {
@@ -94,22 +71,22 @@ function readExchange(value: unknown, what: string): PoshExchange {
     const said = fields(given, `${what}.answer`)
     return {
       status: number(said["status"], 999, `${what}.answer.status`),
-      location: orNull(said["location"], (location) => text(location, `${what}.answer.location`)),
-      contentType: orNull(said["contentType"], (type) => text(type, `${what}.answer.contentType`)),
+      location: orNull(said["location"], (location) => text(location, longestText, `${what}.answer.location`)),
+      contentType: orNull(said["contentType"], (type) => text(type, longestText, `${what}.answer.contentType`)),
       body: readBody(said["body"], `${what}.answer.body`),
     }
   })
   const failure = orNull(from["failure"], (given) => {
     const said = fields(given, `${what}.failure`)
     const kind = exchangeFailures.find((each) => each === said["kind"]) ?? wrong(`${what}.failure.kind is unknown`)
-    return { kind, detail: text(said["detail"], `${what}.failure.detail`) }
+    return { kind, detail: text(said["detail"], longestText, `${what}.failure.detail`) }
   })
   if ((answer === null) === (failure === null)) wrong(`${what} must have an answer or a failure`)
   if (answer !== null && answer.location !== null && !isRedirect(answer.status)) wrong(`${what}.answer leads on without a redirect`)
   if (answer !== null && answer.body.length > 0 && !isSuccess(answer.status)) wrong(`${what}.answer has a body that is not read`)
   return {
-    url: text(from["url"], `${what}.url`),
-    address: orNull(from["address"], (address) => text(address, `${what}.address`)),
+    url: text(from["url"], longestText, `${what}.url`),
+    address: orNull(from["address"], (address) => text(address, longestText, `${what}.address`)),
     chain: list(from["chain"], 16, `${what}.chain`).map((der, index) => octets(der, 65_536, `${what}.chain[${index}]`)),
     answer,
     failure,
@@ -118,15 +95,14 @@ function readExchange(value: unknown, what: string): PoshExchange {
 
 function read(recorded: unknown, known: ReadonlyMap<string, AnchorSet>): PoshMaterial {
   const from = fields(recorded, "it")
-  const source = text(from["source"], "source")
-  if (tryDomain(source) !== source) wrong("source is not a canonical domain")
+  const source = domain(from["source"], longestText, "source")
   const service = from["service"]
   if (service !== "xmpp-server" && service !== "xmpp-client") wrong("service is unknown")
   if (typeof from["older"] !== "boolean") wrong("older is neither true nor false")
-  const digest = text(fields(from["anchors"], "anchors")["digest"], "anchors.digest")
+  const digest = text(fields(from["anchors"], "anchors")["digest"], longestText, "anchors.digest")
   const exchanges = list(from["exchanges"], mostExchanges, "exchanges").map((value, index) => readExchange(value, `exchanges[${index}]`))
   const material: PoshMaterial = {
-    source: source as Domain,
+    source,
     service,
     at: number(from["at"], Number.MAX_SAFE_INTEGER, "at"),
     port: number(from["port"], 65_535, "port"),
@@ -142,12 +118,7 @@ function read(recorded: unknown, known: ReadonlyMap<string, AnchorSet>): PoshMat
 
 /** Reads recorded material; whatever does not lead from the domain to an end, hop by hop, is not judged. */
 export function revivePosh(recorded: unknown, known: ReadonlyMap<string, AnchorSet>): { material: PoshMaterial } | { cannotJudge: string } {
-  try {
-    return { material: read(recorded, known) }
-  } catch (error) {
-    if (error instanceof Unreadable) return { cannotJudge: `the material of posh: ${error.message}` }
-    throw error
-  }
+  return revived("posh", () => read(recorded, known))
 }
 
 function cameOf({ answer, failure }: PoshExchange): string {

@@ -30,9 +30,13 @@ export interface PoshRequest {
   readonly key: string
   /** The claim of a peer that connected to us causes it. */
   readonly stranger: boolean
+  /** The network of that peer, which its fetches are capped by. */
+  readonly source?: string
   readonly signal: AbortSignal
   run(signal: AbortSignal, at: Instant): Promise<PoshMaterial>
   worth(material: PoshMaterial): Worth
+  /** Our own limits ended it, which says nothing about the domain. */
+  wasCapped(material: PoshMaterial): boolean
   /** Material of those who are not let in, or do not wait until the end. */
   without(kind: "capped" | "unreachable", at: Instant): PoshMaterial
 }
@@ -122,8 +126,8 @@ export class PoshMemory {
     const material = request
       .run(giveUp.signal, this.#clock.now())
       .then((fetched) => {
-        // What only our own hurry ended says nothing about the domain.
-        if (!giveUp.signal.aborted) this.#keep(request, fetched)
+        // What only our own hurry or our own caps ended says nothing about the domain.
+        if (!giveUp.signal.aborted && !request.wasCapped(fetched)) this.#keep(request, fetched)
         return fetched
       })
       .finally(() => {
@@ -160,7 +164,7 @@ export class PoshMemory {
     const { document, said } = request.worth(material)
     const octets = octetsOf(material)
     if (document !== undefined) {
-      for (const stranger of [true, false]) this.#forget(failureKey({ ...request, stranger }))
+      for (const stranger of [true, false]) this.#forget(failureKey({ key: request.key, stranger }))
       this.#put(request.key, { material, octets, until: document.until, rest: document.from, document: true })
       return
     }
@@ -189,11 +193,11 @@ export class PoshMemory {
   }
 }
 
-/** A stranger's fetch is capped by where the stranger is; nobody else waits for it. */
-function flightKey({ key, stranger }: PoshRequest): string {
-  return `${stranger ? "in" : "out"} ${key}`
+/** A stranger's fetch is capped by where the stranger is; nobody from elsewhere waits for it (security.md 14). */
+function flightKey({ key, stranger, source = "" }: PoshRequest): string {
+  return `${stranger ? `in ${source}` : "out"} ${key}`
 }
 
-function failureKey(request: PoshRequest): string {
-  return `failed ${flightKey(request)}`
+function failureKey({ key, stranger }: Pick<PoshRequest, "key" | "stranger">): string {
+  return `failed ${stranger ? "in" : "out"} ${key}`
 }

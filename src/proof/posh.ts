@@ -144,6 +144,8 @@ export function createPosh({ memory, older = false, port = 443 }: PoshOptions = 
     // POSH-13: a mismatch leaves room for other proofs.
     binding: () => false,
     ageing,
+    // Each web server on the way is judged again.
+    withAnchors: (material, anchors) => (material.anchors.digest === anchors.digest ? material : { ...material, anchors }),
     record: recordPosh,
     revive: revivePosh,
 
@@ -154,9 +156,11 @@ export function createPosh({ memory, older = false, port = 443 }: PoshOptions = 
       return await memory.obtain({
         key: [service, source, port, older, ports.anchors.digest].join(" "),
         stranger: role === "incoming",
+        ...(ports.source === undefined ? {} : { source: ports.source }),
         signal: ports.signal,
         run: (signal, at) => fetchTrail(questionAt(at), { ...ports, signal, at }),
         worth,
+        wasCapped: ({ exchanges }) => exchanges.at(-1)?.failure?.kind === "capped",
         without: (kind, at) => nothingFetched(questionAt(at), url, kind, kind === "capped" ? "too many at once" : "no document in time"),
       })
     },

@@ -101,6 +101,8 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
   ageing?(material: Material): { readonly from: Instant; readonly until: Instant }
   /** DNSSEC itself proves that the domain publishes nothing for this prooftype; silence and unsigned absence do not (security.md 13). */
   withdrawn?(material: Material): boolean
+  /** The same material under other trust anchors, where what it says depends on them (security.md 10). */
+  withAnchors?(material: Material, anchors: AnchorSet): Material
   /** The material as JSON, for evidence. */
   record(material: Material): unknown
   /**

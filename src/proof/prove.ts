@@ -3,6 +3,7 @@ import type { Evidence } from "../model/evidence.ts"
 import { type FindingId, findings } from "../model/findings.ts"
 import type { DomainPair, ObtainedMaterial } from "../model/association.ts"
 import type { Instant, Presented, ReferenceIdentity, Role, ServerProof, Verdict } from "../model/verdict.ts"
+import type { AnchorSet } from "../x509/anchors.ts"
 import type { AnyProoftype, ConnectionTerms, ProofPorts, ProofSubject } from "./prooftype.ts"
 import { referenceIdentity } from "./reference.ts"
 
@@ -132,6 +133,16 @@ export function startAsking(prooftypes: readonly AnyProoftype[], subject: ProofS
   }
 }
 
+/** What was shown is known already: the dispensable is asked for only where the rest does not decide about it. */
+export async function obtainFor(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts, proof: ServerProof, now: () => Instant): Promise<readonly Obtained[]> {
+  const spare = prooftypes.filter(({ dispensable }) => dispensable === true)
+  const first = await obtainAll(prooftypes.filter((each) => !spare.includes(each)), subject, ports)
+  const { outcome } = match(first, subject, proof, now()).combined
+  if (spare.length === 0 || outcome === "proved" || outcome === "stop") return first
+  const all = [...first, ...(await obtainAll(spare, subject, ports))]
+  return prooftypes.flatMap((prooftype) => all.filter((each) => each.prooftype === prooftype))
+}
+
 /** In place of asking, where that is not allowed now: what would have to be asked for is unavailable, not absent. */
 export function notAsked(prooftypes: readonly AnyProoftype[], why: string): readonly Obtained[] {
   return prooftypes.filter(({ atHand }) => !atHand).map((prooftype) => ({ prooftype, material: new BrokenProoftype(new Error(why), "proof.unavailable") }))
@@ -168,11 +179,16 @@ export function obtainAtHand(prooftypes: readonly AnyProoftype[], subject: Proof
   return found
 }
 
-/** Kept material of those prooftypes that are still in use; what has none is left out. */
-export function obtainKept(prooftypes: readonly AnyProoftype[], kept: readonly ObtainedMaterial[]): readonly Obtained[] {
+/**
+ * Kept material of those prooftypes that are still in use; what has none is left out.
+ *
+ * @param anchors that hold now: what an authority vouched for that is trusted no more proves nothing (security.md 10)
+ */
+export function obtainKept(prooftypes: readonly AnyProoftype[], kept: readonly ObtainedMaterial[], anchors: AnchorSet): readonly Obtained[] {
   return prooftypes.flatMap((prooftype) => {
     const found = prooftype.atHand ? undefined : kept.find(({ prooftype: name }) => name === prooftype.name)
-    return found === undefined ? [] : [{ prooftype, material: found.material }]
+    if (found === undefined) return []
+    return [{ prooftype, material: prooftype.withAnchors === undefined ? found.material : prooftype.withAnchors(found.material, anchors) }]
   })
 }
 

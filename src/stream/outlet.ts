@@ -316,6 +316,11 @@ export class Outlet {
     return stanzasOf(this.#takeUnsent())
   }
 
+  /** `take`, with what is known of earlier writes; on whatever stream, or none. */
+  takeQueued(): Iterable<Taken> {
+    return writtenTo(this.#takeUnsent(), 0)
+  }
+
   /**
    * What was retained and not acknowledged, in order, after `detach`.
    *

@@ -67,8 +67,3 @@ export function* oneAfterOther(first: Iterable<Taken>, second: Iterable<Taken>):
   yield* first
   yield* second
 }
-
-/** Stanzas without one: they were never written. */
-export function* unwritten(stanzas: Iterable<Buffer>): Iterable<Taken> {
-  for (const stanza of stanzas) yield { stanza, writes: 0 }
-}

@@ -37,6 +37,11 @@ function dnsMatches(presented: string, wanted: readonly string[], wildcards: boo
   return labels.every((label, index) => label === wanted[index] || (index === 0 && label === "*"))
 }
 
+/** Whether it is worth a closer look: a certificate of a host of many domains has hundreds of names, judged for each of them. */
+function mayMatch(presented: string, wanted: string): boolean {
+  return presented.startsWith("*") || (presented.length === wanted.length && presented.toLowerCase() === wanted)
+}
+
 /** ID-04: service and domain are one unit, both without regard to case. */
 function srvMatches(presented: string, wanted: string, wildcards: boolean): boolean {
   const cut = (name: string): [string, string] => {
@@ -78,9 +83,10 @@ export function matchIdentity<Accepted extends AcceptedIdentifier>(
   const srvWildcards = options.srvWildcards ?? true
   for (const accepted of accept) {
     const labels = accepted.type === "DNS-ID" ? dnsLabels(accepted.value, false) : undefined
+    const wanted = labels?.join(".")
     for (const name of leaf.subjectAltNames ?? []) {
       const found =
-        (accepted.type === "DNS-ID" && name.type === "dns" && labels !== undefined && dnsMatches(name.text, labels, true)) ||
+        (accepted.type === "DNS-ID" && name.type === "dns" && labels !== undefined && wanted !== undefined && mayMatch(name.text, wanted) && dnsMatches(name.text, labels, true)) ||
         (accepted.type === "SRV-ID" && name.type === "srv" && srvMatches(name.text, accepted.value, srvWildcards)) ||
         (accepted.type === "XmppAddr" && name.type === "xmppAddr" && xmppAddrMatches(name.text, accepted.value))
       if (found && "text" in name) return { matched: { ...accepted, presented: name.text } }

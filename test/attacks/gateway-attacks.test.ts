@@ -205,9 +205,10 @@ describe("reload races (security.md 10)", () => {
     const reloaded = one.gateway.reload()
     one.files.watchers[0]!.changed()
     await reloaded
-    assert.equal((await one.gateway.reload()).ok, true)
+    // The one of the certificates comes after it, and changes nothing.
+    await one.logged("config.reloaded", /no change/)
     assert.equal(one.gateway.config.limits.depth, 32)
-    assert.equal(one.lines("config.reloaded").length, 3)
+    assert.equal(one.lines("config.reloaded").length, 2)
   })
   it("a reload that fails for a reason nobody thought of spoils neither the gateway nor the next one", async () => {
     let broken = false
@@ -239,7 +240,7 @@ describe("reload races (security.md 10)", () => {
   it("a certificate damaged on disk takes no running domain down; one that was removed is gone", async () => {
     const good = certificateFor("a.example")
     const files = new MemoryFiles({ "/certs/a.pem": good.chainPem + good.keyPem })
-    const request = { folders: ["/certs"], files, domains: [{ name: d("a.example"), suspended: false, source: "/etc/gw.yaml" }], now: Date.now(), warnMs: 0 }
+    const request = { folders: ["/certs"], files, domains: new Map([[d("a.example"), { name: d("a.example"), suspended: false, source: "/etc/gw.yaml" }]]), now: Date.now(), warnMs: 0 }
     const { snapshot } = await loadCertificates({ ...request, previous: noCertificates })
     for (const damage of [good.chainPem.slice(0, 200).replace(/.{9}$/s, "\n-----END CERTIFICATE-----\n"), good.chainPem.replace("MII", "AAA")]) {
       files.set("/certs/a.pem", damage)

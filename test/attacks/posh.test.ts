@@ -10,7 +10,9 @@ import type { Verdict } from "../../src/model/verdict.ts"
 import { createPosh, posh } from "../../src/proof/posh.ts"
 import { pkix } from "../../src/proof/pkix.ts"
 import type { AnyProoftype } from "../../src/proof/prooftype.ts"
-import { credentialsOf, domain, good, memoryScene, own, type MemoryScene, type ServerOptions } from "../scenarios/support.ts"
+import { CertificateAuthority } from "../../src/lab/certificate-authority.ts"
+import { anchorsFromPem } from "../../src/x509/anchors.ts"
+import { credentialsOf, domain, good, memoryScene, own, start, type MemoryScene, type ServerOptions } from "../scenarios/support.ts"
 import { saidBy } from "../proof/posh-support.ts"
 import { documentOf, redirectTo, referenceTo, Webs, withPosh } from "../scenarios/posh-web.ts"
 
@@ -217,4 +219,23 @@ test("attack: a stranger's failure must not silence the true owner (security.md 
   assert.equal(stream.association.verdict.by, "posh")
   await webs.close()
   await scene.close()
+})
+
+test("attack: a document fetched under an authority that the operator has since taken out goes on proving (security.md 10)", async () => {
+  const { withAnchors: _, ...forgetful } = posh as AnyProoftype
+  const stranger = CertificateAuthority.create({ name: "Another root", now: start })
+  for (const [prooftype, left] of [[forgetful, 1], [posh as AnyProoftype, 0]] as const) {
+    const scene = memoryScene()
+    const webs = new Webs(scene)
+    await webs.publish("victim.example", thief)
+    const b = await scene.server({ domains: ["b.example"], prooftypes: [pkix, prooftype] })
+    await scene.server({ domains: ["victim.example"], certificate: thief, prooftypes: [pkix] })
+    const stream = await scene.until(b.open("victim.example"))
+    assert.equal(stream.association.verdict.by, "posh")
+    b.reload({ anchors: anchorsFromPem(stranger.certificate.pem) })
+    await scene.clock.advance(1000)
+    assert.equal(b.outgoing.length, left)
+    await webs.close()
+    await scene.close()
+  }
 })

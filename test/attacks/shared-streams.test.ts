@@ -13,6 +13,7 @@ import { dane } from "../../src/proof/dane.ts"
 import { pkix } from "../../src/proof/pkix.ts"
 import type { AnyProoftype } from "../../src/proof/prooftype.ts"
 import { anchorsFromPem } from "../../src/x509/anchors.ts"
+import { errorsRemembered } from "../federation/ratchet-support.ts"
 import { SignedDns, tlsaRow } from "../scenarios/signed-dns.ts"
 import { auth, credentialsOf, good, memoryScene, message, never, openHeader, own, pairOf, type RawPeer, type Server, start, stranger } from "../scenarios/support.ts"
 import { patched } from "./weakened.ts"
@@ -205,7 +206,8 @@ test("attack: while one pair is asked for, the answer for another one", async ()
   const run = async () => {
     const scene = memoryScene()
     await scene.server({ domains: ["evil.example"] })
-    const b = await scene.server({ domains: ["b.example", "c.example"], certificate: good("b.example", { names: { dns: ["b.example", "c.example"] } }), ...bidi })
+    const certificate = good("b.example", { names: { dns: ["b.example", "c.example"] } })
+    const b = await scene.server({ domains: ["b.example", "c.example"], certificate, ...bidi, abilities: errorsRemembered("evil.example") })
     const peer = await scene.raw(b)
     await withBidi(peer)
     const back = b.ways[0]!.stream

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import type { Association, DomainPair } from "../../src/model/association.ts"
+import { ClaimGuard, defaultClaimLimits } from "../../src/federation/claim-guard.ts"
 import { emptyLedger, entryOf, type Ledger, type LedgerEvent, authorised as ledgerAuthorised, reduce } from "../../src/federation/pair-ledger.ts"
 import { IncomingSession } from "../../src/federation/session.ts"
 import { steadyClock, whenOver } from "../../src/federation/steady-time.ts"
@@ -12,7 +13,7 @@ import type { XmlElement } from "../../src/xml/element.ts"
 import type { Link } from "../world/channel.ts"
 import { ManualClock } from "../world/clock.ts"
 import { auth, credentialsOf, good, memoryScene, message, openHeader, own, pairOf, realScene, refusedBy, starttls } from "../scenarios/support.ts"
-import { patched } from "./weakened.ts"
+import { boundless, patched } from "./weakened.ts"
 
 /** Weakened: what stands in clear behind the switch is kept and read as if it had come under TLS, as servers once did. */
 async function keepingClearText(body: () => Promise<void>): Promise<void> {
@@ -344,7 +345,9 @@ test("attack: an internal error provoked by one stream costs that stream, not th
 
 test("attack: a peer that asks and does not read: its stream ends, and what waits for it is bounded", async () => {
   const scene = memoryScene()
-  const b = await scene.server({ domains: ["b.example"] })
+  // Without this the budget of a stream would end it long before.
+  const claims = (clock: Clock) => new ClaimGuard(clock, { ...defaultClaimLimits, budget: boundless })
+  const b = await scene.server({ domains: ["b.example"], claims })
   const peer = await scene.raw(b)
   await peer.upToFeatures("c.example", "b.example", undefined)
   peer.channel.pause()

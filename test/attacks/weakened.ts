@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto"
 import type { DomainPair } from "../../src/model/association.ts"
 import type { ReferenceIdentity, Verdict } from "../../src/model/verdict.ts"
 import { ClaimGuard, type Claimant } from "../../src/federation/claim-guard.ts"
+import type { BudgetLimits } from "../../src/federation/proof-budget.ts"
 import { KeyRing } from "../../src/federation/dialback.ts"
 import { pkix, type PkixMaterial } from "../../src/proof/pkix.ts"
 import type { Prooftype } from "../../src/proof/prooftype.ts"
@@ -105,6 +106,9 @@ export class ClaimsByDomain extends ClaimGuard {
     return super.recentFailure(pair, { ...claimant, address: "192.0.2.1", leaf: undefined })
   }
 }
+
+/** Works for strangers without an end. */
+export const boundless: BudgetLimits = { stream: Number.POSITIVE_INFINITY, network: Number.POSITIVE_INFINITY, burst: Number.POSITIVE_INFINITY, networks: 4096 }
 
 /** Puts another method in the place of one while `body` runs. */
 export async function patched<T extends object, K extends keyof T>(target: T, name: K, replacement: T[K], body: () => Promise<void>): Promise<void> {

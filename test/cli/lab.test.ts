@@ -77,7 +77,8 @@ test("lab --once --json: one document with every scene, twice at the same time",
       assert.notEqual(scene.section, "")
     }
     assert.equal(code, 0)
-    assert.ok(ms < 15_000, `${ms} ms`)
+    // Two at once, beside whatever else is tested: alone one takes a few seconds.
+    assert.ok(ms < 25_000, `${ms} ms`)
   }
   t.diagnostic(`two at once: ${both.map(({ ms }) => `${Math.round(ms)} ms`).join(", ")}`)
 })
@@ -95,7 +96,7 @@ test("lab: ready in under three seconds, tells the chart in plain words, stays u
     assert.match(run.stdout, /^ {2}a\.example +127\.\d+\.\d+\.\d+ port \d+ +certificate of the Lab CA$/m)
     assert.match(run.stdout, /a\.example -> b\.example {2}association: may send, authenticated by PKIX/)
     assert.match(run.stdout, /lax\.example -> shy\.example {2}association: accepts, encrypted by dialback/)
-    assert.match(run.stdout, /6 of 6 scenes as expected/)
+    assert.match(run.stdout, /7 of 7 scenes as expected/)
     assert.match(run.stdout, /key\.example -> pin\.example {2}association: DANE proves pin\.example/)
     // Nothing but text in 80 columns when it goes to a pipe.
     assert.doesNotMatch(run.stdout, /[^\n\x20-\x7e]/)

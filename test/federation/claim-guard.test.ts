@@ -2,7 +2,8 @@
 // remembered of failures.
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { ClaimGuard, defaultClaimLimits, sourcePrefix } from "../../src/federation/claim-guard.ts"
+import { ClaimGuard, defaultClaimLimits } from "../../src/federation/claim-guard.ts"
+import { sourcePrefix } from "../../src/federation/proof-budget.ts"
 import { ManualClock } from "../world/clock.ts"
 import { pairOf } from "../scenarios/support.ts"
 

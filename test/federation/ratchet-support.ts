@@ -1,6 +1,9 @@
 // Associations and clocks for what is remembered of peers.
 import type { Association, Direction, FederationLevel } from "../../src/model/association.ts"
 import { type Domain, parseDomain } from "../../src/model/domain.ts"
+import { Abilities } from "../../src/federation/abilities.ts"
+import { Memory } from "../../src/federation/memory.ts"
+import type { Clock } from "../../src/ports.ts"
 import { ManualClock } from "../world/clock.ts"
 
 /** Ours in every association here. */
@@ -33,5 +36,15 @@ export class SteppedClock extends ManualClock {
   offset = 0
   override now(): number {
     return super.now() + this.offset
+  }
+}
+
+/** Abilities that know of these peers that they advertise dialback errors. */
+export function errorsRemembered(...peers: readonly string[]): (clock: Clock) => Abilities {
+  return (clock) => {
+    const abilities = new Abilities(new Memory({ clock }), clock)
+    const advertised = { dialbackErrors: true, bidi: true, streamManagement: false, pipelining: false }
+    for (const peer of peers) abilities.learn(associationWith("out", parseDomain(peer), "authenticated"), { advertised })
+    return abilities
   }
 }

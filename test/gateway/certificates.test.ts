@@ -34,7 +34,7 @@ async function load(
   previous: CertificateSnapshot = noCertificates,
   more: { now?: number; warnMs?: number; folders?: string[] } = {},
 ): Promise<CertificateResult> {
-  return loadCertificates({ folders: more.folders ?? ["/certs"], files: new MemoryFiles(files), domains: domains.map(owner), now: more.now ?? testNow, warnMs: more.warnMs ?? 14 * day, previous })
+  return loadCertificates({ folders: more.folders ?? ["/certs"], files: new MemoryFiles(files), domains: new Map(domains.map((name) => [name, owner(name)])), now: more.now ?? testNow, warnMs: more.warnMs ?? 14 * day, previous })
 }
 
 async function refused(...rest: Parameters<typeof load>): Promise<string> {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict"
 import { connect as connectTcp, type Socket } from "node:net"
 import { connect as connectTls, type TLSSocket } from "node:tls"
 import { afterEach, describe, it } from "node:test"
+import { boundless } from "../attacks/weakened.ts"
 import { RawComponent, type RunningFixture, startFixture } from "./gateway-fixture.ts"
 
 const running: RunningFixture[] = []
@@ -51,8 +52,20 @@ describe("a peer that asks and never reads the answers", () => {
     ["behind a first claim", "<db:result from='b.example' to='none.example'>k</db:result>"],
   ]
   for (const [when, request] of rows) {
-    it(`${when} loses its stream, and the gateway no memory`, async () => {
+    it(`${when} has used up what a stream gets long before that`, async () => {
       const one = await startFixture({ domains: ["a.example"] })
+      running.push(one)
+      const socket = await secured(one)
+      socket.pause()
+      socket.write(header)
+      await flood(socket, request, 64 * 1024 * 1024)
+      const line = await one.logged("s2s.closed", /too much work was asked for/)
+      assert.equal(line.event, "s2s.closed")
+      assert.ok(one.lines("s2s.refused").length <= 25, "a flood is a few lines")
+    })
+
+    it(`${when} loses its stream, and the gateway no memory`, async () => {
+      const one = await startFixture({ domains: ["a.example"], options: { claimLimits: { budget: boundless } } })
       running.push(one)
       const socket = await secured(one)
       socket.pause()

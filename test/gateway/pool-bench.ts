@@ -4,7 +4,8 @@ import { parseDomain } from "../../src/model/domain.ts"
 import type { OutgoingFailure } from "../../src/federation/contract.ts"
 import { FlushList, type InputPressure } from "../../src/stream/outlet.ts"
 import type { BounceReason } from "../../src/gateway/bounce.ts"
-import { type PoolLimits, StreamPool } from "../../src/gateway/stream-pool.ts"
+import type { PoolLimits } from "../../src/gateway/pool-contract.ts"
+import { StreamPool } from "../../src/gateway/stream-pool.ts"
 import { Opener, StepClock, steadyRandom } from "./fakes.ts"
 
 export const a = parseDomain("a.example")
@@ -33,7 +34,8 @@ export class Bench {
     },
     pairOf: (stanza) => {
       const to = /to='([^']*)'/.exec(String(stanza))?.[1]
-      return to === undefined ? undefined : far(to)
+      const from = /from='([^']*)'/.exec(String(stanza))?.[1]
+      return to === undefined ? undefined : { ...far(to), ...(from === undefined ? {} : { sender: parseDomain(from) }) }
     },
     reroute: (_pair, stanzas) => {
       for (const bytes of stanzas) this.rerouted.push(String(bytes))

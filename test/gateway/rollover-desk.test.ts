@@ -6,7 +6,7 @@ import { describe, it, test } from "node:test"
 import { generateKey, type IssuedCertificate } from "../../src/lab/certificate-authority.ts"
 import { parseDomain } from "../../src/model/domain.ts"
 import { cacheSlack, lookAgain, unseenPatience } from "../../src/gateway/rollover.ts"
-import { testNow } from "./config-fixture.ts"
+import { MemoryFiles, testNow } from "./config-fixture.ts"
 import { day, DeskLife, fingerprint, hosted, hour, issue, served } from "./rollover-fixture.ts"
 
 const shop = parseDomain("shop.example")
@@ -96,6 +96,30 @@ describe("a domain with a document", () => {
     assert.deepEqual([life.pick("shop.example"), life.document("shop.example")], [fingerprint(two), [fingerprint(two)]])
   })
 
+  it("a stolen key that is given up while a plan is made is given up by the next one", async () => {
+    const life = await DeskLife.begin({ domains: [hosted("shop.example", served(day))] })
+    await life.load({ "shop.example": one })
+    const loading = life.load({ "shop.example": two })
+    life.desk.abandon(shop)
+    await loading
+    await life.load({ "shop.example": two })
+    assert.deepEqual([life.pick("shop.example"), life.document("shop.example")], [fingerprint(two), [fingerprint(two)]])
+  })
+
+  it("a renewal that runs wild breaks neither the document nor the memory", async () => {
+    const life = await DeskLife.begin({ domains: [hosted("shop.example", served(hour))] })
+    const many = Array.from({ length: 70 }, () => issue("shop.example"))
+    for (const each of many) {
+      await life.load({ "shop.example": each })
+      life.now += 2 * hour
+      await life.load({ "shop.example": each })
+      assert.equal(life.pick("shop.example"), fingerprint(each))
+    }
+    assert.match(life.desk.document(shop)!.text(), /"expires":3600/)
+    assert.deepEqual(life.document("shop.example")!.slice(0, 2), [fingerprint(many.at(-1)!), fingerprint(many.at(-2)!)])
+    assert.ok(life.document("shop.example")!.length <= 64)
+  })
+
   it("serving that is switched off is not forgotten before peers have", async () => {
     const life = await DeskLife.begin({ domains: [hosted("shop.example", served(hour))] })
     await life.load({ "shop.example": one })
@@ -157,6 +181,19 @@ test("customers behind the host's certificate: the host's document speaks for al
   assert.deepEqual(["host.example", "a.example", "b.example"].map((name) => life.pick(name)), [fingerprint(hostTwo), fingerprint(hostTwo), fingerprint(hostTwo)])
 })
 
+test("a stolen key of the host's: given up once, it is shown and published for no customer any more", async () => {
+  const [hostOne, hostTwo] = [issue("host.example"), issue("host.example")]
+  const host = parseDomain("host.example")
+  const life = await DeskLife.begin({ domains: [hosted("a.example", { certificate: host }), hosted("b.example", { certificate: host })] })
+  const all = (certificate: IssuedCertificate) => ({ "a.example": certificate, "b.example": certificate })
+  await life.load(all(hostOne))
+  await life.load(all(hostTwo))
+  assert.equal(life.pick("a.example"), fingerprint(hostOne))
+  life.desk.abandon(host)
+  await life.load(all(hostTwo))
+  assert.deepEqual([life.pick("a.example"), life.pick("b.example"), life.document("host.example")], [fingerprint(hostTwo), fingerprint(hostTwo), [fingerprint(hostTwo)]])
+})
+
 describe("security.md 22: no customer adds to the document that speaks for all of them", () => {
   const host = parseDomain("host.example")
   const [lent, evil] = [issue("host.example"), issue("evil.example")]
@@ -188,6 +225,17 @@ describe("security.md 22: no customer adds to the document that speaks for all o
     assert.equal(life.desk.document(host)!.expiresMs, 7 * day)
   })
 
+  it("by what it announced while it hosted the name of the host alone", async () => {
+    const tenant = hosted("host.example", { source: "/etc/tenant.yaml", ...served(hour, ["/evil.pem"]) })
+    const life = await DeskLife.begin({ domains: [tenant] })
+    life.files.set("/evil.pem", evil.pem)
+    await life.load({ "host.example": lent })
+    assert.deepEqual(life.document("host.example"), [fingerprint(lent), fingerprint(evil)])
+    life.config = { ...life.config, domains: new Map([customer, tenant].map((each) => [each.name, each])) }
+    await life.load({ "host.example": lent, "a.example": lent })
+    assert.deepEqual(life.document("host.example"), [fingerprint(lent)])
+  })
+
   it("while the operator may announce the host's next one", async () => {
     const life = await DeskLife.begin({ domains: [customer, hosted("host.example", served(hour, ["/next.pem"]))] })
     life.files.set("/next.pem", two.pem)
@@ -211,7 +259,7 @@ describe("over a restart", () => {
     after.now = again!
     await after.load({ "shop.example": two })
     assert.equal(after.pick("shop.example"), fingerprint(two))
-    assert.deepEqual([...before.files.files.keys()].filter((path) => path.startsWith("/state/held/")), [], "the key is kept no longer than needed")
+    assert.deepEqual([...before.files.files.keys()].filter((path) => path.startsWith("/state/held/")).map((path) => path.includes(fingerprint(two))), [true], "the old key is kept no longer than needed")
     assert.deepEqual(after.document("shop.example"), [fingerprint(two), fingerprint(one)])
     const third = await DeskLife.begin({ domains, files: before.files })
     third.now = again! + day
@@ -233,6 +281,56 @@ describe("over a restart", () => {
       assert.equal(again, after.now + 7 * day + cacheSlack)
       assert.equal(after.trouble.length, damage === undefined ? 0 : 1)
       assert.equal((await after.load({ "shop.example": two })).again, again, "and not anew each time")
+    }
+  })
+
+  it("security.md 22: in a folder that others can write nothing is believed", async () => {
+    for (const [folder, facts] of [["/state", { mode: 0o777 }], ["/state", { mode: 0o775 }], ["/state/held", { owner: "other" as const }]] as const) {
+      const before = await DeskLife.begin({ domains })
+      await before.load({ "shop.example": one })
+      await before.load({ "shop.example": two })
+      before.files.folders.set(folder, facts)
+      const after = await DeskLife.begin({ domains, files: before.files, now: testNow + hour })
+      await after.load({ "shop.example": two })
+      assert.deepEqual([after.pick("shop.example"), after.document("shop.example")], [fingerprint(two), [fingerprint(two)]])
+      assert.match(after.trouble.join(), /nothing in it is believed/)
+    }
+  })
+
+  it("a renewal while nobody served waits like any other", async () => {
+    const before = await DeskLife.begin({ domains })
+    await before.load({ "shop.example": one })
+    const after = await DeskLife.begin({ domains, files: before.files, now: testNow + hour })
+    const { again } = await after.load({ "shop.example": two })
+    assert.deepEqual([after.pick("shop.example"), after.document("shop.example")], [fingerprint(one), [fingerprint(two), fingerprint(one)]])
+    after.now = again!
+    await after.load({ "shop.example": two })
+    assert.deepEqual([after.pick("shop.example"), after.news.map(({ loud }) => loud)], [fingerprint(two), [false, false]])
+  })
+
+  it("... and is said loudly where the old key is gone", async () => {
+    const before = await DeskLife.begin({ domains })
+    await before.load({ "shop.example": one })
+    for (const path of [...before.files.files.keys()]) if (path.startsWith("/state/held/")) before.files.files.delete(path)
+    const after = await DeskLife.begin({ domains, files: before.files, now: testNow + hour })
+    await after.load({ "shop.example": two })
+    assert.deepEqual(after.news.map(({ event, loud }) => [event, loud]), [["cert.switched", true]])
+  })
+
+  it("a certificate of the host's is kept once for all customers; what a customer shows itself is never lent", async () => {
+    const host = parseDomain("host.example")
+    const [hostOne, hostTwo, tenants] = [issue("host.example"), issue("host.example"), issue("host.example")]
+    const several = [hosted("a.example", { certificate: host }), hosted("b.example", { certificate: host }), hosted("host.example", { source: "/etc/tenant.yaml", ...served(day) })]
+    const before = await DeskLife.begin({ domains: several })
+    await before.load({ "a.example": hostOne, "b.example": hostOne, "host.example": tenants })
+    assert.equal([...before.files.files.keys()].filter((path) => path.startsWith("/state/held/")).length, 2)
+    for (const lost of [false, true]) {
+      const files = new MemoryFiles(Object.fromEntries(before.files.files))
+      if (lost) files.files.delete("/state/rollover.json")
+      const after = await DeskLife.begin({ domains: several, files, now: testNow + hour })
+      await after.load({ "a.example": hostTwo, "b.example": hostTwo, "host.example": tenants })
+      assert.deepEqual(["a.example", "b.example", "host.example"].map((name) => after.pick(name)), [fingerprint(hostOne), fingerprint(hostOne), fingerprint(tenants)])
+      assert.deepEqual(after.document("host.example"), [fingerprint(hostTwo), fingerprint(hostOne)])
     }
   })
 

@@ -60,7 +60,7 @@ export class DeskLife {
   static async begin(options: DeskOptions): Promise<DeskLife> {
     const life = new DeskLife(options)
     life.now = options.now ?? testNow
-    await life.desk.open(options.now ?? testNow)
+    await life.desk.open()
     return life
   }
 

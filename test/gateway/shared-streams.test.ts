@@ -2,6 +2,7 @@
 import assert from "node:assert/strict"
 import { describe, it } from "node:test"
 import type { DomainPair } from "../../src/model/association.ts"
+import { parseDomain } from "../../src/model/domain.ts"
 import { FakeStream, settle } from "./fakes.ts"
 import { Bench, far } from "./pool-bench.ts"
 
@@ -163,5 +164,26 @@ describe("pairs on one stream", () => {
     assert.deepEqual(bench.shared.closedWith, ["connection-timeout"])
     assert.deepEqual(bench.undelivered.map(({ text }) => text).sort(), [to("b.example", 1), to("c.example", 1)])
     assert.deepEqual(bench.failures.map(({ to: target }) => target).sort(), ["b.example", "c.example"])
+  })
+
+  it("a domain of ours that leaves gets back its own stanzas, and the others stay in the queue", async () => {
+    const bench = new SharedBench()
+    await bench.join(b)
+    const other = { sender: parseDomain("e.example"), target: b.target }
+    const ofE = "<message from='e.example' to='b.example' id='e'/>"
+    bench.send(other, ofE)
+    bench.opener.last.onto(bench.shared)
+    await settle()
+    bench.shared.channel.full = true
+    bench.say(b, "full")
+    bench.say(b, 1)
+    bench.send(other, ofE)
+    bench.say(b, 2)
+    bench.pool.giveBack((sender) => sender === "e.example")
+    assert.deepEqual(bench.undelivered.map(({ text, reason }) => [text, reason.condition]), [[ofE, "service-unavailable"]])
+    bench.shared.channel.full = false
+    bench.shared.channel.backlog = 0
+    bench.shared.stream.onDrain?.()
+    assert.ok(bench.shared.channel.written.endsWith(to("b.example", "full") + to("b.example", 1) + to("b.example", 2)))
   })
 })

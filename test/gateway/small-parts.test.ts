@@ -75,6 +75,31 @@ describe("half-open connections", () => {
     assert.deepEqual(said, ["one in", "two refused"])
     assert.equal(clock.timers, 0)
   })
+  it("come in no faster than their network's budget allows, in order", async () => {
+    const clock = new StepClock()
+    const half = new HalfOpen(clock)
+    const said: string[] = []
+    let free = 1
+    const limits = { perAddress: 2, total: 10, waiting: 3, patience: 1000, delay: () => (free > 0 ? 0 : 100) }
+    const guests = ["one", "two", "three", "four", "five"].map((name) => {
+      const visitor = guest(said, name)
+      const admitted = (leave: () => void): void => {
+        free -= 1
+        visitor.admitted(leave)
+      }
+      return { ...visitor, admitted }
+    })
+    for (const visitor of guests) half.enter("192.0.2.1", limits, visitor)
+    assert.deepEqual(said.splice(0), ["one in", "five refused"])
+    await clock.step(100)
+    assert.deepEqual(said, [], "still too early")
+    free = 2
+    await clock.step(100)
+    assert.deepEqual(said.splice(0), ["two in"], "and then the places are taken")
+    await clock.step(800)
+    assert.deepEqual(said, ["three refused", "four refused"])
+    assert.deepEqual([half.total, clock.timers], [2, 0])
+  })
   it("a whole /64 counts as one address, a mapped address as the IPv4 one", () => {
     assert.equal(sourceOf("2001:db8:1:2::1"), sourceOf("2001:db8:1:2:ffff::9"))
     assert.notEqual(sourceOf("2001:db8:1:2::1"), sourceOf("2001:db8:1:3::1"))

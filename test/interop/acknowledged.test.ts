@@ -1,29 +1,13 @@
 // Acknowledged stanzas with a real Prosody and its mod_smacks on server-to-server streams, both ways (XEP-0198; SM-1 to SM-4).
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
-import { type OurGateway, startOurs } from "./ours.ts"
+import { linesOf, startOurs } from "./ours.ts"
 import { peerMissing } from "./peers-used.ts"
 import { startForeign } from "./servers.ts"
 import { createWorld } from "./world.ts"
 
 const world = await createWorld()
 after(() => world.end())
-
-interface Line {
-  readonly ev?: string
-  readonly sid?: string
-  readonly dir?: string
-  readonly result?: string
-  readonly resumable?: boolean
-}
-
-function linesOf(gateway: OurGateway, event: string): Line[] {
-  return gateway.lines.flatMap((line) => {
-    if (!line.startsWith("{")) return []
-    const read = JSON.parse(line) as Line
-    return read.ev === event ? [read] : []
-  })
-}
 
 const kinds = [
   { label: "smacks", modules: ["smacks"], directions: ["in", "out"] },

@@ -19,7 +19,7 @@ export interface Bot {
  * Cuts whole top-level elements out of what follows the stream header. Good enough for what servers send to a
  * component: no CDATA, comments or `>` inside attribute values occur there.
  */
-function cutElements(text: string): { elements: string[]; rest: string } {
+export function cutElements(text: string): { elements: string[]; rest: string } {
   const elements: string[] = []
   let start = 0
   let depth = 0

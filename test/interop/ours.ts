@@ -15,6 +15,8 @@ export interface OurSetup {
   readonly directTls?: boolean
   /** One certificate has the names of all domains. */
   readonly oneCertificate?: boolean
+  /** For one attempt to reach a peer, as in the configuration. */
+  readonly timeout?: string
 }
 
 export interface OurGateway extends PeerProcess {
@@ -23,6 +25,46 @@ export interface OurGateway extends PeerProcess {
   secret(domain: string): string
   /** A XEP-0114 bot attached as this hosted domain. */
   bot(domain: string): Promise<Bot>
+}
+
+/** What tests read of a line of its log. */
+export interface LogLine {
+  readonly ev?: string
+  readonly sid?: string
+  readonly dir?: string
+  readonly from?: string
+  readonly to?: string
+  readonly step?: string
+  readonly answer?: string
+  readonly result?: string
+  readonly resumable?: boolean
+  readonly level_reached?: string
+  readonly proof?: string
+  readonly finding?: string
+  readonly reason?: string
+  readonly count?: number
+}
+
+/** The events of this kind so far, oldest first. */
+export function linesOf(gateway: OurGateway, event: string): LogLine[] {
+  return gateway.lines.flatMap((line) => {
+    if (!line.startsWith("{")) return []
+    const read = JSON.parse(line) as LogLine
+    return read.ev === event ? [read] : []
+  })
+}
+
+/** The log comes by another way than stanzas and may be later: asserts again until it holds, for five seconds at most. */
+export async function eventually(assertion: () => void): Promise<void> {
+  for (let tries = 0; tries < 250; tries += 1) {
+    try {
+      return assertion()
+    } catch {
+      // What still fails after the last try is thrown below.
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+  assertion()
 }
 
 /** Starts it, publishes its domains in DNS, and returns once it listens. The log is JSON lines, in `lines`. */
@@ -52,6 +94,7 @@ export async function startOurs(world: World, setup: OurSetup): Promise<OurGatew
     },
     federation: {
       require: setup.require,
+      ...(setup.timeout === undefined ? {} : { timeout: setup.timeout }),
       resolver: { address: `${world.dns.address}:${world.dns.port}`, dnssec: "off" },
       trust: join(folder, "roots.pem"),
       allow: { networks: ["127.0.0.0/8"], names: ["example"] },

@@ -2,7 +2,7 @@
 // further sender on the stream; Prosody does not advertise them, and gets a connection for each pair.
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
-import { type OurGateway, startOurs } from "./ours.ts"
+import { linesOf, type OurGateway, startOurs } from "./ours.ts"
 import { peerMissing } from "./peers-used.ts"
 import { exchange, startForeign } from "./servers.ts"
 import { createWorld } from "./world.ts"
@@ -10,20 +10,7 @@ import { createWorld } from "./world.ts"
 const world = await createWorld()
 after(() => world.end())
 
-interface Associated {
-  readonly ev?: string
-  readonly sid: string
-  readonly dir: string
-  readonly from: string
-  readonly to: string
-}
-
-function leaving(gateway: OurGateway): readonly Associated[] {
-  return gateway.lines.flatMap((line) => {
-    const read = line.startsWith("{") ? (JSON.parse(line) as Associated) : undefined
-    return read?.ev === "s2s.associated" && read.dir === "out" ? [read] : []
-  })
-}
+const leaving = (gateway: OurGateway) => linesOf(gateway, "s2s.associated").filter(({ dir }) => dir === "out")
 
 const rows = [
   { kind: "ejabberd", streams: 1 },

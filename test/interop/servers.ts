@@ -31,26 +31,37 @@ export interface ForeignSetup {
   readonly debug?: boolean
   /** Further modules of Prosody's own: s2s_bidi, smacks. */
   readonly modules?: readonly string[]
+  /** Prosody says that it knows dialback errors, as ejabberd does by itself. */
+  readonly saysErrors?: boolean
+  /** One certificate has the names of all its domains. */
+  readonly oneCertificate?: boolean
+  /** In DNS and in that certificate, `<word>.<label>.example`, and not served. */
+  readonly absent?: readonly string[]
+  /** Where its domains are published, where that is not where it listens. */
+  readonly published?: string
 }
 
 /** Starts the server, attaches the bot, and notes that this peer was really run. */
 export async function startForeign(world: World, kind: Kind, setup: ForeignSetup): Promise<Foreign> {
-  const { label, strict = false, flaw, directTls = false, components = [], debug = false, modules = [] } = setup
+  const { label, strict = false, flaw, directTls = false, components = [], debug = false, modules = [], saysErrors = false } = setup
   const name = `${label}.example`
   const domain = `bot.${name}`
   const rooms = `rooms.${name}`
   const secret = world.secret()
   const further = components.map((word) => ({ word, name: `${word}.${name}`, secret: world.secret() }))
   const address = await world.address()
-  for (const published of [name, domain, rooms, ...further.map((one) => one.name)]) world.publish(published, address, { directTls })
+  const others = [domain, rooms, ...further.map((one) => one.name), ...(setup.absent ?? []).map((word) => `${word}.${name}`)]
+  for (const each of [name, ...others]) world.publish(each, setup.published ?? address, { directTls })
+  const shared = setup.oneCertificate === true ? world.identity(name, flaw, others) : undefined
+  const identity = (of: string) => shared ?? world.identity(of, flaw)
   const options = {
     address,
     domains: [
       {
         name,
-        identity: world.identity(name, flaw),
-        components: [{ name: domain, secret }, ...further].map((one) => ({ ...one, identity: world.identity(one.name, flaw) })),
-        rooms: { name: rooms, identity: world.identity(rooms, flaw) },
+        identity: identity(name),
+        components: [{ name: domain, secret }, ...further].map((one) => ({ ...one, identity: identity(one.name) })),
+        rooms: { name: rooms, identity: identity(rooms) },
       },
     ],
     caPem: world.caPem,
@@ -58,7 +69,7 @@ export async function startForeign(world: World, kind: Kind, setup: ForeignSetup
   }
   const server = world.add(
     kind === "prosody"
-      ? await startProsody({ ...options, dns: world.dns, secureAuth: strict, dialback: true, directTls, modules })
+      ? await startProsody({ ...options, dns: world.dns, secureAuth: strict, dialback: true, directTls, modules, saysErrors })
       : await startEjabberd({ ...options, dns: world.numericDns, secureAuth: strict, dialback: !strict }),
   )
   const bot = world.add(await startBot({ domain, secret, server: server.component }))

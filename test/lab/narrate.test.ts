@@ -4,7 +4,7 @@ import { test } from "node:test"
 import { parseDomain } from "../../src/model/domain.ts"
 import type { FederationEvent } from "../../src/model/events.ts"
 import type { Verdict } from "../../src/model/verdict.ts"
-import { type Layout, Narrator, printable, stepLine, wrapped } from "../../src/lab/narrate.ts"
+import { type Layout, Narrator, printable, stepLine, webLine, wrapped } from "../../src/lab/narrate.ts"
 
 const [a, b] = [parseDomain("a.example"), parseDomain("b.example")]
 const pair = { sender: a, target: b }
@@ -108,6 +108,16 @@ test("a step is a line of at most 80 columns; what is longer goes on below itsel
   assert.ok(lines.slice(1).every((each) => each.startsWith(" ".repeat(30)) && each[30] !== " "))
   assert.equal(wrapped("one two three", 7, 2), "one two\n  three")
   assert.equal(wrapped("a".repeat(100), 10, 2), "a".repeat(100))
+})
+
+test("what a web host was asked, and its answer", () => {
+  const asked = { method: "GET", path: "/.well-known/posh/xmpp-server.json", host: "a.example" }
+  const url = "https://a.example/.well-known/posh/xmpp-server.json"
+  assert.equal(webLine("a.example", asked, { json: {} }, 80), `      GET ${url}: 200`)
+  assert.equal(webLine("a.example", asked, { status: 500 }, 80), `      GET ${url}: 500`)
+  assert.equal(webLine("a.example", asked, { silent: true }, 80), `      GET ${url}: no answer`)
+  const redirected = webLine("a.example", asked, { location: "https://b.example/x\u001b[2J" }, 80)
+  assert.equal(redirected, `      GET ${url}: 302, see\n        https://b.example/x\\u001b[2J`)
 })
 
 test("a peer's words cannot draw on the terminal or begin a line", () => {

@@ -22,6 +22,8 @@ test("scenes have ids and domains of their own, and those the issue names are th
   assert.equal(new Set(domains).size, domains.length, "all casts can be up at once")
   for (const id of ["mutual-external", "no-client-certificate", "self-signed-encrypted", "self-signed-refused", "server-only", "components", "expired", "wrong-name", "unknown-root", "dane-ee", "dane-ta", "stale-tlsa", "delegated-host", "bogus-srv", "bogus-tlsa", "insecure-delegation", "proven-absence", "stripping-resolver"])
     assert.ok(ids.includes(id), id)
+  for (const word of ["fingerprints", "redirect", "reference", "redirect-reference", "older", "wrong-hash", "weaker-hash", "expired", "loop", "reference-twice", "http-hop", "wrong-name", "404", "500", "slow", "huge", "gzip", "html", "duplicates", "rollover"])
+    assert.ok(ids.includes(`posh-${word}`), word)
   assert.ok(mainScenes.length >= 3 && mainScenes.every((scene) => scenes.includes(scene)))
 })
 

@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, describe, test } from "node:test"
-import { createFiles } from "../../src/node/files.ts"
+import { blockingFiles, createFiles } from "../../src/node/files.ts"
 
 const base = mkdtempSync(join(tmpdir(), "files-"))
 after(() => rmSync(base, { recursive: true, force: true }))
@@ -221,5 +221,73 @@ describe("watch", () => {
     watch.stop()
     await pause(200)
     assert.equal(watch.count(), 0)
+  })
+})
+
+describe("what a watch reports", () => {
+  const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
+  async function reported(folder: string, change: () => void): Promise<string[]> {
+    let stop: () => void = () => undefined
+    try {
+      return await new Promise((resolve, reject) => {
+        setTimeout(() => reject(new Error("no report")), 5000).unref()
+        stop = createFiles({ settle: 40, poll: 60_000 }).watch(folder, (paths) => resolve([...(paths ?? ["?"])].map((path) => path.slice(folder.length)).sort()))
+        void pause(80).then(change)
+      })
+    } finally {
+      stop()
+    }
+  }
+
+  test("the paths that changed, came and went, and no others", { timeout: 20_000 }, async () => {
+    const folder = fresh()
+    for (const name of ["a", "b", "c"]) writeFileSync(join(folder, name), name)
+    const paths = await reported(folder, () => {
+      writeFileSync(join(folder, "a"), "changed")
+      unlinkSync(join(folder, "b"))
+      writeFileSync(join(folder, "d"), "new")
+      writeFileSync(join(folder, "x.part"), "draft")
+      unlinkSync(join(folder, "x.part"))
+    })
+    assert.deepEqual(paths, ["/a", "/b", "/d"])
+  })
+
+  test("everything below a folder that came or went", { timeout: 20_000 }, async () => {
+    const folder = fresh()
+    mkdirSync(join(folder, "old"))
+    writeFileSync(join(folder, "old", "cert"), "1")
+    const paths = await reported(folder, () => {
+      rmSync(join(folder, "old"), { recursive: true })
+      mkdirSync(join(folder, "new", "deep"), { recursive: true })
+      writeFileSync(join(folder, "new", "deep", "cert"), "1")
+    })
+    assert.deepEqual(paths, ["/new", "/new/deep", "/new/deep/cert", "/old", "/old/cert"])
+  })
+
+  test("the link whose target changed, by its own path", { timeout: 20_000 }, async () => {
+    const outer = fresh()
+    const folder = join(outer, "live")
+    for (const each of ["live", "archive"]) mkdirSync(join(outer, each))
+    for (const name of ["a", "b"]) {
+      writeFileSync(join(outer, "archive", name), name)
+      symlinkSync(`../archive/${name}`, join(folder, name))
+    }
+    assert.deepEqual(await reported(folder, () => writeFileSync(join(outer, "archive", "a"), "changed")), ["/a"])
+  })
+
+  test("blocking reads see the same as the others", async () => {
+    const folder = fresh()
+    writeFileSync(join(folder, "a"), "x", { mode: 0o640 })
+    symlinkSync("a", join(folder, "l"))
+    const files = createFiles()
+    const blocking = blockingFiles(files)
+    for (const name of ["a", "l", "."]) assert.deepEqual(await blocking.stat(join(folder, name)), await files.stat(join(folder, name)))
+    assert.deepEqual(await blocking.list(folder), await files.list(folder))
+    assert.deepEqual(await blocking.read(join(folder, "a")), await files.read(join(folder, "a")))
+    const { stamp, owner, link } = await files.stat(join(folder, "l"))
+    assert.deepEqual([owner, link], ["self", true])
+    writeFileSync(join(folder, "a"), "y")
+    assert.notEqual((await files.stat(join(folder, "l"))).stamp, stamp)
+    await assert.rejects(blocking.read(join(folder, "none")), { code: "ENOENT" })
   })
 })

@@ -163,6 +163,24 @@ describe("a failure", () => {
     assert.equal(await place.said("incoming"), "proved")
   })
 
+  test("security.md 14: what a stranger's own caps ended is nobody else's, and not remembered", async () => {
+    const place = new Place({ status: 200 })
+    place.table["a.example"] = { dial: "capped" }
+    const thieves = place.said("incoming", { source: "192.0.2" })
+    const owners = place.said("incoming", { source: "198.51.100" })
+    assert.equal(await thieves, "unavailable posh.capped")
+    await owners
+    assert.equal(place.memory.size.entries, 0)
+    place.page(listing())
+    assert.equal(await place.said("incoming", { source: "198.51.100" }), "proved")
+  })
+
+  test("of a stranger elsewhere is not waited for: its fetch is capped by where it is", async () => {
+    const place = new Place(listing())
+    const [one, two] = await Promise.all([place.said("incoming", { source: "192.0.2" }), place.said("incoming", { source: "198.51.100" })])
+    assert.deepEqual([one, two, place.requests], ["proved", "proved", 2])
+  })
+
   test("of a caller that could not wait is nobody else's", async () => {
     const place = new Place(listing())
     assert.equal(await place.said("incoming", { signal: AbortSignal.abort() }), "unavailable posh.unreachable")

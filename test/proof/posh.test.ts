@@ -157,6 +157,8 @@ table("POSH-11, POSH-12, POSH-20, POSH-21: redirects and references", [
   ["a reference to a path alone", webOf(json({ url: "/x.json", expires })), "unavailable posh.redirect-insecure"],
   ["to an address", webOf(redirect("https://127.0.0.1/a.json")), "unavailable posh.redirect-insecure"],
   ["to an address in disguise", webOf(redirect("https://0x7f.1/a.json")), "unavailable posh.redirect-insecure"],
+  ["to a name in disguise", webOf(redirect("https://hoster%2Eexample/a.json"), hosted), "unavailable posh.redirect-insecure"],
+  ["to a name that IDNA maps", webOf(redirect("https://%EF%BD%88oster.example/a.json"), hosted), "unavailable posh.redirect-insecure"],
   ["to another port", webOf(redirect("https://hoster.example:8443/a.json"), hosted), "unavailable posh.redirect-insecure"],
   ["with a password", webOf(redirect("https://a:b@hoster.example/a.json"), hosted), "unavailable posh.redirect-insecure"],
   ["to another scheme", webOf(redirect("file:///etc/passwd")), "unavailable posh.redirect-insecure"],
@@ -318,6 +320,7 @@ table("POSH3-1 to POSH3-8: the form of draft 03", [
   ["not Base64", olderWeb(jwks(["***"])), "unavailable posh.bad-base64", older],
   ["a redirect that keeps the service", olderWeb(redirect(`https://hoster.example${olderPath}`), at(olderPath, jwks([urlSafe(nobody.der)]))), "proved", older],
   ["a redirect that changes it", olderWeb(redirect("https://hoster.example/.well-known/posh._xmpp-client._tcp.json")), "unavailable posh.wrong-service", older],
+  ["a redirect that keeps it in the query alone", olderWeb(redirect("https://hoster.example/x.json?_xmpp-server"), at("/x.json?_xmpp-server", jwks([urlSafe(nobody.der)]))), "unavailable posh.wrong-service", older],
   ["a redirect that drops it", olderWeb(redirect("https://hoster.example/x.json")), "unavailable posh.wrong-service", older],
 ])
 

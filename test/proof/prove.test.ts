@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import type { Endpoint } from "../../src/model/endpoint.ts"
 import { pkix } from "../../src/proof/pkix.ts"
-import { longestProof, match, obtainAll, obtainAtHand } from "../../src/proof/prove.ts"
+import { longestProof, match, obtainAll, obtainAtHand, obtainFor } from "../../src/proof/prove.ts"
 import type { AnyProoftype, ProofSubject } from "../../src/proof/prooftype.ts"
 import { referenceIdentity } from "../../src/proof/reference.ts"
 import { selectProoftypes } from "../../src/proof/registry.ts"
@@ -51,6 +51,16 @@ describe("obtaining", () => {
     const obtained = obtainAtHand([throwing, lying, slow], subject, { ...quiet, signal: never })
     const { verdicts } = match(obtained, subject, proofOf(), start)
     assert.deepEqual(verdicts.map(({ by, outcome }) => [by, outcome]), [["throws", "unavailable"], ["lies", "unavailable"]])
+  })
+
+  test("for what was shown: the dispensable is asked only where the rest does not decide", async () => {
+    let asked = 0
+    const web = mine({ name: "web", atHand: false, dispensable: true, obtain: () => Promise.resolve(String((asked += 1))) })
+    const ports = { ...quiet, signal: never }
+    const decided = await obtainFor([web, pkix], subject, ports, proofOf(), () => start)
+    assert.deepEqual([decided.map(({ prooftype }) => prooftype.name), asked], [["pkix"], 0])
+    const open = await obtainFor([web, pkix], subject, ports, proofOf(own("a.example")), () => start)
+    assert.deepEqual([open.map(({ prooftype }) => prooftype.name), asked], [["web", "pkix"], 1])
   })
 })
 

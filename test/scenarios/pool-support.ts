@@ -2,7 +2,7 @@
 import { parseDomain } from "../../src/model/domain.ts"
 import type { BounceReason } from "../../src/gateway/bounce.ts"
 import { StreamPool } from "../../src/gateway/stream-pool.ts"
-import { FlushList } from "../../src/stream/outlet.ts"
+import { FlushList, Outlet } from "../../src/stream/outlet.ts"
 import { pairOf, type Server } from "./support.ts"
 
 export interface Bounced {
@@ -11,6 +11,7 @@ export interface Bounced {
 }
 
 export class Sender {
+  /** What was written to whoever sent the stanzas; what only waits to be written does not count. */
   readonly bounced: Bounced[] = []
   readonly lost: number[] = []
   readonly pool: StreamPool
@@ -20,6 +21,19 @@ export class Sender {
   constructor(server: Server, idleMs = 600_000) {
     const { clock, random } = server.federation.ports
     this.#from = server.name
+    const waiting: Bounced[] = []
+    const component = new Outlet({ limit: 1 << 20, flushes: this.#flushes })
+    component.attach({
+      backlog: 0,
+      write: () => {
+        this.bounced.push(...waiting.splice(0))
+        return true
+      },
+    })
+    const bounce = (body: string, reason: BounceReason): void => {
+      waiting.push({ body, reason })
+      component.appendText(" ")
+    }
     this.pool = new StreamPool({
       clock,
       random,
@@ -27,14 +41,14 @@ export class Sender {
       limits: () => ({ queue: 1 << 20, retryMaxMs: 60_000, idleMs, pairs: 1000, openings: 10 }),
       open: (pair, signal, former) => server.carriers.open(pair, signal, former),
       undelivered: (_pair, stanzas, reason) => {
-        for (const stanza of stanzas) this.bounced.push({ body: bodyOf(stanza), reason })
+        for (const stanza of stanzas) bounce(bodyOf(stanza), reason)
       },
       pairOf: (stanza) => {
         const found = /from='[^@]*@([^']*)' to='[^@]*@([^']*)'/.exec(stanza.toString())
         return found === null ? undefined : { sender: parseDomain(found[1]!), target: parseDomain(found[2]!) }
       },
       reroute: (_pair, stanzas) => {
-        for (const stanza of stanzas) this.bounced.push({ body: `rerouted ${bodyOf(stanza)}`, reason: { condition: "service-unavailable", type: "cancel", text: "" } })
+        for (const stanza of stanzas) bounce(`rerouted ${bodyOf(stanza)}`, { condition: "service-unavailable", type: "cancel", text: "" })
       },
       failed: () => undefined,
       lost: (_pair, _stream, count) => void this.lost.push(count),

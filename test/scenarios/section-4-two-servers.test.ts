@@ -74,7 +74,7 @@ test("CORE-15: every restart has an id of its own, and the one from before TLS i
   await scene.close()
 })
 
-test("several domains on one server: the certificate follows the header's `to` (TLS-07)", async () => {
+test("S4.3: several domains on one server: the certificate follows the header's `to` (TLS-07)", async () => {
   const scene = memoryScene()
   const a = await scene.server({ domains: ["a.example"] })
   const b = await scene.server({ domains: ["b.example", "c.example"] })

@@ -1,6 +1,7 @@
 // Seed section 5 with XEP-0288: both directions on one connection, each with a proof of its own (BIDI-1 to BIDI-8; security.md 1-3).
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { errorsRemembered } from "../federation/ratchet-support.ts"
 import { alteredText } from "../world/middle.ts"
 import { auth, credentialsOf, good, memoryScene, message, never, openHeader, own, pairOf, type RawPeer, realScene, type Scene } from "./support.ts"
 
@@ -13,7 +14,7 @@ const places: readonly (readonly [name: string, make: () => Promise<Scene>])[] =
   ["on sockets", realScene],
 ]
 for (const [place, make] of places)
-  test(`two of ours with certificates: stanzas both ways on one connection; ${place}`, async () => {
+  test(`S5.2: two of ours with certificates: stanzas both ways on one connection; ${place}`, async () => {
     const scene = await make()
     const a = await scene.server({ domains: ["a.example"], ...bidi })
     const b = await scene.server({ domains: ["b.example"], ...bidi })
@@ -58,7 +59,8 @@ async function external(peer: RawPeer, from: string, to: string): Promise<void> 
 
 test("BIDI-3, BIDI-4: nothing goes back before success or valid, and then only to whom was granted, from whom was asked", async () => {
   const scene = memoryScene()
-  const b = await scene.server({ domains: ["b.example", "c.example"], certificate: good("b.example", { names: { dns: ["b.example", "c.example"] } }), ...bidi })
+  const certificate = good("b.example", { names: { dns: ["b.example", "c.example"] } })
+  const b = await scene.server({ domains: ["b.example", "c.example"], certificate, ...bidi, abilities: errorsRemembered("a.example") })
   await scene.server({ domains: ["a.example"] })
   const peer = await scene.raw(b)
   await peer.upToFeatures("a.example", "b.example", credentialsOf(good("a.example")))
@@ -77,6 +79,23 @@ test("BIDI-3, BIDI-4: nothing goes back before success or valid, and then only t
   assert.equal(back.associationOf(pairOf("c.example", "a.example")), undefined)
   peer.send("<db:result from='a.example' to='c.example' type='valid'/>")
   assert.equal((await scene.until(asserted)).pair.sender, "c.example")
+  await scene.close()
+})
+
+test("DB-32: who opened the stream has not said that it knows dialback errors, so no further domain of ours is asserted there", async () => {
+  const scene = memoryScene()
+  const certificate = good("b.example", { names: { dns: ["b.example", "c.example"] } })
+  const b = await scene.server({ domains: ["b.example", "c.example"], certificate, ...bidi, abilities: errorsRemembered("e.example") })
+  const a = await scene.server({ domains: ["a.example"], ...bidi })
+  await scene.until(a.join("b.example"))
+  await scene.eventually("B knows the way back", () => b.ways.length === 1)
+  const back = b.ways[0]!.stream
+  await assert.rejects(back.add(pairOf("c.example", "a.example"), never), /does not advertise dialback errors/)
+  // A connection of its own shows what the peer can do, and from then on it is known.
+  const second = await scene.until(b.join("a.example", "c.example"))
+  assert.notEqual(second, back)
+  assert.deepEqual(b.of("dialback"), [])
+  assert.equal((await scene.until(back.add(pairOf("c.example", "a.example"), never))).pair.sender, "c.example")
   await scene.close()
 })
 
@@ -132,7 +151,7 @@ test("DB-37, security.md 2: a claim on a stream is verified over a connection of
   const scene = memoryScene()
   const a = await scene.server({ domains: ["a.example"], require: "encrypted", ...bidi })
   const c = await scene.server({ domains: ["c.example"], require: "encrypted" })
-  const b = await scene.server({ domains: ["b.example", "c.example"], certificate: good("b.example"), require: "encrypted", ...bidi })
+  const b = await scene.server({ domains: ["b.example", "c.example"], certificate: good("b.example"), require: "encrypted", ...bidi, abilities: errorsRemembered("a.example") })
   scene.dns("_xmpp-server._tcp.c.example", { SRV: [[0, 0, c.address.port, "c.c.example"]] })
   scene.dns("c.c.example", { A: [c.address.address] })
   await scene.until(a.join("b.example"))

@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import { test } from "node:test"
 import { credentialsOf, good, memoryScene, message, own, pairOf } from "./support.ts"
 
-test("N10, DWD-1, DWD-2: the certificate in hand names the second domain, so no connection back is made", async () => {
+test("S6.1.1, S6.1.3, N10, DWD-1, DWD-2: the certificate in hand names the second domain, so no connection back is made", async () => {
   const scene = memoryScene()
   const b = await scene.server({ domains: ["b.example"] })
   const peer = await scene.raw(b)
@@ -20,7 +20,7 @@ test("N10, DWD-1, DWD-2: the certificate in hand names the second domain, so no 
   await scene.close()
 })
 
-test("N11: another certificate on the stream, so C's own server is asked for the key; encrypted at most", async () => {
+test("S6.1.1, S6.1.2, N11: another certificate on the stream, so C's own server is asked for the key; encrypted at most", async () => {
   const scene = memoryScene()
   const c = await scene.server({ domains: ["c.example"] })
   const b = await scene.server({ domains: ["b.example"], require: "encrypted" })

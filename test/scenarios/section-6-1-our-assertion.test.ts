@@ -9,7 +9,7 @@ import { good, memoryScene, message, never, own, pairOf } from "./support.ts"
 const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
 const piggyback = { uses: { piggyback: true } }
 
-test("DB-31, N10: the second sender comes onto the stream with one question and one answer", async () => {
+test("S6.1.1, S6.1.3, DB-31, N10: the second sender comes onto the stream with one question and one answer", async () => {
   const scene = memoryScene()
   const a = await scene.server({ domains: ["a.example", "c.example"], certificate: both, ...piggyback })
   const b = await scene.server({ domains: ["b.example"] })

@@ -12,7 +12,7 @@ function sameHost(scene: MemoryScene, server: Server, name: string, port = serve
   scene.dns(`_xmpp-server._tcp.${name}`, { SRV: [[0, 0, port, host]] })
 }
 
-test("the new target resolves to the same place and the certificate proves it: one question, no connection", async () => {
+test("S6.2.1, N13: the new target resolves to the same place and the certificate proves it: one question, no connection", async () => {
   const scene = memoryScene()
   const a = await scene.server({ domains: ["a.example"], ...piggyback })
   const b = await scene.server({ domains: ["b.example", "rooms.b.example"], certificate: both })

@@ -224,6 +224,22 @@ describe("an outlet that retains", () => {
     assert.deepEqual(told(outlet.takeUnacknowledged()), ["<c/> 1"])
   })
 
+  test("SM-7: what was written once and waits again is known to have been, also when an attached queue is sorted out", () => {
+    const outlet = new Outlet({ limit: 1000 })
+    const channel = new LateChannel(1)
+    outlet.attach(channel)
+    outlet.appendText("<full/>")
+    outlet.flush()
+    outlet.appendTaken({ stanza: Buffer.from("<again/>"), writes: 1 })
+    outlet.appendText("<first/>")
+    const taken = [...outlet.takeQueued()].map(({ stanza, writes }) => [String(stanza), writes])
+    assert.deepEqual(taken, [
+      ["<again/>", 1],
+      ["<first/>", 0],
+    ])
+    assert.deepEqual([outlet.unsent, outlet.unsentBytes], [0, 0])
+  })
+
   test("memory that is acknowledged and read is used again", () => {
     const outlet = new Outlet({ limit: 1 << 22 })
     const channel = new LateChannel()

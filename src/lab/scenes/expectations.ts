@@ -83,7 +83,7 @@ export function refusedWith(evidence: readonly string[], way: ExchangeGot, by: "
   return { ...way, [by]: { ...way[by], evidence } }
 }
 
-/** Addresses, ports, keys and digests are other ones in every lab; in what a scene expects they are words. */
+/** Ports, keys and digests are other ones in every lab; in what a scene expects they are words. */
 export function withoutNumbers(way: ExchangeGot): ExchangeGot {
   const plain = (text: string | null): string | null =>
     text === null
@@ -92,7 +92,6 @@ export function withoutNumbers(way: ExchangeGot): ExchangeGot {
           .replace(/_\d+\._tcp/g, "_PORT._tcp")
           .replace(/\b[0-9a-f]{64}\b/g, "DIGEST")
           .replace(/\bkey \d+/g, "key TAG")
-          .replace(/\b127(?:\.\d+){3}\b/g, "ADDRESS")
   const end = (got: EndGot): EndGot => ({ ...got, sentence: plain(got.sentence) })
   const bounce = way.bounce === null ? null : { ...way.bounce, text: plain(way.bounce.text) ?? "" }
   return { ...way, bounce, sender: end(way.sender), receiver: end(way.receiver) }

@@ -3,7 +3,7 @@ import { createHash } from "node:crypto"
 import type { FindingId } from "../../model/findings.ts"
 import type { Internet, LabServer, LabWebAnswer, ServerSpec } from "../internet.ts"
 import type { EndGot, ExchangeGot } from "../scene.ts"
-import { failed, proved, provenBy } from "./expectations.ts"
+import { delivered, failed, proved, provenBy } from "./expectations.ts"
 
 /** Where a domain's document is asked for (POSH-02). */
 export const wellKnown = "/.well-known/posh/xmpp-server.json"
@@ -12,7 +12,25 @@ export const wellKnownOlder = "/.well-known/posh._xmpp-server._tcp.json"
 
 /** The hosted domain: its server has a certificate of the host's name and none of its own. */
 export function hosted(domain: string, host: string): ServerSpec {
-  return { domain, what: `shows the certificate of ${host}`, certificate: { from: "lab", names: [host] } }
+  return { domain, what: `shows ${host}'s certificate`, certificate: { from: "lab", names: [host] } }
+}
+
+/** Where all have one address, the lab's web is there already. */
+export const ownWeb = (address: string): string => (address === "127.0.0.1" ? "[::1]" : address)
+
+/** The same on a gateway that publishes the document itself, for the name of the host, and can be given another certificate (security.md 20). */
+export function publishing(domain: string, host: string): ServerSpec {
+  return {
+    ...hosted(domain, host),
+    what: `shows and publishes for ${host}`,
+    zone: { targets: [{ name: host }] },
+    picksCertificate: true,
+    configure: (settings, { address, webPort }) => ({
+      ...settings,
+      listen: { ...(settings["listen"] as object), posh_https: [`${ownWeb(address)}:${webPort}`] },
+      domains: (settings["domains"] as readonly object[]).map((each) => ({ ...each, certificate: host })),
+    }),
+  }
 }
 
 export function asking(domain: string, more: Partial<ServerSpec> = {}): ServerSpec {
@@ -48,6 +66,6 @@ export const poshSays = (domain: string, finding: FindingId, outcome = "unavaila
 export const provenByPosh = (domain: string): EndGot => provenBy([...failed(domain, "pkix.name-mismatch"), ...poshProved(domain)])
 
 /** The peer connects to the hosted domain. */
-export const toHosted = (peer: string, domain: string): ExchangeGot => ({ message: "delivered", bounce: null, sender: provenByPosh(domain), receiver: provenBy(proved(peer)) })
+export const toHosted = (peer: string, domain: string): ExchangeGot => delivered(provenByPosh(domain), provenBy(proved(peer)))
 /** The hosted domain connects to the peer. */
-export const fromHosted = (domain: string, peer: string): ExchangeGot => ({ message: "delivered", bounce: null, sender: provenBy(proved(peer)), receiver: provenByPosh(domain) })
+export const fromHosted = (domain: string, peer: string): ExchangeGot => delivered(provenBy(proved(peer)), provenByPosh(domain))

@@ -49,10 +49,10 @@ const redirect = good({
   section: "RFC 7711 3, RFC 7712 5.2",
   title: "it answers with 302, and the host's web server has the document: proved",
   domain: "pub.example",
-  host: "brewery.example",
+  host: "brewer.example",
   peer: "regular.example",
   web: ({ net, server }) => {
-    const host = net.web({ host: "brewery.example", answers: { [wellKnown]: fingerprints(server) } })
+    const host = net.web({ host: "brewer.example", answers: { [wellKnown]: fingerprints(server) } })
     publishes({ net, server }, { location: host.url(wellKnown) })
   },
 })

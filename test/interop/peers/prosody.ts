@@ -34,11 +34,25 @@ export interface ForeignServer extends PeerProcess {
 
 const lua = (text: string): string => JSON.stringify(text)
 
-/**
- * `trustAnchors`: DS records, one a line; it then validates DNS and uses DANE for the servers it connects to.
- * `directTls`: also listen on 5270 without STARTTLS and use `_xmpps-server` when it finds one (XEP-0368).
- */
-export async function startProsody(options: ForeignServerOptions & { readonly directTls?: boolean; readonly trustAnchors?: string; readonly modules?: readonly string[] }): Promise<ForeignServer> {
+export interface ProsodyOptions {
+  /** Also listen on 5270 without STARTTLS and use `_xmpps-server` when it finds one (XEP-0368). */
+  readonly directTls?: boolean
+  /** DS records, one a line; it then validates DNS and uses DANE for the servers it connects to. */
+  readonly trustAnchors?: string
+  /** Further modules of its own. */
+  readonly modules?: readonly string[]
+  /** Say `<errors/>` in the dialback feature. Its dialback stays as it is, which has none. */
+  readonly saysErrors?: boolean
+}
+
+/** Runs after the module that offers dialback (XEP-0220 2.5). */
+const saysErrors = `module:hook("s2s-stream-features", function(event)
+  local dialback = event.features:get_child("dialback", "urn:xmpp:features:dialback");
+  if dialback then dialback:tag("errors"):up(); end
+end, -100);
+`
+
+export async function startProsody(options: ForeignServerOptions & ProsodyOptions): Promise<ForeignServer> {
   const folder = temporaryFolder("prosody")
   const certificates = join(folder, "certificates")
   mkdirSync(certificates)
@@ -54,31 +68,38 @@ export async function startProsody(options: ForeignServerOptions & { readonly di
   // Prosody reads a certificate for its default port context from the section itself, so each section names its own.
   const tls = (name: string): string =>
     `  ssl = { certificate = ${lua(join(certificates, `${name}.crt`))}, key = ${lua(join(certificates, `${name}.key`))}, cafile = ${lua(join(folder, "roots.pem"))} }`
+  // A component has few of the modules above without being told.
+  const own = options.saysErrors === true ? ['  modules_enabled = { "says_errors" }'] : []
   const sections: string[] = []
   for (const domain of options.domains) {
     install(domain.name, domain.identity)
     sections.push(`VirtualHost ${lua(domain.name)}`, tls(domain.name))
     for (const component of domain.components ?? []) {
       install(component.name, component.identity)
-      sections.push(`Component ${lua(component.name)}`, `  component_secret = ${lua(component.secret)}`, tls(component.name))
+      sections.push(`Component ${lua(component.name)}`, `  component_secret = ${lua(component.secret)}`, ...own, tls(component.name))
     }
     if (domain.rooms !== undefined) {
       install(domain.rooms.name, domain.rooms.identity)
       sections.push(
         `Component ${lua(domain.rooms.name)} "muc"`,
+        ...own,
         "  restrict_room_creation = false",
         "  muc_room_default_public = true",
         tls(domain.rooms.name),
       )
     }
   }
-  const modules = ["tls", "s2s", "s2s_auth_certs", "saslauth", "disco", "ping", ...(options.dialback ? ["dialback"] : []), ...(options.modules ?? [])]
+  const plugins = join(folder, "plugins")
+  mkdirSync(plugins)
+  writeFileSync(join(plugins, "mod_says_errors.lua"), saysErrors)
+  const modules = ["tls", "s2s", "s2s_auth_certs", "saslauth", "disco", "ping", ...(options.dialback ? ["dialback"] : []), ...(options.modules ?? []), ...(options.saysErrors === true ? ["says_errors"] : [])]
   const config = [
     "run_as_root = true",
     "daemonize = false",
     `pidfile = ${lua(join(folder, "prosody.pid"))}`,
     `data_path = ${lua(join(folder, "store"))}`,
     `certificates = ${lua(certificates)}`,
+    `plugin_paths = { ${lua(plugins)} }`,
     `log = { { levels = { min = ${lua(options.debug === true ? "debug" : "info")} }, to = "console", timestamps = false } }`,
     `interfaces = { ${lua(options.address)} }`,
     "s2s_ports = { 5269 }",
