@@ -55,7 +55,7 @@ export class Outbound {
       associations: () => (live.push.over ? [] : this.associations),
       recheck: () => this.recheck(),
       renew: (association, fresh) => {
-        this.#judgedAgain(association, rejudge(federation, association, fresh))
+        if (!this.#judgedAgain(association, rejudge(federation, association, fresh))) this.handle.onWithdrawn?.([association.pair])
         this.#settle()
       },
       broken: (error) => live.push.broken(error),
@@ -290,9 +290,9 @@ export class Outbound {
     ask.answered(why)
   }
 
-  /** Takes a pair off; where it was the last in both directions, the stream goes. */
-  drop(pair: DomainPair): void {
-    this.#withdraw(pair, "stream.host-unknown")
+  /** Takes pairs off; where none is left in either direction, the stream goes. */
+  drop(pairs: readonly DomainPair[]): void {
+    for (const pair of pairs) this.#withdraw(pair, "stream.host-unknown")
     this.#settle()
   }
 
@@ -306,7 +306,9 @@ export class Outbound {
   /** Judges every pair of ours again. */
   recheck(): void {
     if (this.#live.push.over) return
-    for (const association of this.associations) this.#judgedAgain(association, this.#again(association))
+    const withdrawn = this.associations.filter((association) => !this.#judgedAgain(association, this.#again(association)))
+    // All at once: what waits is sorted out once, however many end.
+    if (withdrawn.length > 0) this.handle.onWithdrawn?.(withdrawn.map(({ pair }) => pair))
     this.#settle()
   }
 
@@ -319,15 +321,16 @@ export class Outbound {
 
   #lastFinding: FindingId | undefined
 
-  #judgedAgain(association: Association, judged: Rejudged): void {
+  /** @returns false: it was withdrawn, and whoever has stanzas of the pair has to be told */
+  #judgedAgain(association: Association, judged: Rejudged): boolean {
     const { pair } = association
     const { generation } = this.#federation.current().policy
     if (judged.holds) {
       this.#live.ledger.apply({ kind: "renewed", association: judged.association, generation })
-      return
+      return true
     }
     const { finding, detail } = judged
-    if (!this.#withdraw(pair, finding)) return
+    if (!this.#withdraw(pair, finding)) return true
     this.#lastFinding = finding
     this.#federation.event({
       kind: "refused",
@@ -339,7 +342,7 @@ export class Outbound {
       sentence: findingSentence(finding, detail),
       verdicts: [],
     })
-    this.handle.onWithdrawn?.(pair)
+    return false
   }
 
   #settle(): void {

@@ -268,7 +268,7 @@ test("attack: the way back was opened by a key while nothing promised more, and 
     await scene.settle()
     const back = b.ways[0]!.stream
     const withdrawn: string[] = []
-    back.onWithdrawn = ({ target }) => void withdrawn.push(target)
+    back.onWithdrawn = (pairs) => void withdrawn.push(...pairs.map(({ target }) => target))
     assert.equal((await scene.until(back.add(pairOf("b.example", "a.example"), never))).level, "encrypted")
     const records = { nothing: [], "the real key": [tlsaRow(real)], "the key that was shown": [tlsaRow(real), tlsaRow(shown)] }[publishes]
     if (records.length > 0) scene.dns("_5269._tcp.host.a.example", { TLSA: records })

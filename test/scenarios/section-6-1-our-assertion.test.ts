@@ -115,7 +115,7 @@ test("a reload that ends one pair leaves the others; the last one takes the stre
   const stream = await scene.until(a.join("b.example"))
   await scene.until(a.join("b.example", "c.example"))
   const gone: string[] = []
-  stream.onWithdrawn = ({ sender }) => void gone.push(sender)
+  stream.onWithdrawn = (pairs) => void gone.push(...pairs.map(({ sender }) => sender))
   a.reload({ hosts: (name) => name === "c.example" })
   assert.deepEqual(gone, ["a.example"])
   assert.deepEqual(stream.associations().map(({ pair }) => pair.sender), ["c.example"])
