@@ -8,7 +8,7 @@ import type { XmlElement } from "../xml/element.ts"
 import { answerXml, enabledXml, enableXml, failedXml, readManagement, requestXml, resumedXml, resumeXml, tooHigh } from "./management-elements.ts"
 import type { Outlet } from "./outlet.ts"
 import type { ResumableSessions, SessionBinding, SessionCounters } from "./resumable-sessions.ts"
-import type { RetainedLoad, Retention } from "./retention.ts"
+import type { RetainedPart, Retention } from "./retention.ts"
 
 /** What of an opened stream outlives it, for the next one to the same peer. */
 export interface FormerStream extends SessionCounters {
@@ -37,8 +37,8 @@ export interface ManagementOptions {
   send(xml: string): void
   /** Whether the peer, or for an opened stream we, were authenticated, by SASL or dialback (SM-1). */
   authenticated(): boolean
-  /** Octets of one stream, and of all together, that wait for acknowledgements. */
-  readonly retained: { readonly limit: number; readonly load?: RetainedLoad }
+  /** Octets of one stream, and of all of its peer's, that wait for acknowledgements. */
+  readonly retained: { readonly limit: number; readonly load?: RetainedPart }
   /** s that a lost stream can be resumed; 0: never. For the receiving side also where the sessions are. */
   readonly resumable: number
   readonly sessions?: {
