@@ -20,8 +20,8 @@ const retainedPerStream = 1 << 20
 /** How long a lost stream can be resumed, s. */
 const resumableSeconds = 300
 
-/** Streams of a gateway that can be resumed at once, and those of one pair of domains with one certificate. */
-const sessionLimits = { sessions: 4096, alike: 8 }
+/** Streams of a gateway that can be resumed at once, those of one pair of domains with one certificate, and those of one network. */
+const sessionLimits = { sessions: 4096, alike: 8, network: 512 }
 /** Octets that all streams of a gateway retain together, and those to one network of peers. */
 const retainedInAll = 64 << 20
 const retainedPerNetwork = 16 << 20
@@ -56,6 +56,7 @@ export function manageAccepted(federation: Federation, live: LiveStream, session
     authenticated: () => openCount(live.ledger.state, "in") > 0,
     sessions: {
       store: federation.management!.sessions,
+      network: sourcePrefix(live.push.channel.remote.address),
       // security.md 12: who speaks for one domain does not thereby get the session of the domain that a header names.
       binding: () => (session.authorised(named) === undefined ? undefined : bindingOf(named, proof)),
       supersede: () => live.push.close("conflict", "another stream goes on with this session"),

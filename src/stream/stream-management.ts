@@ -43,6 +43,8 @@ export interface ManagementOptions {
   readonly resumable: number
   readonly sessions?: {
     readonly store: ResumableSessions
+    /** Where the peer is. */
+    readonly network?: string
     /** Undefined: the pair of the headers is not proven on this stream, so no session is its own. */
     binding(): SessionBinding | undefined
     /** Ends this stream at once, since another goes on with its session: nothing of it is handled any more. */
@@ -250,7 +252,7 @@ export class StreamManagement {
     const { sessions, resumable } = this.#options
     const within = Math.min(resumable, max ?? resumable)
     const binding = resume && within > 0 ? sessions?.binding() : undefined
-    const id = binding === undefined ? undefined : sessions?.store.open(binding, () => this.#surrender())
+    const id = binding === undefined ? undefined : sessions?.store.open(binding, () => this.#surrender(), sessions.network)
     if (id !== undefined) this.#session = { id, within: within * 1000 }
     this.#state = "on"
     this.#options.send(enabledXml(id === undefined ? undefined : { id, max: within }))

@@ -3,6 +3,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { managementShare } from "../../src/federation/managed-stream.ts"
+import { ResumableSessions } from "../../src/stream/resumable-sessions.ts"
 import { alteredText } from "../world/middle.ts"
 import { Sender } from "./pool-support.ts"
 import { credentialsOf, good, type MemoryScene, memoryScene, realScene, type Scene, type Server, type ServerOptions } from "./support.ts"
@@ -219,6 +220,33 @@ describe("a stream that is lost", () => {
     sender.send("b.example", ["2"])
     await scene.eventually("others go on", () => b.bodies.includes("2"))
     assert.deepEqual(b.bodies, ["hello", "2"])
+    await scene.close()
+  })
+
+  test("a session that had to make room for another of its network: everything is sent once more, nothing is lost", async () => {
+    const pair = await two()
+    const { scene, wire, a, b, sender } = pair
+    const { clock, random } = b.federation.ports
+    /** Before A comes again its neighbour does. */
+    class Crowded extends ResumableSessions {
+      override park(...lost: Parameters<ResumableSessions["park"]>): void {
+        super.park(...lost)
+        const neighbour = { from: "other.example", to: "b.example", leaf: undefined }
+        assert.ok(this.open(neighbour, () => ({ handled: 0, acknowledged: 0, unacknowledged: 0 }), "127.0.0") !== undefined)
+      }
+    }
+    Object.assign(b.federation, { management: { ...managementShare(clock, random), sessions: new Crowded(clock, random, { sessions: 10, alike: 8, network: 1 }) } })
+    await established(pair)
+    wire.swallow = (text, towards) => towards === "server" && text.includes("<body>")
+    sender.send("b.example", ["1", "2"])
+    await scene.settle()
+    wire.swallow = () => false
+    current(a, sender).channel.destroy()
+    await scene.eventually("they arrive", () => b.bodies.length === 3 && sender.unacknowledged === 0)
+    assert.deepEqual([b.bodies, sender.bounced, sender.lost], [["hello", "1", "2"], [], []])
+    // The new stream is acknowledged, though there is no room to resume it.
+    assert.deepEqual(results(a), ["enabled", "not-resumed", "enabled"])
+    assert.deepEqual(a.of("management").map(({ resumable }) => resumable), [true, undefined, false])
     await scene.close()
   })
 
