@@ -370,6 +370,7 @@ export class StreamPool {
 
   /** What domains that are leaving had waiting goes back to them while their components can still be told. */
   giveBack(leaving: (sender: Domain) => boolean): void {
+    for (const way of this.#ways.values()) if (leaving(way.pair.sender)) this.#letGo(way, undefined)
     this.#leftovers.giveBack(leaving)
   }
 
@@ -381,7 +382,8 @@ export class StreamPool {
    * @param concerns whether anything has changed for a pair; the others go on as they are
    */
   reloaded(remote: (pair: DomainPair) => boolean, concerns: (pair: DomainPair) => boolean): void {
-    for (const way of this.#ways.values()) this.#letGo(way, undefined)
+    // What a stream that is being resumed left is waited for: sent again without the answer, it might arrive twice.
+    for (const way of this.#ways.values()) if (!remote(way.pair)) this.#letGo(way, undefined)
     const touched = new Set<Carrier>()
     for (const [key, way] of this.#ways) {
       if (remote(way.pair)) {
@@ -399,7 +401,8 @@ export class StreamPool {
         way.own.close()
         continue
       }
-      touched.add(carrier)
+      // One that was lost is sorted out when it is known how far it came.
+      if (this.#carriers.has(carrier.stream)) touched.add(carrier)
       this.#partWith(way, carrier)
       // Whoever still remembers the way must not queue what nobody will look for.
       way.own.close()

@@ -250,6 +250,71 @@ describe("a stream that is lost", () => {
     await scene.close()
   })
 
+  for (const [reloads, at] of [["while the next one is being opened", "<stream:stream "], ["while the next one is asked to go on", "<resume "]] as const) {
+    test(`a reload ${reloads}: what had arrived is not sent again, and what had not is, once`, async () => {
+      const pair = await two()
+      await established(pair)
+      const { scene, wire, a, b, sender } = pair
+      wire.swallow = (text, towards) => (towards === "client" && text.includes("<a ")) || text.includes("<body>3")
+      sender.send("b.example", ["1", "2"])
+      await scene.settle()
+      sender.send("b.example", ["3"])
+      await scene.settle()
+      assert.equal(sender.unacknowledged, 3)
+      let reloaded = false
+      wire.swallow = (text, towards) => {
+        if (!reloaded && towards === "server" && text.includes(at)) {
+          reloaded = true
+          a.reload({})
+          sender.pool.reloaded(() => true, () => true)
+        }
+        return false
+      }
+      current(a, sender).channel.destroy()
+      await scene.eventually("all arrive", () => b.bodies.includes("3") && sender.unacknowledged === 0)
+      await scene.clock.advance(10_000)
+      assert.ok(reloaded)
+      assert.deepEqual([b.bodies, sender.bounced, sender.lost], [["hello", "1", "2", "3"], [], []])
+      assert.deepEqual(results(a), ["enabled", "resumed"])
+      await scene.close()
+    })
+  }
+
+  for (const leaves of ["c.example", "a.example"]) {
+    test(`a reload while it is resumed, by which ${leaves} is ours no more: its stanzas come back, once, the others' go on`, async () => {
+      const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
+      const pair = await two({ a: { domains: ["a.example", "c.example"], certificate: both } })
+      await established(pair)
+      const { scene, wire, a, b, sender } = pair
+      sender.send("b.example", ["of c"], "c.example")
+      await scene.eventually("C came along", () => b.bodies.length === 2 && sender.unacknowledged === 0)
+      wire.swallow = (text, towards) => towards === "server" && text.includes("<body>")
+      sender.send("b.example", ["a1"])
+      sender.send("b.example", ["c1"], "c.example")
+      sender.send("b.example", ["a2"])
+      await scene.settle()
+      let reloaded = false
+      wire.swallow = (text, towards) => {
+        if (!reloaded && towards === "server" && text.includes("<resume ")) {
+          reloaded = true
+          a.reload({ hosts: (name) => name !== leaves && (name === "a.example" || name === "c.example") })
+          sender.pool.giveBack((domain) => domain === leaves)
+          sender.pool.reloaded(({ sender: from }) => from !== leaves, () => true)
+        }
+        return false
+      }
+      current(a, sender).channel.destroy()
+      const [theirs, others] = leaves === "c.example" ? [["c1"], ["a1", "a2"]] : [["a1", "a2"], ["c1"]]
+      await scene.eventually("the others' arrive", () => b.bodies.length === 2 + others.length)
+      await scene.eventually("its own come back", () => sender.bounced.length === theirs.length)
+      await scene.clock.advance(10_000)
+      assert.deepEqual(b.bodies.slice(2), others)
+      assert.deepEqual(sender.bounced.map(({ body }) => body.replace("rerouted ", "")), theirs)
+      assert.deepEqual(sender.lost, [])
+      await scene.close()
+    })
+  }
+
   test("resumed with further pairs on it: each claims anew before its stanzas go on (security.md 12)", async () => {
     const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
     const pair = await two({ a: { domains: ["a.example", "c.example"], certificate: both } })
