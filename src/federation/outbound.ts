@@ -12,7 +12,7 @@ import { deadline } from "./deadline.ts"
 import { type DialbackElement, resultRequestXml } from "./dialback.ts"
 import type { LiveStream } from "./live-stream.ts"
 import { associations, authorised, entryOf, openCount, pendingClaim } from "./pair-ledger.ts"
-import { type CarrierFacts, idOf, mayCarry, NotCarried, provenBack, supposed } from "./piggyback.ts"
+import { type CarrierFacts, idOf, Interrupted, mayCarry, NotCarried, provenBack, supposed } from "./piggyback.ts"
 import { type OutgoingRefused, refusal } from "./refusal.ts"
 import { noLimits } from "../stream/limits.ts"
 import { Watch } from "./renewal.ts"
@@ -20,12 +20,15 @@ import { Watch } from "./renewal.ts"
 /** Claims of ours that wait for an answer on one stream at once; others wait for their turn. Peers bound them, too. */
 const asksAtOnce = 48
 
+/** Conditions with which a peer ends a stream whatever was asked on it: when it stops, is set up anew, or has waited for long. */
+const ofItsOwn: ReadonlySet<string> = new Set(["connection-timeout", "reset", "system-shutdown"])
+
 interface Ask {
   readonly pair: DomainPair
   readonly candidate: Association
   readonly generation: number
   readonly claim: number
-  readonly answered: (outcome: Association | OutgoingRefused) => void
+  readonly answered: (outcome: Association | OutgoingRefused | NotCarried) => void
 }
 
 export class Outbound {
@@ -262,7 +265,7 @@ export class Outbound {
       return this.#failed(pair, refusal("auth.dialback-refused", words, how), "auth.dialback-refused")
     }
     const association = this.#grant(ask)
-    if (association === undefined) return this.#failed(pair, refusal("policy.level", "the policy changed while we asked", "refused", { retryable: true }), "policy.level")
+    if (association === undefined) return this.#failed(pair, new NotCarried("the policy changed while we asked"), "policy.level")
     this.#asks.delete(pairKey(pair))
     ask.answered(association)
   }
@@ -281,7 +284,7 @@ export class Outbound {
     this.#federation.abilities?.learn(candidate, { refused: known !== undefined && known.pair.sender !== sender ? "assertion" : "supposition" })
   }
 
-  #failed(pair: DomainPair, why: OutgoingRefused, finding: FindingId): void {
+  #failed(pair: DomainPair, why: OutgoingRefused | NotCarried, finding: FindingId): void {
     const ask = this.#asks.get(pairKey(pair))
     if (ask === undefined) return
     this.#asks.delete(pairKey(pair))
@@ -357,11 +360,14 @@ export class Outbound {
 
   #ended(end: StreamEnd): void {
     this.#watch.stop()
-    const blamed = end.by === "peer" && end.condition !== undefined
+    const blamed = end.by === "peer" && end.condition !== undefined && !ofItsOwn.has(end.condition)
+    // What was idle here and was closed meanwhile refused nothing.
+    const closed = end.by === "us" && end.condition === undefined
     for (const { pair, candidate } of [...this.#asks.values()]) {
       // DB-32: a peer that ends the stream for one pair is asked for none again.
       if (blamed) this.#unwilling(candidate)
-      this.#failed(pair, refusal("stream.closed", end.detail, "unreachable"), "stream.closed")
+      const why = blamed ? refusal("stream.closed", end.detail, "unreachable") : closed ? new NotCarried(end.detail) : new Interrupted(end.detail)
+      this.#failed(pair, why, "stream.closed")
     }
     for (const turn of this.#turns.splice(0)) turn()
   }
