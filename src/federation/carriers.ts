@@ -9,12 +9,14 @@ import { discoverPeer } from "./associate.ts"
 import { type Federation, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { openOutgoing } from "./initiating.ts"
-import { NotCarried, restsOnWeb } from "./piggyback.ts"
+import { Interrupted, NotCarried, restsOnWeb } from "./piggyback.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
 import type { FormerStream } from "../stream/stream-management.ts"
 
 /** How long a pair that was refused on a stream of others goes by a connection of its own, ms. */
 const refusalLasts = 24 * 3_600_000
+/** And one whose stream ended while it was asked for, ms: nobody need have meant it, and it may end the next one as well. */
+const interruptionLasts = 600_000
 /** How long a place is remembered whose server takes one pair a stream, ms. */
 const singleLasts = 600_000
 const remembered = 4096
@@ -34,13 +36,13 @@ class ShortMemory {
     return now < (this.#until.get(key) ?? 0)
   }
 
-  add(key: string, now: number): void {
+  add(key: string, now: number, lasts = this.#lasts): void {
     this.#until.delete(key)
     for (const oldest of this.#until.keys()) {
       if (this.#until.size < remembered) break
       this.#until.delete(oldest)
     }
-    this.#until.set(key, now + this.#lasts)
+    this.#until.set(key, now + lasts)
   }
 }
 
@@ -121,15 +123,15 @@ export class Carriers {
     const [first] = places
     for (let turn = 0; first !== undefined && turn < 2; turn += 1) {
       for (const place of places) {
-        // A host that has a certificate for each domain has many streams, and none of them carries another: soon one is tried, in case.
+        // A host that has a certificate for each domain has many streams, and none of them carries another: soon only the latest is
+        // tried, which is the one that those who waited for it waited for.
         const tried = this.#byPlace.get(place)?.slice(this.#separate.has(place, clock.monotonic()) ? -1 : -triedAtPlace)
         const joined = await this.#join(tried, pair, signal, found)
         if (joined !== undefined) return joined
-        if (tried !== undefined && tried.length > 1) this.#separate.add(place, clock.monotonic())
+        if (tried?.length === triedAtPlace) this.#separate.add(place, clock.monotonic())
       }
       const others = this.#opening.get(first)
-      const now = clock.monotonic()
-      if (others === undefined || turn > 0 || this.#single.has(first, now) || this.#separate.has(first, now)) break
+      if (others === undefined || turn > 0 || this.#single.has(first, clock.monotonic())) break
       const patience = deadline(clock, hosting.times.negotiation / patienceShare, "waiting for others", signal)
       await settledOrAborted(others, patience.signal)
       patience.done()
@@ -162,6 +164,10 @@ export class Carriers {
           return stream
         } catch (error) {
           if (signal.aborted) throw refusalOf(error, signal)
+          if (error instanceof Interrupted) {
+            this.#refused.add(pairKey(pair), clock.monotonic(), interruptionLasts)
+            return undefined
+          }
           if (error instanceof NotCarried && !limit.signal.aborted) continue
           if (!limit.signal.aborted && !(error instanceof OutgoingRefused)) throw error
           // It was asked and said no, or nothing: that costs one time, not every time.
