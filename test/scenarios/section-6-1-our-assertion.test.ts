@@ -91,6 +91,23 @@ test("DB-07: a peer that never answers: our timer, a connection of its own the n
   await scene.close()
 })
 
+test("the pair that a further sender rested on ends: the next one rests on another pair with the target", async () => {
+  const scene = memoryScene()
+  const names = ["a.example", "c.example", "e.example"]
+  const a = await scene.server({ domains: names, certificate: good("a.example", { names: { dns: names } }), ...piggyback })
+  await scene.server({ domains: ["b.example"] })
+  const stream = await scene.until(a.join("b.example"))
+  await scene.until(a.join("b.example", "c.example"))
+  a.reload({ hosts: (name) => name !== "a.example" && names.includes(name) })
+  // Where the target is served is not looked up for an assertion.
+  scene.dns("_xmpp-server._tcp.b.example", { SRV: [[0, 0, 1, "nowhere.example"]] })
+  assert.equal((await scene.until(stream.add(pairOf("e.example", "b.example"), never))).level, "authenticated")
+  assert.deepEqual(stream.associations().map(({ pair }) => pair.sender), ["c.example", "e.example"])
+  stream.drop([pairOf("c.example", "b.example"), pairOf("e.example", "b.example")])
+  await assert.rejects(stream.add(pairOf("c.example", "b.example"), never), NotCarried)
+  await scene.close()
+})
+
 const minute = 60_000
 const ends: readonly (readonly [what: string, end: (stream: OutgoingStream, accepted: IncomingStream) => void, apart: number])[] = [
   ["it is closed here, since it was idle", (stream) => stream.close(), 0],
