@@ -7,7 +7,7 @@ import type { StreamErrorCondition } from "../model/errors.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import { discoverPeer } from "./associate.ts"
 import { rejudge, type Rejudged } from "./claims.ts"
-import type { Federation, OutgoingStream, StreamEnd } from "./contract.ts"
+import { type Federation, type OutgoingStream, type StreamEnd, usesOf } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { type DialbackElement, resultRequestXml } from "./dialback.ts"
 import type { LiveStream } from "./live-stream.ts"
@@ -321,9 +321,17 @@ export class Outbound {
 
   #again(association: Association): Rejudged {
     const { target } = association.pair
+    if (this.#switchedOff(association.pair)) return { holds: false, finding: "policy.switched-off", detail: target }
     // BIDI-4: the way back ends with the way in.
     if (!this.initiated && this.#byPeer.find(target) === undefined) return { holds: false, finding: "route.unproven-sender", detail: target }
     return rejudge(this.#federation, association)
+  }
+
+  /** A reload took back what lets the pair leave here; what is left unacknowledged stays the stream's. */
+  #switchedOff(pair: DomainPair): boolean {
+    const { bidi, piggyback } = usesOf(this.#federation.current(), pair.target)
+    if (this.initiated) return !piggyback && this.#pair !== undefined && pairKey(pair) !== pairKey(this.#pair)
+    return !bidi || (!piggyback && !wasAskedFor(entryOf(this.#live.ledger.state, "in", reversed(pair))?.state))
   }
 
   #lastFinding: FindingId | undefined
