@@ -4,7 +4,7 @@ import type { Association, DomainPair, FederationLevel } from "../model/associat
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { findingSentence } from "../model/findings.ts"
-import { ns } from "../model/namespaces.ts"
+import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import { type Requirement, shortfall } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { SecuredChannel, TlsFacts } from "../ports.ts"
@@ -316,7 +316,7 @@ export function proofOf({ chain, protocol, cipher, serverName, alpn }: TlsFacts,
   return { chain, presentedAs, protocol, cipher, serverName, alpn }
 }
 
-interface Opened {
+export interface Opened {
   readonly header: StreamHeader
   readonly features: StreamFeatures
   /** The features as they came. */
@@ -324,8 +324,8 @@ interface Opened {
 }
 
 /** The response header and its features. A peer of version 0.9 sends none. */
-export async function openAnswer(stream: XmlStream, signal: AbortSignal): Promise<Opened> {
-  const header = readHeader(await stream.header(signal), ns.server)
+export async function openAnswer(stream: XmlStream, signal: AbortSignal, content: ContentNamespace = ns.server): Promise<Opened> {
+  const header = readHeader(await stream.header(signal), content)
   if (header.version === undefined) {
     return {
       header,
