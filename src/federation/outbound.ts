@@ -321,9 +321,9 @@ export class Outbound {
 
   #again(association: Association): Rejudged {
     const { target } = association.pair
-    if (this.#switchedOff(association.pair)) return { holds: false, finding: "policy.switched-off", detail: target }
     // BIDI-4: the way back ends with the way in.
     if (!this.initiated && this.#byPeer.find(target) === undefined) return { holds: false, finding: "route.unproven-sender", detail: target }
+    if (this.#switchedOff(association.pair)) return { holds: false, finding: "policy.switched-off", detail: target }
     return rejudge(this.#federation, association)
   }
 

@@ -151,6 +151,31 @@ for (const [what, end, apart] of ends) {
   })
 }
 
+test("joining has one deadline, however many streams the peer keeps that answer nothing: then a connection of its own", async () => {
+  const names = ["a.example", "c.example", "e.example"]
+  let silent = false
+  const scene = memoryScene({ link: () => ({ middle: alteredText((text) => (silent && text.includes("<db:result from='b.example'") ? "" : text)) }) })
+  const times = { negotiation: 4000, dialbackAnswer: 60_000 }
+  const a = await scene.server({ domains: [...names, "f.example"], certificate: good("a.example", { names: { dns: [...names, "f.example"] } }), times, ...piggyback })
+  const b = await scene.server({ domains: ["b.example"] })
+  for (const sender of names) a.carriers.reachable(pairOf(sender, "b.example").target, await scene.until(a.open("b.example", sender)))
+  silent = true
+  const began = scene.clock.monotonic()
+  const joining = a.join("b.example", "f.example")
+  let asked = 0
+  await scene.eventually("the first stream is asked", () => (asked = a.of("dialback").filter(({ step }) => step === "result-sent").length) > 0)
+  const connections = scene.world.connections.length
+  await scene.eventually("it is given up", () => scene.world.connections.length > connections)
+  const took = scene.clock.monotonic() - began
+  assert.ok(took >= 4000 && took < 4500, `${took} ms`)
+  assert.equal((await scene.until(joining)).pair.sender, "f.example")
+  assert.equal(asked, 1)
+  // The others carry what they carried.
+  for (const stream of a.outgoing) stream.channel.write(message(`x@${stream.pair.sender}`, "y@b.example", stream.pair.sender))
+  await scene.eventually("all four", () => b.bodies.length === 4)
+  await scene.close()
+})
+
 test("DB-08: answers that nobody asked for, for other pairs or in the other direction, change nothing", async () => {
   let more = ""
   const link = () => ({
