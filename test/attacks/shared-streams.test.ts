@@ -11,9 +11,11 @@ import type { DialbackElement } from "../../src/federation/dialback.ts"
 import { Outbound } from "../../src/federation/outbound.ts"
 import { dane } from "../../src/proof/dane.ts"
 import { pkix } from "../../src/proof/pkix.ts"
+import { posh } from "../../src/proof/posh.ts"
 import type { AnyProoftype } from "../../src/proof/prooftype.ts"
 import { anchorsFromPem } from "../../src/x509/anchors.ts"
 import { errorsRemembered } from "../federation/ratchet-support.ts"
+import { Webs } from "../scenarios/posh-web.ts"
 import { SignedDns, tlsaRow } from "../scenarios/signed-dns.ts"
 import { auth, credentialsOf, good, memoryScene, message, never, openHeader, own, pairOf, type RawPeer, type Server, start, stranger } from "../scenarios/support.ts"
 import { patched } from "./weakened.ts"
@@ -119,6 +121,34 @@ test("attack: the DANE proof of one domain serves the next one that is led to th
   assert.deepEqual(await run(both), { added: "refused", levels: [["evil.example", "authenticated"]] })
 })
 
+test("attack: the POSH document of one domain serves a further one, as target and as sender", async () => {
+  const run = async (second: AnyProoftype) => {
+    const scene = memoryScene()
+    const webs = new Webs(scene)
+    const [key, real] = [own("evil.example", { names: {}, commonName: "E" }), own("victim.example", { names: {}, commonName: "V" })]
+    await webs.publish("evil.example", key)
+    await webs.publish("victim.example", real)
+    const prooftypes = [pkix, second]
+    const a = await scene.server({ domains: ["a.example"], prooftypes, ...piggyback })
+    const evil = await scene.server({ domains: ["evil.example", "victim.example"], certificate: key, prooftypes: [pkix] })
+    // Spoofed: the victim's service is where the attacker's is.
+    scene.dns("_xmpp-server._tcp.victim.example", { SRV: [[0, 0, evil.address.port, "host.evil.example"]] })
+    const stream = await scene.until(a.join("evil.example"))
+    assert.equal(stream.association.verdict.by, "posh")
+    const target = await scene.until(stream.add(pairOf("a.example", "victim.example"), never).then(({ level }) => level, () => "refused"))
+    const peer = await scene.raw(a)
+    await scene.until(peer.authenticated("evil.example", "a.example", credentialsOf(key)))
+    peer.send("<db:result from='victim.example' to='a.example'>any</db:result>")
+    await scene.eventually("the claim is answered", () => peer.text.includes("<db:result"))
+    const sender = /<db:result [^>]*type='([a-z]*)'/.exec(peer.text)?.[1]
+    await webs.close()
+    await scene.close()
+    return { target, sender }
+  }
+  assert.deepEqual(await run(byCertificateAlone(posh)), { target: "authenticated", sender: "valid" })
+  assert.deepEqual(await run(posh), { target: "refused", sender: "error" })
+})
+
 test("attack: the address is right and the certificate has the name, but the target's own TLSA names another key (security.md 3)", async () => {
   const weak: AnyProoftype = { ...dane, binding: () => false, terms: () => ({ tls: false }) }
   const run = async (prooftypes: readonly AnyProoftype[]) => {
@@ -200,6 +230,27 @@ test("attack: unsolicited results on an accepted stream with both directions", a
     assert.ok(carried.includes("b.example victim.example") && carried.includes("c.example evil.example"))
   })
   assert.deepEqual(await run(), { carried: [], admitted: ["evil.example b.example"] })
+})
+
+test("attack: the same on a stream that we opened, with both directions", async () => {
+  const run = async () => {
+    const scene = memoryScene()
+    const a = await scene.server({ domains: ["b.example", "c.example"], ...bidi })
+    const evil = await scene.server({ domains: ["evil.example"], ...bidi })
+    const out = await scene.until(a.join("evil.example"))
+    await scene.eventually("it may write back", () => evil.ways.length === 1)
+    evil.ways[0]!.stream.channel.write(Buffer.from(unsolicited))
+    await scene.settle()
+    const carried = out.associations().map(({ pair }) => `${pair.sender} ${pair.target}`)
+    const admitted = a.admitted.map(({ pair }) => `${pair.sender} ${pair.target}`)
+    await scene.close()
+    return { carried, admitted }
+  }
+  await patched(Outbound.prototype, "answer", credulous, async () => {
+    const { carried } = await run()
+    assert.ok(carried.includes("b.example victim.example") && carried.includes("c.example evil.example"))
+  })
+  assert.deepEqual(await run(), { carried: ["b.example evil.example"], admitted: [] })
 })
 
 test("attack: while one pair is asked for, the answer for another one", async () => {

@@ -151,6 +151,26 @@ for (const [what, end, apart] of ends) {
   })
 }
 
+test("DB-36: no room for a further pair: a connection of its own; no room there either: one failure, and no third try", async () => {
+  let full = "c.example"
+  const noRoom = "<error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:result>"
+  const link = () => ({ middle: alteredText((text) => text.replace(new RegExp(`(<db:result from='b\\.example' to='${full}') type='valid'/>`), `$1 type='error'>${noRoom}`)) })
+  const scene = memoryScene({ link })
+  // Where it shows no certificate the pair of a connection of its own is asked for by a key, too.
+  const a = await scene.server({ domains: ["a.example", "c.example"], certificate: both, mute: true, require: "encrypted", ...piggyback })
+  const b = await scene.server({ domains: ["b.example"], require: "encrypted" })
+  const asked = (): number => a.of("dialback").filter(({ step, pair }) => step === "result-sent" && pair.sender === "c.example").length
+  const first = await scene.until(a.join("b.example"))
+  await scene.until(assert.rejects(a.join("b.example", "c.example"), OutgoingRefused))
+  assert.deepEqual([asked(), scene.world.connections.filter(({ to }) => to.address === b.address.address).length], [2, 2])
+  full = "nobody.example"
+  const own = await scene.until(a.join("b.example", "c.example"))
+  assert.notEqual(own, first)
+  assert.equal(asked(), 3, "the first stream is not asked again")
+  assert.equal(first.ended, false)
+  await scene.close()
+})
+
 test("joining has one deadline, however many streams the peer keeps that answer nothing: then a connection of its own", async () => {
   const names = ["a.example", "c.example", "e.example"]
   let silent = false
