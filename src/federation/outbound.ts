@@ -213,7 +213,7 @@ export class Outbound {
           claim,
           answered: (outcome) => (outcome instanceof Error ? reject(outcome) : resolve(outcome)),
         })
-        this.#live.push.send(resultRequestXml(pair, key))
+        this.#live.push.sendSoon(resultRequestXml(pair, key))
         this.#federation.event({ kind: "dialback", at: clock.now(), stream: this.facts.name, direction: "out", pair, step: "result-sent" })
       })
     } finally {
