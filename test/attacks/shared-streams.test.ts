@@ -305,11 +305,13 @@ test("attack: let in by a key, then our stanzas for a domain with TLSA leave on 
 
 test("attack: the way back was opened by a key while nothing promised more, and TLSA records that the stream does not satisfy come later (security.md 3)", async () => {
   const hour = 3_600_000
-  const run = async (publishes: "nothing" | "the real key" | "the key that was shown", { reloads = false, prooftypes = both } = {}) => {
+  const run = async (publishes: "nothing" | "the real key" | "the key that was shown", { reloads = false, prooftypes = both, host = "host.a.example" } = {}) => {
     const scene = memoryScene()
     const dns = new SignedDns()
     const [real, shown] = [own("a.example", { names: {}, commonName: "A" }), own("a.example", { names: {}, commonName: "M" })]
     const a = await scene.server({ domains: ["a.example"], certificate: real, require: "encrypted" })
+    scene.dns("_xmpp-server._tcp.a.example", { SRV: [[0, 0, 5269, "host.a.example"], [1, 0, 5269, "second.a.example"]] })
+    scene.dns("second.a.example", { A: ["127.0.0.77"] })
     const b = await scene.server({ domains: ["b.example"], require: "encrypted", prooftypes, ports: dns.ports, ...bidi })
     const peer = await scene.raw(b)
     await peer.upToFeatures("a.example", "b.example", credentialsOf(shown))
@@ -322,7 +324,7 @@ test("attack: the way back was opened by a key while nothing promised more, and 
     back.onWithdrawn = (pairs) => void withdrawn.push(...pairs.map(({ target }) => target))
     assert.equal((await scene.until(back.add(pairOf("b.example", "a.example"), never))).level, "encrypted")
     const records = { nothing: [], "the real key": [tlsaRow(real)], "the key that was shown": [tlsaRow(real), tlsaRow(shown)] }[publishes]
-    if (records.length > 0) scene.dns("_5269._tcp.host.a.example", { TLSA: records })
+    if (records.length > 0) scene.dns(`_5269._tcp.${host}`, { TLSA: records })
     await scene.clock.advance(hour + 5 * 60_000)
     if (reloads) b.reload({})
     const carried = back.associations().map(({ pair }) => pair.target)
@@ -339,6 +341,9 @@ test("attack: the way back was opened by a key while nothing promised more, and 
   const ended = { carried: [], withdrawn: ["a.example"], findings: ["dane.mismatch"] }
   assert.deepEqual(await run("the real key"), ended)
   assert.deepEqual(await run("the real key", { reloads: true }), ended)
+  // At another server of the domain's than the one that the key was verified with.
+  assert.deepEqual(await run("the real key", { host: "second.a.example" }), ended)
+  assert.deepEqual(await run("the key that was shown", { host: "second.a.example" }), kept)
 })
 
 test("attack: a stanza for us on a stream that we opened, from a domain that was claimed there but not granted", async () => {
