@@ -30,12 +30,16 @@ class Gate {
     this.#free = count
   }
 
+  /** @returns whether there was a place at once */
+  tryEnter(): boolean {
+    if (this.#free === 0) return false
+    this.#free -= 1
+    return true
+  }
+
   async enter(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    if (this.#free > 0) {
-      this.#free -= 1
-      return
-    }
+    if (this.tryEnter()) return
     await new Promise<void>((resolve, reject) => {
       const admit = () => {
         signal.removeEventListener("abort", giveUp)
@@ -148,7 +152,8 @@ export function nodeDnsTransport(limits: Partial<DnsTransportLimits> = {}): DnsT
   }
   return {
     async exchange(query, upstream, protocol, signal, accept) {
-      await gate.enter(signal)
+      signal.throwIfAborted()
+      if (!gate.tryEnter()) await gate.enter(signal)
       try {
         // It may have aborted while we waited; a listener added now would never hear of it.
         signal.throwIfAborted()

@@ -116,6 +116,7 @@ export function createLog(options: LogOptions = {}): Log & { setLevel(level: Log
       if (!logger.isLevelEnabled(level)) return
       logger[level]({ ev: event, ...(plain(fields, secret) as Record<string, unknown>) })
     },
+    enabled: (level) => logger.isLevelEnabled(level),
     setLevel(level) {
       logger.level = level
     },
