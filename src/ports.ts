@@ -68,6 +68,13 @@ export interface TlsFacts {
 export interface SecuredChannel {
   readonly channel: Channel
   readonly facts: TlsFacts
+  /**
+   * Connecting side, where the platform tells: calls back when session tickets of the peer have come, with how many came
+   * together. The tickets are never used; they show that the peer has seen the end of our handshake.
+   *
+   * @returns ends it
+   */
+  tickets?(heard: (together: number) => void): () => void
 }
 
 export interface TlsClientOptions {

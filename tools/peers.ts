@@ -16,6 +16,10 @@ export const peers: readonly Peer[] = [
   // The daemon, not the library: Debian's libunbound knows no Ed448.
   { name: "unbound", packages: ["unbound"], probe: ["/usr/sbin/unbound", "-V"] },
   { name: "nsd", packages: ["nsd", "ldnsutils"], probe: ["/bin/sh", "-c", "/usr/sbin/nsd -v && ldns-signzone -v"] },
+  { name: "nsupdate", packages: ["bind9-dnsutils"], probe: ["/usr/bin/nsupdate", "-V"] },
+  { name: "nginx", packages: ["nginx-light"], probe: ["/usr/sbin/nginx", "-v"] },
+  { name: "apache", packages: ["apache2-bin"], probe: ["/usr/sbin/apache2", "-v"] },
+  { name: "caddy", packages: ["caddy"], probe: ["/usr/bin/caddy", "version"] },
   { name: "openssl", packages: ["openssl"], probe: ["openssl", "version"] },
   // Debian's own interpreter: another python3 earlier on PATH would not see Debian's module.
   { name: "slixmpp", packages: ["python3-slixmpp"], probe: ["/usr/bin/python3", "-c", "import slixmpp"] },

@@ -2,8 +2,10 @@
 import { pathToFileURL } from "node:url"
 import { Command, CommanderError } from "commander"
 import { ConfigError } from "../model/errors.ts"
+import { addCheck } from "./check-tree.ts"
 import { addCtl } from "./ctl-tree.ts"
 import { exit, printable, Stop } from "./exit.ts"
+import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
 
 function tree(): { program: Command; status: () => number } {
@@ -20,9 +22,11 @@ function tree(): { program: Command; status: () => number } {
       `
 Examples
   xmpp-dna lab                            watch domains prove themselves, offline
+  xmpp-dna check shop.example             can others prove that they reached it
   xmpp-dna serve --check --config FILE    is this configuration good
   xmpp-dna ctl status                     how a running gateway is
   xmpp-dna judge refusal.json             judge saved evidence again, offline
+  xmpp-dna dns shop.example               every record the domain should have
 
 Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailable,
              70 internal error, 78 configuration`,
@@ -69,6 +73,14 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
       const { judgeCommand } = await import("./judge.ts")
       status = await judgeCommand(file, options)
     })
+
+  addCheck(program, (ended) => {
+    status = ended
+  })
+
+  addPublish(program, (ended) => {
+    status = ended
+  })
 
   addCtl(program, (ended) => {
     status = ended

@@ -10,8 +10,6 @@ import { failed, failureDetail, maxSkipped, planTargets, type Skipped, type SrvT
 
 /** Endpoints one claim may make us dial (security.md 17). */
 export const maxEndpoints = 8
-/** Addresses of one target that count where there are several, so that one host cannot fill the list. */
-const maxPerTarget = 4
 const defaultPorts: { readonly [S in Service]: number } = { "xmpp-server": 5269, "xmpp-client": 5222 }
 
 /** Where the operator says the service is, in place of SRV (CORE-04). */
@@ -29,6 +27,8 @@ export interface DiscoverOptions {
   readonly random: Pick<Random, "fraction">
   readonly reach: ReachPolicy
   readonly override?: DiscoveryOverride
+  /** For whoever wants to see all of it; `maxEndpoints`, and half of them for each of several targets, unless given. */
+  readonly maxEndpoints?: number
   readonly signal?: AbortSignal
 }
 
@@ -107,7 +107,7 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
     resolver.resolve(`_${service.replace("xmpp", "xmpps")}._tcp.${domain}`, "SRV", asking),
   ])
   answers.push(plain as AnyDnsAnswer, direct as AnyDnsAnswer)
-  const plan = planTargets(plain, direct, reach, maxEndpoints, () => random.fraction())
+  const plan = planTargets(plain, direct, reach, most(options), () => random.fraction())
   if (plan.kind === "none") {
     skipped.push(...plan.skipped)
     return { outcome: plan.outcome, finding: plan.finding, detail: plan.detail, report }
@@ -123,6 +123,8 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
   }
   return found
 }
+
+const most = ({ maxEndpoints: asked = maxEndpoints }: DiscoverOptions): number => asked
 
 function srvPlace(source: Domain, { target, port, transport, because, ground }: SrvTarget): Place {
   const delegation: Delegation = { source, derived: target, via: "srv", secure: because === "secure", because }
@@ -171,7 +173,9 @@ async function gather(
   skipped: Skipped[],
   report: DiscoveryReport,
 ): Promise<Discovery> {
-  const perTarget = places.length > 1 ? maxPerTarget : maxEndpoints
+  const limit = most(options)
+  // Where there are several targets, one host cannot fill the list.
+  const perTarget = places.length > 1 ? Math.floor(limit / 2) : limit
   const reached = await Promise.all(places.map((place) => addressesOf(place, options, perTarget)))
   const targets: TargetEndpoints[] = []
   const known = new Set<string>()
@@ -181,7 +185,7 @@ async function gather(
     const taken = found.endpoints.filter(({ address, port, transport, delegation }) => {
       // By another signed name the same address has other TLSA records: after one name was stopped the next may hold (DANE-11).
       const key = `${address} ${port} ${transport} ${delegation.secure ? delegation.derived : ""}`
-      if (known.size >= maxEndpoints || known.has(key)) return false
+      if (known.size >= limit || known.has(key)) return false
       known.add(key)
       return true
     })

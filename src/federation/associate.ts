@@ -4,7 +4,7 @@ import type { Association, DomainPair, FederationLevel } from "../model/associat
 import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { findingSentence } from "../model/findings.ts"
-import { ns } from "../model/namespaces.ts"
+import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import { type Requirement, shortfall } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { SecuredChannel, TlsFacts } from "../ports.ts"
@@ -23,6 +23,7 @@ import { deadline } from "./deadline.ts"
 import { exporterOptions, Presentation } from "./exchange.ts"
 import { leave } from "./leaving.ts"
 import { requirementOf } from "./ratchet.ts"
+import { Nudge } from "./nudge.ts"
 import { OutgoingRefused, refusal, refusalOf } from "./refusal.ts"
 import { streamName } from "./stream-names.ts"
 import { belowRatchet, heedWithdrawal } from "./withdrawal.ts"
@@ -38,6 +39,8 @@ export interface AssociatedStream {
   readonly features: StreamFeatures
   /** What went out already behind our header. */
   readonly ahead: Ahead | undefined
+  /** Behind that went a space, which the peer may read where its next document begins. */
+  readonly nudged?: boolean
   /** What the server showed; undefined without TLS. */
   readonly proof: ServerProof | undefined
   readonly association: Association
@@ -61,11 +64,9 @@ export interface AssociateOptions {
   readonly source?: string
   /** Where the target's service is, when that was looked up already. */
   readonly known?: Discovery
-  /** Asked once the server is proven; undefined: header by header. `far`: a round trip costs more than it takes to wait for acknowledgements. */
+  /** Asked once the server is proven; undefined: header by header. `far`: a round trip costs more than what a surprise would. */
   readonly ahead?: (far: boolean) => Ahead | undefined
 }
-
-const encoder = new TextEncoder()
 
 /**
  * Finds the target's server, connects, negotiates TLS and judges the server's proof. Endpoints are tried in SRV order,
@@ -158,12 +159,6 @@ function rank({ failure }: OutgoingRefused): number {
 /** A handshake takes one round trip; from here on, in ms, what is sent ahead saves time with every peer. */
 const farAway = 25
 
-/** The space that carries an acknowledgement to a peer that waits for one. */
-interface Nudge {
-  readonly wanted: boolean
-  sent: boolean
-}
-
 /**
  * COMPAT(prosody 0.12): who refuses us at once writes its stream error and closes; a space that arrives then is answered
  * by a reset, with which the error is lost. So where the space may have cost us the peer's words, it is left out once.
@@ -177,13 +172,13 @@ async function attemptTwice(
   signal: AbortSignal,
   options: AssociateOptions,
 ): Promise<AssociatedStream> {
-  const nudge: Nudge = { wanted: true, sent: false }
+  const nudge = new Nudge(federation.ports.clock)
   try {
     return await attempt(federation, hosting, pair, endpoint, name, signal, options, nudge)
   } catch (error) {
     const lost = error instanceof OutgoingRefused && error.failure.finding === "stream.closed"
     if (!lost || !nudge.sent || signal.aborted) throw error
-    return await attempt(federation, hosting, pair, endpoint, name, signal, options, { wanted: false, sent: false })
+    return await attempt(federation, hosting, pair, endpoint, name, signal, options, undefined)
   }
 }
 
@@ -195,7 +190,7 @@ async function attempt(
   name: string,
   signal: AbortSignal,
   options: AssociateOptions,
-  nudge: Nudge,
+  nudge: Nudge | undefined,
 ): Promise<AssociatedStream> {
   const { clock, tls } = federation.ports
   const subject = subjectOf(pair.target, "outgoing", endpoint)
@@ -256,27 +251,13 @@ async function attempt(
     const ours = headerXml({ content: ns.server, from: pair.sender, to: pair.target })
     const far = clock.monotonic() - handshake >= farAway
     const ahead = proven.combined.outcome === "proved" ? options.ahead?.(far) : undefined
-    let sent = ahead?.restart === true ? ahead : undefined
-    stream.send(sent === undefined ? ours : ours + sent.xml + ours)
-    // A peer without TCP_NODELAY holds its header back until our kernel acknowledges its session tickets, some 40 ms;
-    // one space, legal here, carries the acknowledgement.
-    const nudged = clock.after(2, () => {
-      if (sent !== undefined) return
-      if (ahead !== undefined) {
-        // What follows carries it as well; a space behind it could come to stand before the next XML declaration.
-        sent = ahead
-        secured.channel.write(encoder.encode(ahead.xml))
-        return
-      }
-      if (!nudge.wanted) return
-      nudge.sent = true
-      secured.channel.write(encoder.encode(" "))
-    })
+    stream.send(ours + (ahead?.xml ?? "") + (ahead?.restart === true ? ours : ""))
+    if (ahead?.restart !== true) nudge?.listen(secured)
     let answer: Opened
     try {
       answer = await openAnswer(stream, signal)
     } finally {
-      nudged()
+      nudge?.over()
     }
     federation.event({ kind: "opened", at: clock.now(), ...at, pair, id: answer.header.id ?? "" })
     const presentation = new Presentation(hosting.prooftypes, facts, pair, answer.header.id ?? "")
@@ -286,7 +267,7 @@ async function attempt(
       for (const verdict of proven.verdicts) federation.event({ kind: "proof", at: clock.now(), ...at, pair, verdict })
       requireLevel(proven, "encrypted", requirement, stream, pair, "")
     }
-    return { ...finish(federation, hosting, pair, endpoint, name, stream, answer, proof, proven, sent), presenting: presentation.answered(answer.element, clock.now()) }
+    return { ...finish(federation, hosting, pair, endpoint, name, stream, answer, proof, proven, ahead), nudged: ahead !== undefined && nudge?.sent === true, presenting: presentation.answered(answer.element, clock.now()) }
   } catch (error) {
     giveUp()
     const refused = refusalOf(error, signal)
@@ -316,7 +297,7 @@ export function proofOf({ chain, protocol, cipher, serverName, alpn }: TlsFacts,
   return { chain, presentedAs, protocol, cipher, serverName, alpn }
 }
 
-interface Opened {
+export interface Opened {
   readonly header: StreamHeader
   readonly features: StreamFeatures
   /** The features as they came. */
@@ -324,8 +305,8 @@ interface Opened {
 }
 
 /** The response header and its features. A peer of version 0.9 sends none. */
-export async function openAnswer(stream: XmlStream, signal: AbortSignal): Promise<Opened> {
-  const header = readHeader(await stream.header(signal), ns.server)
+export async function openAnswer(stream: XmlStream, signal: AbortSignal, content: ContentNamespace = ns.server): Promise<Opened> {
+  const header = readHeader(await stream.header(signal), content)
   if (header.version === undefined) {
     return {
       header,

@@ -41,12 +41,14 @@ export const findings = {
   // Reaching it.
   "reach.refused": finding("bad", "peer", "no address accepts connections", "start the server, open the port", "RFC 6120 3.3"),
   "reach.timeout": finding("unknown", "path", "no address answered in time", "check firewalls on the way", "RFC 6120 3.3"),
+  "reach.address-dead": finding("warn", "peer", "an address of the domain does not accept connections, though another one does", "start the server there, open the port, or take the address out of DNS", "RFC 6120 3.3"),
+  "reach.ipv6-dead": finding("warn", "peer", "no IPv6 address of the domain accepts connections, though IPv4 does; some servers wait for it", "open the port for IPv6, or take the AAAA records out of DNS", "RFC 8305 5"),
+  "reach.no-such-family": finding("bad", "peer", "the domain has no address of the family that was asked for", "publish A or AAAA records for the servers", "RFC 6120 3.2.1"),
   "reach.capped": finding("unknown", "you", "too many connections to this destination at once", "wait; raise limits if this is usual", "RFC 6120 13.12"),
   "reach.budget": finding("warn", "peer", "too much work was asked for on a stream or from a network without anything coming of it", "wait; if this is a server of yours, see why its claims fail", "RFC 6120 13.12"),
   // The stream.
   "stream.host-unknown": finding("bad", "peer", "the server does not serve this domain", "add the domain to the server, or correct the SRV record", "RFC 6120 4.9.3.6"),
   "stream.bad-xml": finding("bad", "peer", "the server sent XML that is not allowed on a stream", "report it to the makers of the server", "RFC 6120 11"),
-  "stream.no-features": finding("bad", "peer", "the server offers no way to go on", "report it to the makers of the server", "RFC 6120 4.3.2"),
   "stream.from-mismatch": finding("bad", "peer", "the stream says it is from another domain than was asked for", "correct the server's configuration of virtual hosts", "RFC 6120 4.7.1"),
   "stream.from-own-domain": finding("bad", "peer", "the server claims a domain that is hosted here", "nothing; somebody pretends to be you, or a domain is configured twice", "RFC 6120 4.9.3.9"),
   "stream.too-slow": finding("unknown", "path", "the negotiation did not end in time", "try again later", "RFC 6120 4.6"),
@@ -55,6 +57,7 @@ export const findings = {
   "stream.too-many": finding("warn", "peer", "too many unfinished connections from one address", "wait", "RFC 6120 13.12"),
   // TLS.
   "tls.not-offered": finding("bad", "peer", "the server offers no TLS", "configure a certificate and STARTTLS", "RFC 7590 3.1"),
+  "tls.not-required": finding("info", "peer", "the server offers TLS and does not ask for it", "require TLS for server-to-server streams", "RFC 7590 3.1"),
   "tls.handshake-failed": finding("bad", "peer", "the TLS handshake failed", "check protocol versions and the certificate with its key", "RFC 6120 5.4.3.2"),
   "tls.starttls-injection": finding("bad", "path", "bytes in clear follow the switch to TLS", "nothing; somebody on the path may be inserting data", "RFC 6120 5.4.3.3"),
   "tls.no-certificate": finding("bad", "you", "there is no certificate for this domain to show", "put one into a directory of certificates.dirs", "RFC 6120 13.7.1"),
@@ -62,6 +65,8 @@ export const findings = {
   // The certificate.
   "cert.none-shown": finding("bad", "peer", "the server showed no certificate", "configure it to present its certificate on outgoing streams, too", "RFC 6120 5.4.3.1"),
   "cert.expired": finding("bad", "peer", "the certificate has expired", "renew it", "RFC 5280 4.1.2.5"),
+  "cert.expiring": finding("warn", "peer", "the certificate ends soon", "renew it", "RFC 5280 4.1.2.5"),
+  "cert.differs": finding("info", "peer", "not all addresses show the same certificate", "nothing, if that is meant; else give every server the certificate that was renewed last", "RFC 7712 4.2"),
   "cert.not-yet-valid": finding("bad", "peer", "the certificate is not valid yet", "check both clocks", "RFC 5280 4.1.2.5"),
   "cert.self-signed": finding("bad", "peer", "the certificate is self-signed", "get one from an authority, or publish DANE or POSH", "RFC 6120 13.7.2"),
   "cert.unknown-root": finding("bad", "peer", "the certificate's chain ends in a root that is not known here", "use a publicly known authority, or add its root to federation.trust", "RFC 5280 6.1"),
@@ -116,6 +121,9 @@ export const findings = {
   "posh.weaker-hash": finding("bad", "peer", "the certificate fits only the weaker hash of a POSH descriptor, not its strongest", "publish hashes of one certificate in one descriptor", "RFC 7711 3.3"),
   // Authentication.
   "auth.external-refused": finding("warn", "peer", "the server refused our certificate in SASL EXTERNAL", "see its own words; dialback is tried instead", "XEP-0178 3"),
+  "auth.external-not-offered": finding("warn", "peer", "the server does not offer SASL EXTERNAL for our certificate, so that only dialback is left", "let it ask for certificates and accept those for TLS servers; or show it one that it knows the authority of", "XEP-0178 3"),
+  "auth.reverse-refused": finding("bad", "peer", "the server did not prove its domain when it connected to us", "see the detail; configure it to present its certificate on outgoing streams, too", "RFC 7712 4.1"),
+  "auth.reverse-unseen": finding("unknown", "path", "the server did not connect to us", "check that DNS leads it to the address that is listened on", "RFC 7712 4.1"),
   "auth.no-way": finding("bad", "peer", "the server offers neither SASL EXTERNAL nor dialback", "ask it to accept your certificate", "RFC 6120 6"),
   "auth.dialback-invalid": finding("bad", "peer", "dialback: the domain's own server says that the key is wrong", "nothing if this was an attack; else check that SRV leads to the same server", "XEP-0220 2.2.2"),
   "auth.dialback-error": finding("bad", "peer", "dialback: the claim could not be verified", "see the detail", "XEP-0220 2.5"),
@@ -124,7 +132,6 @@ export const findings = {
   "auth.authzid": finding("bad", "peer", "SASL EXTERNAL asks for another identity than the stream's", "correct the server", "RFC 6120 6.3.8"),
   // Policy.
   "policy.level": finding("bad", "peer", "the proof is weaker than this server requires", "see the failed proofs", "RFC 7590 3.4"),
-  "policy.exception-in-force": finding("info", "you", "an exception lets this peer in below the required level", "remove the exception when the peer is repaired", "RFC 7590 3.4"),
   "policy.exception-ended": finding("warn", "you", "an exception for this peer has ended", "renew it with a reason, or leave it", "RFC 7590 3.4"),
   "policy.ratchet": finding("bad", "peer", "the domain proves less than it has done so far, and nothing that DNSSEC signs says why", "nothing if this was an attack; else ask its operator, and write an override with a reason and an end under federation.ratchet.overrides", "RFC 7590 3.4"),
   "policy.ratchet-full": finding("warn", "you", "no further domain can be remembered by the level it reaches", "nothing; those that are remembered stay, and make room when they are not seen for 90 days", "RFC 7590 3.4"),

@@ -105,6 +105,27 @@ interface Attempt {
   readonly refusal: (error: TlsError) => TlsError | undefined
   readonly serverName: (socket: tls.TLSSocket) => string | undefined
   readonly exporterLabels: readonly string[] | undefined
+  readonly connecting?: true
+}
+
+/** Each ticket is an event of its own; those that came in one read are told together, after all that came with them. */
+function ticketsOf(socket: tls.TLSSocket, heard: (together: number) => void): () => void {
+  let together = 0
+  let over = false
+  const tell = (): void => {
+    const count = together
+    together = 0
+    if (!over) heard(count)
+  }
+  const onTicket = (): void => {
+    together += 1
+    if (together === 1) setImmediate(tell)
+  }
+  socket.on("session", onTicket)
+  return () => {
+    over = true
+    socket.off("session", onTicket)
+  }
 }
 
 /** A server socket of our own making reports later TLS errors only by this event, and would hang without an end. */
@@ -174,7 +195,9 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
         const facts = capture(socket, attempt.serverName(socket), attempt.exporterLabels ?? [])
         stop()
         const pace = attempt.newPace?.()
-        resolve({ channel: new SocketChannel(socket, { addresses: under, pace }), facts })
+        const channel = new SocketChannel(socket, { addresses: under, pace })
+        const secured = socket
+        resolve(attempt.connecting === true ? { channel, facts, tickets: (heard) => ticketsOf(secured, heard) } : { channel, facts })
       } catch (cause) {
         fail(new TlsError("handshake", `the TLS handshake left no usable facts: ${errorCode(cause)}`, { cause }))
       }
@@ -229,6 +252,7 @@ export function createTls(options: { newPace?: NewPace; contexts?: ContextCache 
         refusal: () => undefined,
         serverName: () => wanted.serverName,
         exporterLabels: wanted.exporterLabels,
+        connecting: true,
       })
     },
 

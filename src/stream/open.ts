@@ -23,6 +23,8 @@ export interface HeaderFields {
   readonly id?: string
   /** False for a peer of version 0.9: no version, no features (CORE-16). */
   readonly version?: boolean
+  /** False where white space may stand before it: then no XML declaration may (XML 1.0 2.8). */
+  readonly declaration?: boolean
 }
 
 /** The XML declaration and the header; `stream:` and `db:` are always our prefixes (CORE-11, CORE-20, DB-01). */
@@ -30,7 +32,8 @@ export function headerXml(fields: HeaderFields): string {
   const write = (name: string, value: string | undefined) => (value === undefined ? "" : ` ${name}='${escapeAttribute(value)}'`)
   const dialback = fields.content === ns.server ? ` xmlns:db='${ns.dialback}'` : ""
   const version = fields.version === false ? "" : " version='1.0'"
-  return `<?xml version='1.0'?><stream:stream xmlns='${fields.content}' xmlns:stream='${ns.streams}'${dialback}${write("from", fields.from)}${write("to", fields.to)}${write("id", fields.id)}${version} xml:lang='en'>`
+  const declaration = fields.declaration === false ? "" : "<?xml version='1.0'?>"
+  return `${declaration}<stream:stream xmlns='${fields.content}' xmlns:stream='${ns.streams}'${dialback}${write("from", fields.from)}${write("to", fields.to)}${write("id", fields.id)}${version} xml:lang='en'>`
 }
 
 /**

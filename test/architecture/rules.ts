@@ -18,7 +18,7 @@ const steps = [
   ["discovery", "stream", "proof"],
   ["federation"],
   ["gateway"],
-  ["dashboard", "lab"],
+  ["dashboard", "lab", "inspect"],
   ["index"],
   ["entry"],
   ["cli"],
@@ -34,7 +34,7 @@ function partOf(path: string): string | undefined {
 const packageHomes: Readonly<Record<string, readonly string[]>> = {
   commander: ["cli"],
   yaml: ["gateway", "cli"],
-  zod: ["gateway", "cli"],
+  zod: ["gateway", "inspect", "cli"],
   pino: ["node", "cli"],
   "pino-pretty": ["node", "cli"],
 }
@@ -43,7 +43,7 @@ const modulesOf: Readonly<Record<string, readonly string[] | "any">> = {
   ...Object.fromEntries(["model", "dns", "x509", "xml", "proof"].map((part) => [part, pureModules])),
   ports: [],
   ...Object.fromEntries(
-    ["discovery", "stream", "federation", "gateway", "dashboard", "index", "entry"].map((part) => [
+    ["discovery", "stream", "federation", "gateway", "dashboard", "inspect", "index", "entry"].map((part) => [
       part,
       [...pureModules, "node:util", "node:path"],
     ]),

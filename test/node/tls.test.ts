@@ -40,6 +40,21 @@ describe("facts of a handshake", { timeout: 20_000 }, () => {
     server.channel.destroy()
   })
 
+  test("the connecting end is told of the peer's tickets, those that came together at once, until it listens no more", async () => {
+    const { client, server } = await secure(await tcpPair())
+    assert.equal(server.tickets, undefined)
+    const heard: number[] = []
+    const first = await new Promise<number>((resolve) => client.tickets?.((together) => resolve(heard.push(together))))
+    assert.equal(first, 1)
+    assert.ok(heard[0]! >= 1 && heard[0]! <= 2, "OpenSSL hands out two")
+    const quiet = await secure(await tcpPair())
+    quiet.client.tickets?.(() => heard.push(-1))()
+    quiet.server.channel.write(Buffer.from("x"))
+    await new Promise<void>((resolve) => quiet.client.channel.attach({ chunk: () => resolve(), drain: () => undefined, end: () => undefined, close: () => undefined }))
+    assert.ok(!heard.includes(-1))
+    for (const { channel } of [client, server, quiet.client, quiet.server]) channel.destroy()
+  })
+
   test("TLS 1.2: the exporter with an empty context is the same on both ends (RFC 9266 4)", async () => {
     const { raw, channel, close } = await rawPair()
     const client = tls.connect({ socket: raw, ca: [], rejectUnauthorized: false, maxVersion: "TLSv1.2", servername: "b.example" })

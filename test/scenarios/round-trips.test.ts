@@ -121,6 +121,49 @@ for (const [what, alter] of surprises)
     await scene.close()
   })
 
+test("a peer whose tickets ask for an acknowledgement: a space behind what went ahead, and no XML declaration behind the space", async () => {
+  // Tickets come when the peer has read the end of our handshake, a round trip behind our header; its answer is held back.
+  const asking = (ports: FederationPorts): FederationPorts => ({
+    ...ports,
+    tls: {
+      ...ports.tls,
+      client: async (channel, options) => ({
+        ...(await ports.tls.client(channel, options)),
+        tickets: (heard) => ports.clock.after(2 * oneWay - 1, () => heard(1)),
+      }),
+    },
+  })
+  const said: string[] = []
+  const heardInXml = alteredText((text, towards) => {
+    if (towards === "server") said.push(text)
+    return text
+  })
+  const maskedSpace = 0x20 ^ 0x5a
+  const link = () => ({
+    latency: oneWay,
+    middle: (bytes: Buffer, towards: "server" | "client") => {
+      if (towards === "server" && bytes.length === 1 && bytes[0] === maskedSpace) said.push(" ")
+      return heardInXml(bytes, towards)
+    },
+  })
+  const scene = memoryScene({ link })
+  const a = await scene.server({ domains: ["a.example"], ...pipelining, abilities: remembering, ports: asking })
+  const b = await scene.server({ domains: ["b.example"] })
+  await firstMessage(scene, a, b)
+  const declared = (texts: readonly string[]): number => texts.join("").split("<?xml").length - 1
+  // In clear, after TLS, after authentication; the space before authentication is read where it stands.
+  assert.deepEqual([declared(said), said.includes(" ")], [3, true])
+  said.length = 0
+  const again = await firstMessage(scene, a, b)
+  assert.ok(again <= 5.5 + 0.1, `${again}`)
+  const [ahead, space, restarted] = said.slice(said.findIndex((text) => text.includes("<auth")))
+  assert.match(ahead!, /^<\?xml.*<auth/)
+  assert.equal(space, " ")
+  assert.match(restarted!, /^<stream:stream/)
+  assert.equal(b.bodies.length, 2)
+  await scene.close()
+})
+
 test("nothing goes ahead of our own verdict: a server that is not proven gets a header and no more", async () => {
   const { scene, a, b } = await couple({ theirs: { pipelining: true } })
   await firstMessage(scene, a, b)

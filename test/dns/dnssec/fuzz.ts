@@ -1,4 +1,4 @@
-// A path that does anything to the replies, at random. In the tests for two seconds; longer by hand: node test/dns/dnssec/fuzz.ts --seconds=600 [--seed=1]
+// A path that does anything to the replies, at random. In the tests a few hundred lookups; longer by hand: node test/dns/dnssec/fuzz.ts --seconds=600 [--seed=1]
 import assert from "node:assert/strict"
 import { performance } from "node:perf_hooks"
 import { pathToFileURL } from "node:url"

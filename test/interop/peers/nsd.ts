@@ -15,6 +15,8 @@ export interface LdnsZone {
   /** Delegated without DS although signed. */
   readonly island?: boolean
   readonly records: ZoneText
+  /** Further lines of the zone file, as they are. */
+  readonly lines?: readonly string[]
 }
 
 export interface ForeignTree {
@@ -62,6 +64,7 @@ export async function startNsd(at: NetworkAddress, zones: readonly LdnsZone[]): 
       `${dotted(apex)} SOA ns.example. hostmaster.example. 1 3600 600 86400 300`,
       `${dotted(apex)} NS ns.example.`,
       ...Object.entries(zone.records).flatMap(([name, records]) => lines(name, records)),
+      ...(zone.lines ?? []),
       ...below.flatMap((one) => one.lines),
     ]
     const file = `zone${index}`

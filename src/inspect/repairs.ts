@@ -1,0 +1,80 @@
+// What to paste where (RFC 6698 2.3, RFC 7711 3, RFC 6120 3.2.1): a finding's repair as records and files, where the facts give one;
+// else the catalogue's sentence.
+import { type FindingId, findings } from "../model/findings.ts"
+import type { Domain } from "../model/domain.ts"
+import type { Service } from "../model/verdict.ts"
+import type { Certificate } from "../x509/certificate.ts"
+import { fingerprintsDocument, referenceDocument } from "../gateway/posh-document.ts"
+import { poshPath } from "../proof/posh-document.ts"
+import { createHash } from "node:crypto"
+import type { ReportFix } from "./report.ts"
+
+/** What is known where a finding arose. */
+export interface RepairFacts {
+  readonly domain: Domain
+  readonly service: Service
+  /** Of the endpoint it concerns. */
+  readonly host: string | undefined
+  readonly port: number | undefined
+  /** The leaf it shows. */
+  readonly leaf: Certificate | undefined
+}
+
+const seconds = { ttl: 3600, posh: 86_400 }
+
+const text = (words: string): ReportFix => ({ kind: "text", text: words, where: null })
+
+/** `3 1 1` of the key in use: it outlives a renewal that keeps the key (RFC 7671 5.1). */
+function tlsaRecord({ host, port, leaf }: RepairFacts): ReportFix | undefined {
+  if (host === undefined || port === undefined || leaf === undefined) return undefined
+  const digest = createHash("sha256").update(leaf.spki).digest("hex")
+  return { kind: "record", text: `_${port}._tcp.${host}. ${seconds.ttl} IN TLSA 3 1 1 ${digest}`, where: null }
+}
+
+function poshFile({ domain, service, host, leaf }: RepairFacts): ReportFix[] {
+  if (leaf === undefined) return []
+  const path = poshPath(service)
+  const where = `https://${domain}${path}`
+  const file: ReportFix = { kind: "file", text: fingerprintsDocument([leaf.der], seconds.posh).trimEnd(), where }
+  // POSH-11: who is hosted refers to the hoster's document, which changes with the certificate.
+  const hosted = host !== undefined && host !== domain && !host.endsWith(`.${domain}`)
+  if (!hosted) return [file]
+  return [{ kind: "file", text: referenceDocument(`https://${host}${path}`, seconds.posh).trimEnd(), where }, { ...file, where: `https://${host}${path}` }]
+}
+
+function srvRecord({ domain, service, host, port }: RepairFacts): ReportFix {
+  const target = host === undefined || host === domain ? `xmpp.${domain}` : host
+  return { kind: "record", text: `_${service}._tcp.${domain}. ${seconds.ttl} IN SRV 0 5 ${port ?? (service === "xmpp-server" ? 5269 : 5222)} ${target}.`, where: null }
+}
+
+/**
+ * The ways to repair it, the best first. Empty: nothing can or need be done.
+ */
+export function repairsOf(id: FindingId, facts: RepairFacts): ReportFix[] {
+  const { repair } = findings[id]
+  // "nothing", or "nothing; publish … to use it".
+  const words = repair === "nothing" ? [] : [text(repair.replace(/^nothing; /, "").replace(/^nothing, if that is meant; else /, "if that is not meant, "))]
+  switch (id) {
+    case "dane.mismatch":
+    case "dane.unusable":
+    case "dane.no-tlsa": {
+      const record = tlsaRecord(facts)
+      return record === undefined ? words : [record, ...words]
+    }
+    case "posh.not-published":
+    case "posh.mismatch":
+    case "posh.no-fingerprints":
+    case "posh.weaker-hash":
+      return [...poshFile(facts), ...words]
+    case "dns.no-srv-fallback":
+      return [srvRecord(facts)]
+    case "dns.srv-refused":
+      return [...words, srvRecord(facts)]
+    case "dns.guarded":
+      return [text("name the network or the name with --allow if it is meant")]
+    case "pkix.name-mismatch":
+      return [text(`get a certificate that names ${facts.domain}`)]
+    default:
+      return words
+  }
+}

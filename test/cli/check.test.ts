@@ -1,0 +1,282 @@
+// `check` as a user meets it, against the lab: what it says at 80 columns, every form, exit statuses, bad input, interruptions
+// (RFC 7712 4.2; docs/check.md, whose transcripts are played here).
+import assert from "node:assert/strict"
+import type { ChildProcess } from "node:child_process"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { after, before, describe, it } from "node:test"
+import { checkSchema, domainSchema } from "../../src/inspect/report.ts"
+import { type Inspector, inspector } from "../inspect/support.ts"
+import { scripted } from "../inspect/scripted.ts"
+import { type Ended, ending, start as startCommand, throughLab, together as allTogether } from "./command.ts"
+
+const folder = mkdtempSync(join(tmpdir(), "check-"))
+const at = (name: string): string => join(folder, name)
+const write = (name: string, text: string): string => {
+  writeFileSync(at(name), text, { mode: 0o600 })
+  return at(name)
+}
+const esc = "\u001b"
+
+let lab: Inspector
+let quiet: { close(): Promise<void> }
+let network: readonly string[]
+
+before(async () => {
+  lab = await inspector()
+  const { net } = lab
+  const signed = (domain: string, of: "stale" | undefined = undefined) => ({ targets: [{ name: `xmpp.${domain}`, tlsa: [{ usage: 3, selector: 1, matching: 1, ...(of === undefined ? {} : { of }) } as const] }] })
+  await net.addServer({ domain: "chat.example", zone: signed("chat.example") })
+  await net.addServer({ domain: "shop.example", certificate: { from: "lab", names: ["landlord.example"] }, zone: { signed: false, targets: [{ name: "xmpp.landlord.example" }] } })
+  await net.addServer({ domain: "stale.example", zone: signed("stale.example", "stale") })
+  await net.addServer({ domain: "soon.example", certificate: { from: "lab", notAfter: Date.now() + 5.5 * 86_400_000 } })
+  net.dns.misbehave("_xmpp-server._tcp.mute.example", "servfail")
+  quiet = await scripted(net, "quiet.example", () => undefined)
+  const me = net.authority.issue({ names: { dns: ["me.example"] } })
+  write("me.pem", me.chainPem)
+  write("me.key", me.keyPem)
+  network = [...throughLab(net, folder), "--https-port", String(net.webAt.port)]
+})
+
+after(async () => {
+  await quiet.close()
+  await lab.close()
+  rmSync(folder, { recursive: true })
+})
+
+const start = (args: readonly string[], environment: Readonly<Record<string, string>> = {}): ChildProcess => startCommand(["check", ...network, ...args], folder, environment)
+const together = (lines: readonly (readonly string[])[]): Promise<readonly Ended[]> => allTogether(lines.map((line) => ["check", ...network, ...line]), folder)
+const check = (...args: string[]): Promise<Ended> => ending(start(args))
+const asWords = (text: string): string =>
+  text
+    .replace(/[A-Za-z0-9+/]{40,}={0,2}/g, "HASH")
+    .replace(/:\d{5}\b|_\d{4,5}\._tcp/g, "PORT")
+    .replace(/127\.0\.0\.\d+/g, "ADDRESS")
+    .replace(/\d+ ms|\d+\.\d s/g, "TIME")
+    .replace(/\s+/g, " ")
+    .trim()
+
+describe("as text", () => {
+  it("says what docs/check.md shows", async () => {
+    const doc = readFileSync(new URL("../../docs/check.md", import.meta.url), "utf8")
+    const transcripts = [...doc.matchAll(/^```\n\$ xmpp-dna check (.+)\n([\s\S]*?)^```/gm)]
+    assert.ok(transcripts.length >= 4)
+    for (const [, line = "", expected = ""] of transcripts) assert.equal(asWords((await check(...line.split(" "))).out), asWords(expected), line)
+  })
+
+  it("keeps to 80 columns, but for what is to be pasted, which stands unindented", async () => {
+    for (const { out } of await together([["chat.example"], ["shop.example"], ["stale.example", "-v"], ["mute.example"], ["soon.example"], ["chat.example", "shop.example", "mute.example", "soon.example"]])) {
+      const long = out.split("\n").filter((line) => [...line].length > 80)
+      assert.deepEqual(long.filter((line) => !/^(?:\{|_)\S/.test(line)), [])
+    }
+    const { out } = await check("stale.example")
+    assert.match(out, /^_\d+\._tcp\.xmpp\.stale\.example\. 3600 IN TLSA 3 1 1 [0-9a-f]{64}$/m)
+  })
+
+  it("ends as docs/check.md says: the expectation, warnings, could not tell", async () => {
+    const statuses = await together([
+      ["chat.example"],
+      ["shop.example", "-q"],
+      ["shop.example", "--expect", "encrypted", "-q"],
+      ["soon.example", "-q"],
+      ["soon.example", "-q", "--fail-on", "warn"],
+      ["soon.example", "-q", "--fail-on", "warn", "--warn-expiry", "2d"],
+      ["mute.example", "-q"],
+      ["mute.example", "shop.example", "-q"],
+      ["mute.example", "soon.example", "-q", "--fail-on", "warn"],
+      ["chat.example", "-6", "-q"],
+      ["chat.example", "-4", "-q"],
+    ])
+    assert.deepEqual(statuses.map(({ status }) => status), [0, 2, 0, 0, 1, 0, 3, 2, 3, 2, 0])
+    assert.equal(statuses.map(({ err }) => err).join(""), "")
+    assert.match(statuses[1]?.out ?? "", /^shop\.example {3}\u2716 not authenticated: the certificate is not for this domain\n$/)
+  })
+
+  it("has no colours in a pipe, has them when told, and none by NO_COLOR; ASCII for a plain locale", async () => {
+    const [piped, forced, never, plain, dumb] = await Promise.all([
+      check("chat.example"),
+      check("chat.example", "--color", "always"),
+      ending(start(["chat.example", "--no-color"], { FORCE_COLOR: "1" })),
+      ending(start(["shop.example"], { LC_ALL: "C" })),
+      ending(start(["chat.example"], { TERM: "dumb" })),
+    ])
+    assert.ok(!piped.out.includes(esc))
+    assert.ok(forced.out.includes(`${esc}[32m\u2714`))
+    assert.ok(!never.out.includes(esc))
+    assert.match(plain.out, /BAD {2}not authenticated/)
+    for (const { out } of [plain, dumb]) assert.match(out, /^[\n -~]+$/)
+  })
+
+  it("really logs in with a certificate of ours, and says so", async () => {
+    const { out, status } = await check("--from", "me.example", "--cert", at("me.pem"), "--key", at("me.key"), "chat.example")
+    assert.equal(status, 0)
+    assert.match(out, /accepts us \(EXTERNAL\)/)
+    const without = await check("--from", "me.example", "chat.example")
+    assert.match(without.out, /no certificate of me\.example was at hand/)
+  })
+
+  it("asks one server, in both ways of writing", async () => {
+    const { address, port } = lab.net.server("chat.example").s2s
+    for (const args of [["--connect", `${address}:${port}`, "chat.example"], [`xmpp://${address}:${port}/chat.example`]]) {
+      const { out, status } = await check(...args)
+      assert.equal(status, 0, out)
+      assert.match(out, /as you say/)
+    }
+    const other = await check("--connect", `${address}:1`, "chat.example", "-q")
+    assert.equal(other.status, 2)
+  })
+})
+
+describe("for machines", () => {
+  it("--json is one document of the published form, of both services", async () => {
+    const { out, status, err } = await check("--json", "--service", "both", "chat.example", "mute.example")
+    const report = checkSchema.parse(JSON.parse(out))
+    assert.deepEqual([status, report.exit, err], [2, 2, ""])
+    assert.deepEqual(report.results.map(({ domain, service }) => [domain, service]), [
+      ["chat.example", "xmpp-server"],
+      ["chat.example", "xmpp-client"],
+      ["mute.example", "xmpp-server"],
+      ["mute.example", "xmpp-client"],
+    ])
+    assert.equal(report.resolver.validates, true)
+  })
+
+  it("--jsonl is a line for each domain", async () => {
+    const { out, status } = await check("--jsonl", "chat.example", "shop.example", "mute.example")
+    const results = out.trimEnd().split("\n").map((line) => domainSchema.parse(JSON.parse(line)))
+    assert.deepEqual([status, results.map(({ domain }) => domain).sort()], [2, ["chat.example", "mute.example", "shop.example"]])
+  })
+
+  it("--nagios is a plugin's line and status, a mistake included", async () => {
+    const good = await check("--nagios", "chat.example")
+    assert.match(good.out, /^XMPP-DNA OK - chat\.example authenticated by PKIX and DANE \| cert_days=\d+\.\d rrsig_days=\d+\.\d time=\d+\.\d\ds proofs=2\n$/)
+    const states = await Promise.all([check("--nagios", "soon.example"), check("--nagios", "shop.example"), check("--nagios", "mute.example"), check("--nagios", "192.0.2.1")])
+    assert.deepEqual(states.map(({ status, out }) => [status, /^XMPP-DNA (\w+) - /.exec(out)?.[1]]), [[1, "WARNING"], [2, "CRITICAL"], [3, "UNKNOWN"], [3, "UNKNOWN"]])
+  })
+
+  it("--prometheus has metrics, and none where nothing is known", async () => {
+    const { out } = await check("--prometheus", "chat.example", "mute.example")
+    assert.match(out, /^xmpp_dna_check_level\{domain="chat\.example",service="xmpp-server"\} 4$/m)
+    assert.doesNotMatch(out, /xmpp_dna_check_(?:level|ok)\{domain="mute\.example"/)
+    assert.match(out, /^xmpp_dna_check_unknown\{domain="mute\.example",service="xmpp-server"\} 1$/m)
+    assert.match(out, /^probe_success 0$/m)
+    for (const line of out.trimEnd().split("\n")) assert.match(line, /^(?:# (?:HELP|TYPE) \w+ .+|\w+(?:\{(?:\w+="[^"]*",?)+\})? \d+(?:\.\d+)?)$/)
+  })
+
+  it("--markdown has what to paste in fences", async () => {
+    const { out, status } = await check("--markdown", "stale.example")
+    assert.equal(status, 2)
+    assert.match(out, /^## stale\.example \(xmpp-server\)$/m)
+    assert.match(out, /^```\n_\d+\._tcp\.xmpp\.stale\.example\. 3600 IN TLSA 3 1 1 [0-9a-f]{64}\n```$/m)
+  })
+
+  it("--evidence keeps what `judge` judges alike", async () => {
+    for (const domain of ["chat.example", "shop.example"]) assert.ok([0, 2].includes((await check("-q", "--evidence", at("evidence"), domain)).status ?? -1))
+    const kept = readdirSync(at("evidence"))
+    assert.equal(kept.length, 2)
+    for (const name of kept) {
+      const child = startCommand(["judge", "--anchors", at("ca.pem"), "--dns-anchors", at("root.txt"), join(at("evidence"), name)], folder)
+      const { status, out } = await ending(child)
+      assert.equal(status, 0, out)
+    }
+  })
+})
+
+describe("many and bad", () => {
+  it("reads files as people write them, each domain once", async () => {
+    const { out, err, status } = await check("--input", write("domains", "\uFEFFchat.example\r\n\r\n# ours\r\nCHAT.example.\r\ncaf\u00e9.example # closed\r\n"), "--jsonl")
+    assert.deepEqual(out.trimEnd().split("\n").map((line) => JSON.parse(line).domain).sort(), ["chat.example", "xn--caf-dma.example"])
+    assert.match(err, /^note: 1 of 3 were named before/)
+    assert.equal(status, 2)
+    const piped = await ending(start(["--input", "-", "-q"]), "chat.example\n")
+    assert.equal(piped.status, 0)
+  })
+
+  it("a hundred and more are a table with the good ones folded", async () => {
+    const { port } = lab.net.server("chat.example").s2s
+    const names = Array.from({ length: 120 }, (_, index) => `d${index}.chat.example`)
+    for (const name of names) lab.net.signed.zones.set(`_xmpp-server._tcp.${name}`, { SRV: [[0, 0, port, "xmpp.chat.example"]] })
+    const began = Date.now()
+    const { out, status } = await check("--input", write("many", names.join("\n")), "--expect", "verified", "--concurrency", "16")
+    assert.ok(Date.now() - began < 12_000, "at the pace of ten a second at the very least")
+    assert.match(out, /120 checked: .*exit \d\n$/)
+    assert.ok(status === 0 || status === 2)
+  })
+
+  it("says what is wrong with how it was called, and asks nobody", async () => {
+    const mistakes: readonly (readonly [string[], RegExp])[] = [
+      [[], /no domain is given/],
+      [["192.0.2.1"], /is an IP address/],
+      [["[2001:db8::1]"], /is an IP address/],
+      [["a b"], /"a b"/],
+      [["--input", write("empty", "\r\n# nothing\n")], /names no domain/],
+      [["--input", write("wrong", "chat.example\nnot a domain\n")], /wrong:2: /],
+      [["--input", at("nowhere")], /cannot be read/],
+      [["-4", "-6", "a.example"], /exclude each other/],
+      [["--json", "--jsonl", "a.example"], /exclude each other/],
+      [["--expect", "splendid", "a.example"], /--expect/],
+      [["--service", "web", "a.example"], /--service/],
+      [["--timeout", "5", "a.example"], /is not a duration/],
+      [["--connect", "chat.example", "a.example"], /host:port/],
+      [["--concurrency", "0", "a.example"], /--concurrency/],
+      [["--cert", at("me.pem"), "a.example"], /belong together/],
+      [["--cert", at("me.pem"), "--key", at("me.key"), "a.example"], /--from/],
+      [["--from", "me.example", "--cert", at("me.key"), "--key", at("me.pem"), "a.example"], /no certificate with its key/],
+      [["--ca-file", at("nowhere"), "a.example"], /nowhere/],
+      [["--at", "yesterday", "a.example"], /--at "yesterday" is no date/],
+      [["--at", "2030-01-01", "--evidence", at("then"), "a.example"], /exclude each other/],
+      // Nothing can be made there, with or without its parents.
+      [["--evidence", "/proc/nowhere/evidence", "a.example"], /--evidence \/proc\/nowhere\/evidence: ENOENT/],
+      [["--evidence", at("ca.pem"), "a.example"], /--evidence .*ca\.pem: EEXIST/],
+    ]
+    const ended = await together(mistakes.map(([args]) => args))
+    for (const [index, { status, out, err }] of ended.entries()) {
+      const [args, sentence] = mistakes[index] ?? assert.fail()
+      assert.equal(status, 64, args.join(" "))
+      assert.match(err, sentence)
+      assert.match(err, /^xmpp-dna: [^\n]+\n$/)
+      if (!args.includes("--json")) assert.equal(out, "")
+    }
+    const { out } = await check("--json", "192.0.2.1")
+    assert.equal(JSON.parse(out).exit, 64)
+  })
+
+  it("an address that this program may not go to: could not tell, and how to allow it", async () => {
+    lab.net.signed.zones.set("_xmpp-server._tcp.inside.example", { SRV: [[0, 0, 5269, "xmpp.inside.example"]] })
+    lab.net.signed.zones.set("xmpp.inside.example", { A: ["10.0.0.1"] })
+    const { status, out } = await check("inside.example")
+    assert.equal(status, 3)
+    assert.match(out, /COULD NOT TELL\n +1 you .*\[dns\.guarded\]\n +name the network or the name with --allow if it is meant\n/s)
+  })
+
+  it("a resolver that nobody answers at: could not tell", async () => {
+    const child = startCommand(["check", "--resolver", "127.0.0.1:1", "--allow", "example", "--ca-file", at("ca.pem"), "--timeout", "2s", "--json", "chat.example"], folder)
+    const { status, out } = await ending(child)
+    const report = checkSchema.parse(JSON.parse(out))
+    assert.deepEqual([status, report.results[0]?.unknown, report.results[0]?.level], [3, true, null])
+  })
+
+  it("Ctrl-C in the middle: what was finished stays valid, and nothing is said of the rest", async () => {
+    for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
+      const child = start(["--jsonl", "--concurrency", "1", "chat.example", "quiet.example", "shop.example"])
+      const ended = ending(child)
+      await new Promise((resolve) => child.stdout?.once("data", resolve))
+      child.kill(signal)
+      const { status: seen, out } = await ended
+      assert.equal(seen, status)
+      assert.deepEqual(out.trimEnd().split("\n").map((line) => domainSchema.parse(JSON.parse(line)).domain), ["chat.example"])
+    }
+  })
+
+  it("a reader that goes away ends it without a word", async () => {
+    const child = start(["--jsonl", "--concurrency", "1", "chat.example", "shop.example", "soon.example", "stale.example"])
+    const closed = new Promise<[number | null, string | null]>((resolve) => child.once("close", (status, signal) => resolve([status, signal])))
+    let err = ""
+    child.stderr?.on("data", (bytes) => (err += bytes))
+    await new Promise((resolve) => child.stdout?.once("data", resolve))
+    child.stdout?.destroy()
+    const [, signal] = await closed
+    assert.deepEqual([signal, err], [null, ""])
+  })
+})
