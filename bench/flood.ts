@@ -70,7 +70,7 @@ function play(mode: Mode): Promise<Round> {
         ...rates,
         ...(mode === "proven" ? { own: { domain: "attacker.example", ...world.identity("attacker.example") } } : {}),
       }
-      const flood = mode === "quiet" ? undefined : startFlood(order)
+      let flood: ReturnType<typeof startFlood> | undefined
       const pids = [pair.left.pid, pair.right.pid]
       let began = 0
       let used = pids.map(() => 0)
@@ -82,8 +82,9 @@ function play(mode: Mode): Promise<Round> {
           began = performance.now()
           used = pids.map(cpuSeconds)
           queued = pids.reduce((sum, pid) => sum + queuedSeconds(pid), 0)
-          // What was before does not count.
+          // What was before does not count; the flood's beginning does, when its network has all of its budget left.
           loop = pair.loop()
+          if (mode !== "quiet") flood = startFlood(order)
         },
         () => {
           const elapsed = (performance.now() - began) / 1000
