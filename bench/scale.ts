@@ -7,7 +7,7 @@ import { parseArgs } from "node:util"
 import { createWorld } from "../test/interop/world.ts"
 import { median } from "./process-figures.ts"
 import type { Figures } from "./runs.ts"
-import { atOnce, atOnceKinds } from "./scale-at-once.ts"
+import { atOnce, atOnceKinds, waves } from "./scale-at-once.ts"
 import { pairs } from "./scale-pairs.ts"
 import { firstMessages, type Route, routes, roundTrips } from "./scale-trips.ts"
 
@@ -102,15 +102,20 @@ if (parts.has("first")) {
 }
 if (parts.has("once")) {
   for (const way of ["EXTERNAL", "dialback"] as const) {
-    lines.push(`200 new domains at one host at once, ${way}`.padEnd(46) + "     1/s      CPU ms each, both")
+    lines.push(`200 new domains at one host at once, ${way}`.padEnd(46) + "     1/s   first      CPU ms each, both   first")
     const names = atOnceKinds.filter((each) => each.way === way)
-    const rate = (kind: string): number | undefined => figure(`once ${kind}, ${way}`, "associations/s")
+    const rate = (kind: string, which: string): number | undefined => figure(`once ${kind}, ${way}`, `${which}associations/s`)
+    const times = (which: string): number => {
+      const better = Math.max(...names.filter((other) => other.kind !== "ours").map((other) => rate(other.kind, which) ?? 0))
+      return (rate("ours", which) ?? 0) / better
+    }
     for (const { name, kind } of names) {
-      const value = rate(kind)
+      const value = rate(kind, "")
       if (value === undefined) continue
-      const better = Math.max(...names.filter((other) => other.kind !== "ours").map((other) => rate(other.kind) ?? 0))
-      const times = kind === "ours" && better > 0 ? `   ${(value / better).toFixed(1)}x the better of the others${judged(value / better, way === "EXTERNAL" ? 5 : undefined, true)}` : ""
-      lines.push(`  ${name}`.padEnd(46) + shown(value, 0) + shown(figure(`once ${name}`, "CPU both"), 1) + times)
+      const known = kind === "ours" && Number.isFinite(times(""))
+      const compared = known ? `   ${times("").toFixed(1)}x the better of the others${judged(times(""), way === "EXTERNAL" ? 5 : undefined, true)}; first ${times("first ").toFixed(1)}x` : ""
+      const columns = [shown(value, 0), shown(rate(kind, "first "), 0, 8), shown(figure(`once ${name}`, "CPU both"), 1), shown(figure(`once ${name}`, "first CPU both"), 1, 18)]
+      lines.push(`  ${name}`.padEnd(46) + columns.join("") + compared)
     }
   }
 }
@@ -143,6 +148,7 @@ if (parts.has("trips")) {
   lines.push("Trips: (p50 at 100 ms - p50 at 50 ms) / (difference of the round trips that a bare socket sees); TCP's own included, DNS not delayed.")
   lines.push('"/ 50": the time at 50 ms in round trips, the servers\' own work and the waiting for timers included.')
 }
+if (parts.has("once")) lines.push(`At once: median of ${waves} waves in the life of one pair of servers, each of 200 domains that neither has met; "first" is the first wave.`)
 if (parts.has("pairs")) lines.push("A pair's octets and CPU: those of its first message less those of its second. Its memory: what is left after a collection, less what was before.")
 writeFileSync(options.out, `${JSON.stringify({ node: process.version, cores: cpus().length, rounds, all }, undefined, 2)}\n`)
 process.stdout.write(`${lines.join("\n")}\n`)

@@ -28,6 +28,8 @@ export interface Server {
 export interface PairOptions {
   /** One certificate for all domains of a server, which names each of them. */
   readonly oneCertificate?: boolean
+  /** The SRV records of all domains of a server lead to one name. */
+  readonly oneHost?: boolean
   /** What is wrong with the certificates on the left: where something is, they take dialback. */
   readonly leftFlaw?: Flaw
   /** Between the servers, both ways. */
@@ -91,7 +93,7 @@ async function startOne(
   const published = relay === undefined ? address : await world.address()
   const port = directTls ? 5270 : 5269
   await relay?.relay({ address: published, port }, { address, port })
-  for (const domain of [name, ...components.map((one) => one.domain)]) world.publish(domain, published, { directTls })
+  for (const domain of [name, ...components.map((one) => one.domain)]) world.publish(domain, published, { directTls, ...(options.oneHost === true ? { host: name } : {}) })
   const flaw = name.startsWith("left.") ? options.leftFlaw : undefined
   const shared = options.oneCertificate === true ? world.identity(name, flaw, components.map((one) => one.domain)) : undefined
   const side: Side = { kind, name, address, components, options, identity: (domain) => shared ?? world.identity(domain, flaw) }

@@ -203,8 +203,11 @@ export function encodeMessage(message: DnsMessage): Uint8Array {
   writer.u16(message.answers.length)
   writer.u16(message.authorities.length)
   writer.u16(message.additionals.length + (message.edns === undefined ? 0 : 1))
+  // Nothing stands before the first name, and in a query nothing behind it that could point to it.
+  const alone = message.questions.length === 1 && message.answers.length + message.authorities.length + message.additionals.length === 0
   for (const question of message.questions) {
-    writer.compressedName(question.name)
+    if (alone) writer.name(question.name)
+    else writer.compressedName(question.name)
     writer.u16(question.type)
     writer.u16(question.class)
   }

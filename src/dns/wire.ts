@@ -90,11 +90,19 @@ export class WireReader {
   }
 }
 
+/** Room for one message, which the writer that is at work has: making it anew costs more than most messages do. */
+let spare: Uint8Array | undefined = new Uint8Array(512)
+
 export class WireWriter {
-  #bytes = new Uint8Array(512)
+  #bytes: Uint8Array
   #length = 0
   /** Where the rest of a name already stands; owner names only are compressed. */
-  readonly #known = new Map<string, number>()
+  #known: Map<string, number> | undefined
+
+  constructor() {
+    this.#bytes = spare ?? new Uint8Array(512)
+    spare = undefined
+  }
 
   get length(): number {
     return this.#length
@@ -140,6 +148,7 @@ export class WireWriter {
 
   /** As name(), pointing back to the longest tail already written. Letter case of the tail is that of its first use. */
   compressedName(name: DnsName): void {
+    this.#known ??= new Map()
     for (let index = 0; index < name.labels.length; index += 1) {
       const key = nameKey({ labels: name.labels.slice(index) })
       const known = this.#known.get(key)
@@ -160,7 +169,11 @@ export class WireWriter {
     this.#bytes[position + 1] = value & 0xff
   }
 
+  /** The last call: the writer gives its room back. */
   finish(): Uint8Array {
-    return this.#bytes.slice(0, this.#length)
+    const written = this.#bytes.slice(0, this.#length)
+    if (this.#bytes.length === 512) spare = this.#bytes
+    this.#bytes = written
+    return written
   }
 }

@@ -9,12 +9,14 @@ import { discoverPeer } from "./associate.ts"
 import { type Federation, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { openOutgoing } from "./initiating.ts"
-import { NotCarried } from "./piggyback.ts"
+import { Interrupted, NotCarried } from "./piggyback.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
 import type { FormerStream } from "../stream/stream-management.ts"
 
 /** How long a pair that was refused on a stream of others goes by a connection of its own, ms. */
 const refusalLasts = 24 * 3_600_000
+/** And one whose stream ended while it was asked for, ms: nobody need have meant it, and it may end the next one as well. */
+const interruptionLasts = 600_000
 /** How long a place is remembered whose server takes one pair a stream, ms. */
 const singleLasts = 600_000
 const remembered = 4096
@@ -34,13 +36,13 @@ class ShortMemory {
     return now < (this.#until.get(key) ?? 0)
   }
 
-  add(key: string, now: number): void {
+  add(key: string, now: number, lasts = this.#lasts): void {
     this.#until.delete(key)
     for (const oldest of this.#until.keys()) {
       if (this.#until.size < remembered) break
       this.#until.delete(oldest)
     }
-    this.#until.set(key, now + this.#lasts)
+    this.#until.set(key, now + lasts)
   }
 }
 
@@ -156,6 +158,10 @@ export class Carriers {
           return stream
         } catch (error) {
           if (signal.aborted) throw refusalOf(error, signal)
+          if (error instanceof Interrupted) {
+            this.#refused.add(pairKey(pair), clock.monotonic(), interruptionLasts)
+            return undefined
+          }
           if (error instanceof NotCarried && !limit.signal.aborted) continue
           if (!limit.signal.aborted && !(error instanceof OutgoingRefused)) throw error
           // It was asked and said no, or nothing: that costs one time, not every time.

@@ -8,7 +8,7 @@ import { peerOf, shortfall } from "../model/policy.ts"
 import { guardName } from "../model/reach.ts"
 import type { ServerProof } from "../model/verdict.ts"
 import type { ProofPorts, ProofSubject } from "../proof/prooftype.ts"
-import { match, notAsked, obtainAtHand, obtainKept, type Proven, startAsking, withdrawnProofs } from "../proof/prove.ts"
+import { match, notAsked, obtainAtHand, obtainKept, type Proven, startAsking, termsOf, withdrawnProofs } from "../proof/prove.ts"
 import type { Claimant } from "./claim-guard.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import { deadline, pause } from "./deadline.ts"
@@ -162,6 +162,9 @@ export function rejudge(federation: Federation, association: Association, fresh?
   if (authority !== undefined) {
     const basis = rejudge(federation, authority, fresh)
     if (!basis.holds) return basis
+    // A way back by a verified key alone; what rests on a pair of ours is an incoming one.
+    const unmet = direction === "out" ? unmetPromise(federation, association, basis.association) : undefined
+    if (unmet !== undefined) return unmet
     const level = weaker(association.level, basis.association.level)
     const weak = tooWeak(level)
     if (weak !== undefined) return weak
@@ -199,4 +202,22 @@ export function rejudge(federation: Federation, association: Association, fresh?
     until: Math.min(until, level === "authenticated" ? Number.POSITIVE_INFINITY : exceptionEnd),
   }
   return { holds: true, association: renewed }
+}
+
+/**
+ * security.md 3: a verified key opens the way back only while no usable TLSA promises more of the domain. Where some came
+ * since, what this stream showed has to pass as what a server shows, or the way back ends.
+ *
+ * @param authoritative the connection on which the key was verified, judged with what is known now
+ */
+function unmetPromise(federation: Federation, { pair, proof }: Association, { obtained = [], endpoint }: Association): (Rejudged & { holds: false }) | undefined {
+  const hosting = federation.current()
+  const kept = obtainKept(hosting.prooftypes, obtained, hosting.anchors)
+  if (!termsOf(kept).tls) return undefined
+  if (proof === undefined) return { holds: false, finding: "tls.not-offered", detail: pair.target }
+  const subject = subjectOf(pair.target, "outgoing", endpoint)
+  const atHand = obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never))
+  const shown = proofFor({ ...proof, presentedAs: "tls-server" }, pair)
+  const { combined } = match([...atHand, ...kept], subject, shown, federation.ports.clock.now())
+  return combined.outcome === "proved" ? undefined : { holds: false, finding: combined.verdict.finding, detail: combined.verdict.detail }
 }

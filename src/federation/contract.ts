@@ -145,8 +145,8 @@ export interface OutgoingStream {
   readonly channel: Channel
   /** Set by the pool: the channel took what was written. */
   onDrain: (() => void) | undefined
-  /** Set by the pool: this pair may carry nothing any more; the stream's others may. */
-  onWithdrawn: ((pair: DomainPair) => void) | undefined
+  /** Set by the pool: these pairs may carry nothing any more; the stream's others may. */
+  onWithdrawn: ((pairs: readonly DomainPair[]) => void) | undefined
   readonly closed: Promise<StreamEnd>
   /** It is over: what is written now goes nowhere. */
   readonly ended?: boolean
@@ -160,8 +160,8 @@ export interface OutgoingStream {
    * @throws NotCarried when the peer was not asked; OutgoingRefused when it refused
    */
   add(pair: DomainPair, signal: AbortSignal, found?: Discovery): Promise<Association>
-  /** Takes a pair off the stream; the peer is not told, since there is no way to. */
-  drop(pair: DomainPair): void
+  /** Takes pairs off the stream; the peer is not told, since there is no way to. */
+  drop(pairs: readonly DomainPair[]): void
   /** Closing handshake (RFC 6120 4.4), with a stream error first when a condition is given. */
   close(condition?: StreamErrorCondition, tell?: string): void
   /** Judges every pair again against the current snapshot and clock; closes the stream when none holds any longer (security.md 10). */

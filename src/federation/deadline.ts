@@ -25,6 +25,20 @@ export interface Deadline {
   done(): void
 }
 
+/** Deadlines under one signal: hundreds that hang on the same one would each search through all its listeners to leave. */
+const children = new WeakMap<AbortSignal, Set<AbortController>>()
+
+function under(parent: AbortSignal): Set<AbortController> {
+  const known = children.get(parent)
+  if (known !== undefined) return known
+  const all = new Set<AbortController>()
+  children.set(parent, all)
+  parent.addEventListener("abort", () => {
+    for (const controller of all) controller.abort(parent.reason)
+  }, { once: true })
+  return all
+}
+
 /**
  * A signal that aborts after `ms`, or when the parent does.
  *
@@ -33,14 +47,13 @@ export interface Deadline {
 export function deadline(clock: Clock, ms: number, what: string, parent?: AbortSignal): Deadline {
   const controller = new AbortController()
   const cancel = clock.after(ms, () => controller.abort(new DeadlinePassed(`${what} took longer than ${ms} ms`)))
-  const parentAborted = () => controller.abort(parent?.reason)
-  if (parent?.aborted === true) parentAborted()
-  else parent?.addEventListener("abort", parentAborted, { once: true })
+  const others = parent === undefined || parent.aborted ? undefined : under(parent).add(controller)
+  if (parent?.aborted === true) controller.abort(parent.reason)
   return {
     signal: controller.signal,
     done: () => {
       cancel()
-      parent?.removeEventListener("abort", parentAborted)
+      others?.delete(controller)
     },
   }
 }

@@ -1,5 +1,5 @@
 // Server dialback: keys (XEP-0185, XEP-0220 3; KEY-1 to KEY-3) and the elements both roles exchange (XEP-0220 2).
-import { createHash, createHmac, timingSafeEqual } from "node:crypto"
+import { createHash, createHmac, createSecretKey, type KeyObject, timingSafeEqual } from "node:crypto"
 import { type DomainPair, pairKey } from "../model/association.ts"
 import { type Domain, tryDomain } from "../model/domain.ts"
 import type { StanzaErrorCondition } from "../model/errors.ts"
@@ -17,8 +17,15 @@ import { escapeAttribute, escapeText } from "../xml/serialise.ts"
  * @param id of the receiving server's latest response header (CORE-15, DB-12)
  */
 export function dialbackKey(secret: Uint8Array, receiving: Domain, originating: Domain, id: string): string {
-  const hashed = createHash("sha256").update(secret).digest("hex")
-  return createHmac("sha256", hashed).update(`${receiving} ${originating} ${id}`).digest("hex")
+  return keyWith(hmacKey(secret), receiving, originating, id)
+}
+
+function hmacKey(secret: Uint8Array): KeyObject {
+  return createSecretKey(createHash("sha256").update(secret).digest("hex"), "ascii")
+}
+
+function keyWith(key: KeyObject, receiving: Domain, originating: Domain, id: string): string {
+  return createHmac("sha256", key).update(`${receiving} ${originating} ${id}`).digest("hex")
 }
 
 /** How long a key may be asked about after it was made, ms; longer than any peer waits. */
@@ -30,13 +37,13 @@ const keysAtOnce = 20_000
  * us to compute keys (DB-24).
  */
 export class KeyRing {
-  readonly #secret: Uint8Array
+  readonly #key: KeyObject
   readonly #clock: Clock
   readonly #issued = new Map<string, number>()
 
   constructor(random: Random, clock: Clock) {
     // KEY-3: made at start; one process needs to tell it to nobody.
-    this.#secret = random.bytes(32)
+    this.#key = hmacKey(random.bytes(32))
     this.#clock = clock
   }
 
@@ -49,7 +56,7 @@ export class KeyRing {
       this.#issued.delete(entry)
     }
     this.#issued.set(entryOf(pair, id), now)
-    return dialbackKey(this.#secret, pair.target, pair.sender, id)
+    return keyWith(this.#key, pair.target, pair.sender, id)
   }
 
   forget(pair: DomainPair, id: string): void {
@@ -60,7 +67,7 @@ export class KeyRing {
   vouches(pair: DomainPair, id: string, key: string): boolean {
     const made = this.#issued.get(entryOf(pair, id))
     if (made === undefined || this.#clock.monotonic() - made > keyLifetime) return false
-    const right = Buffer.from(dialbackKey(this.#secret, pair.target, pair.sender, id), "ascii")
+    const right = Buffer.from(keyWith(this.#key, pair.target, pair.sender, id), "ascii")
     const given = Buffer.from(key, "utf8")
     return right.length === given.length && timingSafeEqual(right, given)
   }

@@ -11,6 +11,7 @@ import { type FormerStream, type ManagementEvent, type ManagementOptions, Stream
 import { type Federation, type ManagementShare, type StreamEnd, usesOf } from "./contract.ts"
 import type { LiveStream } from "./live-stream.ts"
 import { openCount } from "./pair-ledger.ts"
+import { sourcePrefix } from "./proof-budget.ts"
 import { refusal } from "./refusal.ts"
 import type { IncomingSession } from "./session.ts"
 
@@ -19,21 +20,24 @@ const retainedPerStream = 1 << 20
 /** How long a lost stream can be resumed, s. */
 const resumableSeconds = 300
 
-/** Streams of a gateway that can be resumed at once, and those of one pair of domains with one certificate. */
-const sessionLimits = { sessions: 4096, alike: 8 }
-/** Octets that all streams of a gateway retain together. */
+/** Streams of a gateway that can be resumed at once, those of one pair of domains with one certificate, and those of one network. */
+const sessionLimits = { sessions: 4096, alike: 8, network: 512 }
+/** Octets that all streams of a gateway retain together, and those to one network of peers. */
 const retainedInAll = 64 << 20
+const retainedPerNetwork = 16 << 20
 
 /** What all streams of one gateway share. */
 export function managementShare(clock: Pick<Clock, "monotonic">, random: Pick<Random, "bytes">): ManagementShare {
-  return { sessions: new ResumableSessions(clock, random, sessionLimits), retained: new RetainedLoad(retainedInAll) }
+  return { sessions: new ResumableSessions(clock, random, sessionLimits), retained: new RetainedLoad(retainedInAll, retainedPerNetwork) }
 }
 
 type Surroundings = Pick<ManagementOptions, "clock" | "retained" | "resumable">
 
-function surroundings({ ports, management }: Federation): Surroundings | undefined {
+function surroundings({ ports, management }: Federation, { push }: LiveStream): Surroundings | undefined {
   if (management === undefined) return undefined
-  return { clock: ports.clock, retained: { limit: retainedPerStream, load: management.retained }, resumable: resumableSeconds }
+  // One operator may have any number of domains, and of streams with them: his network has one part.
+  const load = management.retained.part(sourcePrefix(push.channel.remote.address))
+  return { clock: ports.clock, retained: { limit: retainedPerStream, load }, resumable: resumableSeconds }
 }
 
 /**
@@ -42,7 +46,7 @@ function surroundings({ ports, management }: Federation): Surroundings | undefin
  * @param proof what the peer showed
  */
 export function manageAccepted(federation: Federation, live: LiveStream, session: IncomingSession, proof: ServerProof | undefined): void {
-  const around = surroundings(federation)
+  const around = surroundings(federation, live)
   const named = session.claimedPair
   if (around === undefined || named === undefined || !usesOf(federation.current(), named.sender).streamManagement) return
   live.management = new StreamManagement({
@@ -52,6 +56,7 @@ export function manageAccepted(federation: Federation, live: LiveStream, session
     authenticated: () => openCount(live.ledger.state, "in") > 0,
     sessions: {
       store: federation.management!.sessions,
+      network: sourcePrefix(live.push.channel.remote.address),
       // security.md 12: who speaks for one domain does not thereby get the session of the domain that a header names.
       binding: () => (session.authorised(named) === undefined ? undefined : bindingOf(named, proof)),
       supersede: () => live.push.close("conflict", "another stream goes on with this session"),
@@ -80,7 +85,7 @@ export interface Opened {
  * the stanzas that stream left unacknowledged had arrived, undefined where the peer does not know. Rejects with OutgoingRefused
  */
 export function manageOpened(federation: Federation, live: LiveStream, { pair, name, offered }: Opened): ((former: FormerStream | undefined, signal: AbortSignal) => Promise<number | undefined>) | undefined {
-  const around = surroundings(federation)
+  const around = surroundings(federation, live)
   if (around === undefined || !offered || !usesOf(federation.current(), pair.target).streamManagement) return undefined
   let answered: (arrived: number | undefined) => void = () => {}
   const management = new StreamManagement({

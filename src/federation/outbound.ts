@@ -12,7 +12,7 @@ import { deadline } from "./deadline.ts"
 import { type DialbackElement, resultRequestXml } from "./dialback.ts"
 import type { LiveStream } from "./live-stream.ts"
 import { associations, authorised, entryOf, openCount, pendingClaim } from "./pair-ledger.ts"
-import { type CarrierFacts, idOf, mayCarry, NotCarried, provenBack, supposed } from "./piggyback.ts"
+import { type CarrierFacts, idOf, Interrupted, mayCarry, NotCarried, provenBack, supposed } from "./piggyback.ts"
 import { type OutgoingRefused, refusal } from "./refusal.ts"
 import { noLimits } from "../stream/limits.ts"
 import { Watch } from "./renewal.ts"
@@ -20,12 +20,15 @@ import { Watch } from "./renewal.ts"
 /** Claims of ours that wait for an answer on one stream at once; others wait for their turn. Peers bound them, too. */
 const asksAtOnce = 48
 
+/** Conditions with which a peer ends a stream whatever was asked on it: when it stops, is set up anew, or has waited for long. */
+const ofItsOwn: ReadonlySet<string> = new Set(["connection-timeout", "reset", "system-shutdown"])
+
 interface Ask {
   readonly pair: DomainPair
   readonly candidate: Association
   readonly generation: number
   readonly claim: number
-  readonly answered: (outcome: Association | OutgoingRefused) => void
+  readonly answered: (outcome: Association | OutgoingRefused | NotCarried) => void
 }
 
 export class Outbound {
@@ -55,7 +58,7 @@ export class Outbound {
       associations: () => (live.push.over ? [] : this.associations),
       recheck: () => this.recheck(),
       renew: (association, fresh) => {
-        this.#judgedAgain(association, rejudge(federation, association, fresh))
+        if (!this.#judgedAgain(association, rejudge(federation, association, fresh))) this.handle.onWithdrawn?.([association.pair])
         this.#settle()
       },
       broken: (error) => live.push.broken(error),
@@ -204,7 +207,7 @@ export class Outbound {
           claim,
           answered: (outcome) => (outcome instanceof Error ? reject(outcome) : resolve(outcome)),
         })
-        this.#live.push.send(resultRequestXml(pair, key))
+        this.#live.push.sendSoon(resultRequestXml(pair, key))
         this.#federation.event({ kind: "dialback", at: clock.now(), stream: this.facts.name, direction: "out", pair, step: "result-sent" })
       })
     } finally {
@@ -262,7 +265,7 @@ export class Outbound {
       return this.#failed(pair, refusal("auth.dialback-refused", words, how), "auth.dialback-refused")
     }
     const association = this.#grant(ask)
-    if (association === undefined) return this.#failed(pair, refusal("policy.level", "the policy changed while we asked", "refused", { retryable: true }), "policy.level")
+    if (association === undefined) return this.#failed(pair, new NotCarried("the policy changed while we asked"), "policy.level")
     this.#asks.delete(pairKey(pair))
     ask.answered(association)
   }
@@ -281,7 +284,7 @@ export class Outbound {
     this.#federation.abilities?.learn(candidate, { refused: known !== undefined && known.pair.sender !== sender ? "assertion" : "supposition" })
   }
 
-  #failed(pair: DomainPair, why: OutgoingRefused, finding: FindingId): void {
+  #failed(pair: DomainPair, why: OutgoingRefused | NotCarried, finding: FindingId): void {
     const ask = this.#asks.get(pairKey(pair))
     if (ask === undefined) return
     this.#asks.delete(pairKey(pair))
@@ -290,9 +293,9 @@ export class Outbound {
     ask.answered(why)
   }
 
-  /** Takes a pair off; where it was the last in both directions, the stream goes. */
-  drop(pair: DomainPair): void {
-    this.#withdraw(pair, "stream.host-unknown")
+  /** Takes pairs off; where none is left in either direction, the stream goes. */
+  drop(pairs: readonly DomainPair[]): void {
+    for (const pair of pairs) this.#withdraw(pair, "stream.host-unknown")
     this.#settle()
   }
 
@@ -306,7 +309,9 @@ export class Outbound {
   /** Judges every pair of ours again. */
   recheck(): void {
     if (this.#live.push.over) return
-    for (const association of this.associations) this.#judgedAgain(association, this.#again(association))
+    const withdrawn = this.associations.filter((association) => !this.#judgedAgain(association, this.#again(association)))
+    // All at once: what waits is sorted out once, however many end.
+    if (withdrawn.length > 0) this.handle.onWithdrawn?.(withdrawn.map(({ pair }) => pair))
     this.#settle()
   }
 
@@ -319,15 +324,16 @@ export class Outbound {
 
   #lastFinding: FindingId | undefined
 
-  #judgedAgain(association: Association, judged: Rejudged): void {
+  /** @returns false: it was withdrawn, and whoever has stanzas of the pair has to be told */
+  #judgedAgain(association: Association, judged: Rejudged): boolean {
     const { pair } = association
     const { generation } = this.#federation.current().policy
     if (judged.holds) {
       this.#live.ledger.apply({ kind: "renewed", association: judged.association, generation })
-      return
+      return true
     }
     const { finding, detail } = judged
-    if (!this.#withdraw(pair, finding)) return
+    if (!this.#withdraw(pair, finding)) return true
     this.#lastFinding = finding
     this.#federation.event({
       kind: "refused",
@@ -339,7 +345,7 @@ export class Outbound {
       sentence: findingSentence(finding, detail),
       verdicts: [],
     })
-    this.handle.onWithdrawn?.(pair)
+    return false
   }
 
   #settle(): void {
@@ -354,11 +360,14 @@ export class Outbound {
 
   #ended(end: StreamEnd): void {
     this.#watch.stop()
-    const blamed = end.by === "peer" && end.condition !== undefined
+    const blamed = end.by === "peer" && end.condition !== undefined && !ofItsOwn.has(end.condition)
+    // What was idle here and was closed meanwhile refused nothing.
+    const closed = end.by === "us" && end.condition === undefined
     for (const { pair, candidate } of [...this.#asks.values()]) {
       // DB-32: a peer that ends the stream for one pair is asked for none again.
       if (blamed) this.#unwilling(candidate)
-      this.#failed(pair, refusal("stream.closed", end.detail, "unreachable"), "stream.closed")
+      const why = blamed ? refusal("stream.closed", end.detail, "unreachable") : closed ? new NotCarried(end.detail) : new Interrupted(end.detail)
+      this.#failed(pair, why, "stream.closed")
     }
     for (const turn of this.#turns.splice(0)) turn()
   }

@@ -93,7 +93,12 @@ function sameCredentials(own: TlsCredentials, shown: TlsCredentials | undefined)
 
 /** A further pair was not asked for on this stream; another connection may do. */
 export class NotCarried extends Error {
-  override readonly name = "NotCarried"
+  override readonly name: string = "NotCarried"
+}
+
+/** The stream ended with the question open, and nobody said why: that is no refusal, and may be one. */
+export class Interrupted extends NotCarried {
+  override readonly name = "Interrupted"
 }
 
 export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {

@@ -345,7 +345,7 @@ export class Inbound {
   }
 
   #answer(pair: DomainPair, answer: "valid" | "invalid"): void {
-    this.#push.send(resultAnswerXml(pair, answer))
+    this.#push.sendSoon(resultAnswerXml(pair, answer))
     this.#federation.event({ kind: "dialback", at: this.#federation.ports.clock.now(), ...this.#session.at, pair, step: "answered", answer })
   }
 

@@ -11,8 +11,9 @@ import { retryWait } from "./backoff.ts"
 import { bounceOfFailure, bounceReasons } from "./bounce.ts"
 import type { Destination } from "./destination.ts"
 import { Drained } from "./drained.ts"
-import type { PoolSurroundings, PoolView } from "./pool-contract.ts"
+import { Leftovers } from "./leftovers.ts"
 import { Losses } from "./losses.ts"
+import type { PoolSurroundings, PoolView } from "./pool-contract.ts"
 import { Carrier, Way } from "./ways.ts"
 
 /** Stanzas wait for a peer that has read nothing for this long: it is given up, ms. */
@@ -31,10 +32,12 @@ export class StreamPool {
   #stopping = false
   readonly #drained: Drained
   readonly #losses: Losses
+  readonly #leftovers: Leftovers
 
   constructor(around: PoolSurroundings) {
     this.#around = around
     this.#losses = new Losses(around)
+    this.#leftovers = new Leftovers(around, this.#ways)
     this.#drained = new Drained(around.clock, () => this.#standing())
   }
 
@@ -124,7 +127,7 @@ export class StreamPool {
 
   #unwanted(way: Way, stream: OutgoingStream): void {
     const others = this.#carriers.get(stream)
-    if (others !== undefined) stream.drop(way.pair)
+    if (others !== undefined) stream.drop([way.pair])
     else stream.close(this.#stopping ? "system-shutdown" : undefined)
   }
 
@@ -147,44 +150,31 @@ export class StreamPool {
       outlet.drained()
       this.#drained.look()
     }
-    stream.onWithdrawn = (pair) => this.#withdrawn(carrier, pair)
+    stream.onWithdrawn = (pairs) => this.#withdrawn(carrier, pairs)
     outlet.attach(stream.channel, stream.carry?.(outlet))
     void stream.closed.then((end) => this.#closed(carrier, end))
   }
 
-  /** One pair may leave on this stream no longer; what waited of it finds another way. */
-  #withdrawn(carrier: Carrier, pair: DomainPair): void {
-    const way = this.#ways.get(pairKey(pair))
-    if (way === undefined || way.carrier !== carrier || carrier.leaving) return
-    // Also the last one: with bidi the stream may go on without any pair of ours.
-    this.#partWith(way, carrier)
-    way.state = "quiet"
-    this.#sortOut(carrier)
-    if (way.waiting > 0) this.open(way)
+  /** These may leave on this stream no longer; what waited of them finds another way. */
+  #withdrawn(carrier: Carrier, pairs: readonly DomainPair[]): void {
+    if (carrier.leaving) return
+    const parted: Way[] = []
+    for (const pair of pairs) {
+      const way = this.#ways.get(pairKey(pair))
+      if (way === undefined || way.carrier !== carrier) continue
+      // Also the last one: with bidi the stream may go on without any pair of ours.
+      this.#partWith(way, carrier)
+      way.state = "quiet"
+      parted.push(way)
+    }
+    if (parted.length === 0) return
+    this.#leftovers.sortOut(carrier)
+    for (const way of parted) if (way.waiting > 0) this.open(way)
   }
 
   #partWith(way: Way, carrier: Carrier): void {
     carrier.ways.delete(way)
     way.part()
-  }
-
-  /**
-   * Gives what waits in a stream's queue back to the pairs it is of, each in its order. What was not acknowledged on the
-   * stream goes once more, by whatever stream its pair is proven on next; what was not acknowledged twice is bounced (SM-7).
-   *
-   * @param arrived of what is unacknowledged, when the peer said so
-   */
-  #sortOut(carrier: Carrier, arrived?: number): void {
-    for (const taken of carrier.outlet.state === "attached" ? carrier.outlet.takeQueued() : carrier.outlet.takeEverything(arrived)) {
-      const pair = this.#around.pairOf(taken.stanza)
-      if (taken.writes === 2) {
-        this.#around.undelivered(pair ?? carrier.stream.pair, [taken.stanza], bounceReasons.unconfirmed)
-        continue
-      }
-      const way = pair === undefined ? undefined : this.#ways.get(pairKey(pair))
-      if (way === undefined || way.outlet.appendTaken(taken) !== "queued") this.#around.reroute(pair ?? carrier.stream.pair, [taken.stanza])
-    }
-    this.#around.flushes.flush()
   }
 
   /** The stream before was lost with stanzas that were not acknowledged: the next one asks how far it came (XEP-0198 5). */
@@ -205,7 +195,7 @@ export class StreamPool {
       this.#partWith(each, carrier)
       if (each !== way) each.state = "quiet"
     }
-    this.#sortOut(carrier, arrived)
+    this.#leftovers.sortOut(carrier, arrived)
     carrier.outlet.close()
     for (const each of ways) if (each.state === "quiet" && each.waiting > 0) this.open(each)
   }
@@ -259,7 +249,7 @@ export class StreamPool {
     if (!carrier.leaving) {
       const [only] = ways
       if (ways.length === 1 && only !== undefined && outlet.unacknowledged === 0) only.own = outlet
-      else this.#sortOut(carrier)
+      else this.#leftovers.sortOut(carrier)
     }
     // While stopping, what waits is counted by the gateway: nobody is left to be told.
     for (const way of this.#stopping ? [] : ways) {
@@ -344,7 +334,7 @@ export class StreamPool {
     }
     const [only] = ways
     if (ways.length === 1 && only !== undefined && outlet.unacknowledged === 0) only.own = outlet
-    else this.#sortOut(carrier)
+    else this.#leftovers.sortOut(carrier)
     if (unacknowledged > 0) this.#around.lost(stream.pair, stream.id, unacknowledged)
     stream.close("connection-timeout", "nothing was read for long")
     for (const way of ways) {
@@ -380,16 +370,8 @@ export class StreamPool {
 
   /** What domains that are leaving had waiting goes back to them while their components can still be told. */
   giveBack(leaving: (sender: Domain) => boolean): void {
-    const ofThem = (stanza: Buffer): boolean => {
-      const pair = this.#around.pairOf(stanza)
-      return pair !== undefined && leaving(pair.sender)
-    }
-    for (const way of this.#ways.values()) {
-      if (!leaving(way.pair.sender)) continue
-      // The queue of a stream is other pairs', too.
-      this.#around.undelivered(way.pair, way.carrier?.pick(ofThem) ?? way.own.take(), bounceReasons.gone)
-    }
-    this.#around.flushes.flush()
+    for (const way of this.#ways.values()) if (leaving(way.pair.sender)) this.#letGo(way, undefined)
+    this.#leftovers.giveBack(leaving)
   }
 
   /**
@@ -400,7 +382,8 @@ export class StreamPool {
    * @param concerns whether anything has changed for a pair; the others go on as they are
    */
   reloaded(remote: (pair: DomainPair) => boolean, concerns: (pair: DomainPair) => boolean): void {
-    for (const way of this.#ways.values()) this.#letGo(way, undefined)
+    // What a stream that is being resumed left is waited for: sent again without the answer, it might arrive twice.
+    for (const way of this.#ways.values()) if (!remote(way.pair)) this.#letGo(way, undefined)
     const touched = new Set<Carrier>()
     for (const [key, way] of this.#ways) {
       if (remote(way.pair)) {
@@ -418,7 +401,8 @@ export class StreamPool {
         way.own.close()
         continue
       }
-      touched.add(carrier)
+      // One that was lost is sorted out when it is known how far it came.
+      if (this.#carriers.has(carrier.stream)) touched.add(carrier)
       this.#partWith(way, carrier)
       // Whoever still remembers the way must not queue what nobody will look for.
       way.own.close()
@@ -436,8 +420,8 @@ export class StreamPool {
   #without(carrier: Carrier, remote: (pair: DomainPair) => boolean): void {
     const { stream } = carrier
     if (carrier.ways.size > 0) {
-      this.#sortOut(carrier)
-      for (const { pair } of stream.associations()) if (!remote(pair)) stream.drop(pair)
+      this.#leftovers.sortOut(carrier)
+      stream.drop(stream.associations().flatMap(({ pair }) => (remote(pair) ? [] : [pair])))
       return
     }
     this.#carriers.delete(stream)

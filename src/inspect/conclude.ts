@@ -6,7 +6,7 @@ import type { Instant, Verdict } from "../model/verdict.ts"
 import type { Certificate } from "../x509/certificate.ts"
 import type { Skipped } from "../discovery/delegation.ts"
 import { fingerprintOf, readCertificate, short } from "./describe.ts"
-import { reaches, standingOf, unreached } from "./levels.ts"
+import { reaches, severityOf, standingOf, unreached } from "./levels.ts"
 import type { Climb, Found, InspectQuestion } from "./question.ts"
 import { repairsOf } from "./repairs.ts"
 import type { ReportFinding, ReportParty, ReverseResult } from "./report.ts"
@@ -142,7 +142,7 @@ export function leafOf(chain: readonly Uint8Array[] | undefined): Certificate | 
 }
 
 function reportFinding(question: InspectQuestion, climbs: readonly Climb[], { id, detail, severity }: Raised, endpoints: number[]): ReportFinding {
-  const { sentence, section, severity: usual } = findings[id]
+  const { sentence, section } = findings[id]
   const climbed = endpoints[0] === undefined ? climbs.find(({ proof }) => proof !== undefined) : climbs[endpoints[0]]
   const endpoint = climbed?.endpoint
   const fix = repairsOf(id, {
@@ -152,7 +152,7 @@ function reportFinding(question: InspectQuestion, climbs: readonly Climb[], { id
     port: endpoint?.port,
     leaf: leafOf(climbed?.proof?.chain),
   })
-  return { id, severity: severity ?? usual, party: partyOf(question, id, climbed), sentence, detail: short(detail), fix, section, endpoints }
+  return { id, severity: severity ?? severityOf(id), party: partyOf(question, id, climbed), sentence, detail: short(detail), fix, section, endpoints }
 }
 
 /** What a server does wrong is its operator's move, who need not be the domain's. */

@@ -12,7 +12,8 @@ import { deadline } from "../federation/deadline.ts"
 import { climb } from "./climb.ts"
 import { conclude, leafOf } from "./conclude.ts"
 import { answerResult, certificateResult, endpointFacts, fingerprintOf, readCertificate, timeOf } from "./describe.ts"
-import { type Overall, overall, reaches, standingOf } from "./levels.ts"
+import { judgedAt } from "./later.ts"
+import { type Overall, overall, reaches, severityOf, standingOf } from "./levels.ts"
 import { Materials } from "./materials.ts"
 import { peersSee } from "./peers-see.ts"
 import { type Climb, type Found, type Inspection, type InspectPorts, type InspectQuestion, nobodysDomain } from "./question.ts"
@@ -32,9 +33,10 @@ const usualConcurrency = 4
  * @returns never rejects because of the world
  * @throws Error when it cannot be listened for the other direction
  */
-export async function inspect(question: InspectQuestion, ports: InspectPorts, signal: AbortSignal, asking?: ReverseQuestion): Promise<Inspection> {
+export async function inspect(question: InspectQuestion, now: InspectPorts, signal: AbortSignal, asking?: ReverseQuestion): Promise<Inspection> {
+  const { domain, service, connect: override, family, times = usualTimes, at } = question
+  const ports = at === undefined ? now : { ...now, prooftypes: now.prooftypes.map(judgedAt(at)) }
   const { clock, resolver, random, reach } = ports
-  const { domain, service, connect: override, family, times = usualTimes } = question
   const started = clock.now()
   const began = clock.monotonic()
   const limit = deadline(clock, times.total, `the inspection of ${domain}`, signal)
@@ -44,7 +46,7 @@ export async function inspect(question: InspectQuestion, ports: InspectPorts, si
     const endpoints = discovery.outcome === "endpoints" ? discovery.endpoints : []
     const climbs = await climbAll(question, ports, endpoints, times.endpoint, limit.signal)
     const back = await backwards(question, ports, asking, signal)
-    const result = resultOf(question, { discovery, climbs, back, asking }, started, clock.now(), clock.monotonic() - began)
+    const result = resultOf(question, { discovery, climbs, back, asking }, started, at ?? clock.now(), clock.monotonic() - began)
     const pair = { sender: question.from?.domain ?? nobodysDomain, target: domain }
     return { result, evidence: () => climbs.flatMap(({ proof, proven }) => (proof === undefined ? [] : (proven?.evidence(pair) ?? []))) }
   } finally {
@@ -123,8 +125,9 @@ function resultOf(question: InspectQuestion, { discovery, climbs, back, asking }
 }
 
 /** Not to be there is an answer; not to be asked is none. */
-function withoutEndpoints({ outcome }: Found): Overall {
-  return outcome === "unavailable" ? { level: null, ok: false, unknown: true } : { level: "none", ok: false, unknown: false }
+function withoutEndpoints(found: Found): Overall {
+  const unasked = found.outcome === "unavailable" || (found.outcome !== "endpoints" && severityOf(found.finding) === "unknown")
+  return unasked ? { level: null, ok: false, unknown: true } : { level: "none", ok: false, unknown: false }
 }
 
 /** Who is waited for, and proves too little, misses the expectation as well; who does not come is not known to. */
@@ -177,9 +180,10 @@ function tlsaLookups({ proven }: Climb): DaneMaterial["tlsa"] {
   return kept === undefined ? [] : (kept.material as DaneMaterial).tlsa
 }
 
-function notesOf({ service, from }: InspectQuestion, asking: ReverseQuestion | undefined): string[] {
+function notesOf({ service, from, at }: InspectQuestion, asking: ReverseQuestion | undefined): string[] {
   const without = asking !== undefined && (service === "xmpp-client" || from?.credentials === undefined)
-  return [...notesOfAsking(service, from), ...(without ? ["the other direction was not looked at: that is between servers, and needs a certificate of ours"] : [])]
+  const dated = at === undefined ? [] : [`certificates were judged as of ${rfc3339(at)}, DNS and DANE as of now`]
+  return [...dated, ...notesOfAsking(service, from), ...(without ? ["the other direction was not looked at: that is between servers, and needs a certificate of ours"] : [])]
 }
 
 function notesOfAsking(service: InspectQuestion["service"], from: InspectQuestion["from"]): string[] {

@@ -1,11 +1,11 @@
 // The level others reach at an endpoint, and at a domain (XEP-0238): computed from verdicts and findings, where "could not tell" is
 // never bad and never good.
 import { compareLevels } from "../model/association.ts"
-import { findings } from "../model/findings.ts"
+import { type FindingId, findings } from "../model/findings.ts"
 import type { RequiredLevel } from "../model/policy.ts"
 import { offersDialback } from "./climb.ts"
 import type { Climb } from "./question.ts"
-import type { ReachedLevel } from "./report.ts"
+import type { ReachedLevel, ReportFinding } from "./report.ts"
 
 export interface Standing {
   /** What is reached for certain; null: nothing is known. */
@@ -17,6 +17,9 @@ export interface Standing {
 const certain = (level: ReachedLevel): Standing => ({ level, open: false })
 const unknown: Standing = { level: null, open: true }
 
+/** The catalogue's; but that we were not allowed to ask there says nothing about the domain. */
+export const severityOf = (id: FindingId): ReportFinding["severity"] => (id === "dns.guarded" ? "unknown" : findings[id].severity)
+
 /** An address that nobody answers at is passed over by every server that connects. */
 export function unreached({ trouble }: Climb): boolean {
   return trouble !== undefined && trouble.finding.startsWith("reach.")
@@ -24,17 +27,17 @@ export function unreached({ trouble }: Climb): boolean {
 
 export function standingOf({ trouble, proof, proven, before }: Climb): Standing {
   if (proof === undefined) {
-    if (trouble === undefined || findings[trouble.finding].severity === "unknown") return unknown
+    if (trouble === undefined || severityOf(trouble.finding) === "unknown") return unknown
     // RFC 7590 3.4: without TLS there is dialback at best.
     if (trouble.finding === "tls.not-offered") return certain(before !== undefined && offersDialback(before) ? "verified" : "permissive")
     return certain("none")
   }
   // It broke off before there was anything to go on with.
-  if (trouble !== undefined) return findings[trouble.finding].severity === "unknown" ? unknown : certain("none")
+  if (trouble !== undefined) return severityOf(trouble.finding) === "unknown" ? unknown : certain("none")
   if (proven === undefined) return unknown
   const { combined } = proven
   if (combined.outcome === "proved") return certain("authenticated")
-  const doubtful = combined.outcome !== "refuted" && findings[combined.verdict.finding].severity === "unknown"
+  const doubtful = combined.outcome !== "refuted" && severityOf(combined.verdict.finding) === "unknown"
   if (combined.outcome === "stop") return doubtful ? unknown : certain("none")
   return { level: "encrypted", open: doubtful }
 }

@@ -6,7 +6,7 @@ import type { Evidence } from "../model/evidence.ts"
 import type { FindingId } from "../model/findings.ts"
 import type { RequiredLevel } from "../model/policy.ts"
 import type { ReachPolicy } from "../model/reach.ts"
-import type { ServerProof, Service } from "../model/verdict.ts"
+import type { Instant, ServerProof, Service } from "../model/verdict.ts"
 import type { TlsCredentials } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { Discovery, DiscoveryOverride, DiscoveryReport } from "../discovery/discover.ts"
@@ -34,6 +34,8 @@ export interface InspectQuestion {
   readonly own?: boolean
   /** A certificate that ends sooner is worth a warning, ms; 14 days unless given. */
   readonly expiryWarning?: number
+  /** Certificates are judged as of this moment; DNS is of now. Now unless given. */
+  readonly at?: Instant
   /** Endpoints at a time; 4 unless given. */
   readonly concurrency?: number
   /** For all of it and for one endpoint, ms; 30 s and 10 s unless given. */

@@ -70,6 +70,8 @@ export function repairsOf(id: FindingId, facts: RepairFacts): ReportFix[] {
       return [srvRecord(facts)]
     case "dns.srv-refused":
       return [...words, srvRecord(facts)]
+    case "dns.guarded":
+      return [text("name the network or the name with --allow if it is meant")]
     case "pkix.name-mismatch":
       return [text(`get a certificate that names ${facts.domain}`)]
     default:

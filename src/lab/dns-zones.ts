@@ -1,7 +1,7 @@
 // The lab's DNS data: a plain table of names, and the answers an authoritative server makes of it (RFC 1034 4.3.2, RFC 2308, RFC 4592).
 
 import { classInternet, type ResourceRecord, rcodes } from "../dns/message.ts"
-import { type DnsName, isAtOrBelow, nameFromText, nameKey, parentName, rootName, substituteSuffix } from "../dns/name.ts"
+import { type DnsName, nameFromText, nameKey, parentName, rootName, substituteSuffix } from "../dns/name.ts"
 import { encodeContent, parseBody, shownName, typeNumbers } from "../dns/records.ts"
 import { parseAddress } from "../model/address.ts"
 
@@ -64,7 +64,9 @@ export function recordsOf(name: DnsName, zone: ZoneRecords): ResourceRecord[] {
 }
 
 export class ZoneTable {
-  readonly #names = new Map<string, { readonly name: DnsName; readonly records: readonly ResourceRecord[] }>()
+  readonly #names = new Map<string, readonly ResourceRecord[]>()
+  /** How many names stand below each: a table of thousands is asked for what is not in it as often as for what is. */
+  readonly #below = new Map<string, number>()
 
   constructor(zones: ZoneText) {
     for (const [name, records] of Object.entries(zones)) this.set(name, records)
@@ -72,17 +74,26 @@ export class ZoneTable {
 
   set(text: string, zone: ZoneRecords | undefined): void {
     const name = nameFromText(text)
-    if (zone === undefined) this.#names.delete(nameKey(name))
-    else this.#names.set(nameKey(name), { name, records: recordsOf(name, zone) })
+    const key = nameKey(name)
+    const records = zone === undefined ? undefined : recordsOf(name, zone)
+    const change = Number(records !== undefined) - Number(this.#names.has(key))
+    if (records === undefined) this.#names.delete(key)
+    else this.#names.set(key, records)
+    if (change === 0) return
+    for (let ancestor = name; ancestor.labels.length > 0; ) {
+      ancestor = parentName(ancestor)
+      const above = nameKey(ancestor)
+      const count = (this.#below.get(above) ?? 0) + change
+      if (count === 0) this.#below.delete(above)
+      else this.#below.set(above, count)
+    }
   }
 
   /** The records of a name; its own empty list when only something below it has records; undefined when there is nothing. */
   at(name: DnsName): readonly ResourceRecord[] | undefined {
     const own = this.#names.get(nameKey(name))
-    if (own !== undefined) return own.records
-    if (name.labels.length === 0) return []
-    for (const other of this.#names.values()) if (isAtOrBelow(other.name, name)) return []
-    return undefined
+    if (own !== undefined) return own
+    return name.labels.length === 0 || this.#below.has(nameKey(name)) ? [] : undefined
   }
 }
 

@@ -13,7 +13,7 @@ import { type LabDns, startLabDns } from "./lab-dns.ts"
 import { type LabServer, type ServerSpec, startServer } from "./lab-server.ts"
 import { MovingClock } from "./moving-clock.ts"
 import { labClock, type LabClock, type LabPorts } from "./ports.ts"
-import { publish } from "./publish.ts"
+import { publish, type Published } from "./publish.ts"
 import { LabWeb, type LabWebAnswer, type LabWebHost, type LabWebHostSpec, type LabWebRequest, type LabWebSurroundings } from "./web-host.ts"
 
 export type { LabPorts } from "./ports.ts"
@@ -71,6 +71,7 @@ export class Internet {
   readonly #published = new Map<LabServer, () => void>()
   readonly #messages: { readonly domain: Domain; readonly message: MessageSeen }[] = []
   readonly #ownAddresses: boolean
+  readonly #kept: { close(): Promise<void> }[] = []
   #web: LabWeb | undefined
   #stranger: CertificateAuthority | undefined
   #lastAddress = 10
@@ -187,6 +188,22 @@ export class Internet {
     }
   }
 
+  /** Closed with the lab, besides its servers. */
+  keep(thing: { close(): Promise<void> }): void {
+    this.#kept.push(thing)
+  }
+
+  /** DNS records that lead to a server of another kind; they stay. */
+  publish(server: Published): void {
+    publish(this.signed.zones, server)
+    this.#publishWeb(this.#web?.hosts ?? [])
+  }
+
+  /** An authority that nobody knows. */
+  get stranger(): CertificateAuthority {
+    return this.#otherAuthority()
+  }
+
   async removeServer(server: LabServer): Promise<void> {
     for (const each of [server, ...server.also]) {
       this.#servers.delete(each.domain)
@@ -257,6 +274,7 @@ export class Internet {
   async close(): Promise<void> {
     // A server with further domains is closed once for each of them: the second time nothing is left to do.
     await Promise.all([...this.#servers.values()].map((server) => this.removeServer(server)))
+    await Promise.all(this.#kept.map((thing) => thing.close()))
     await this.#web?.close()
     await this.signed.close()
     this.clock.stop()

@@ -1,6 +1,7 @@
 // What the lab's DNS says about one server: SRV, addresses and TLSA, as its operator would publish them (RFC 7673 6, RFC 6698 2).
 import { createHash } from "node:crypto"
 import type { IssuedCertificate } from "./certificate-authority.ts"
+import type { Service } from "../model/verdict.ts"
 import type { LabZones } from "./lab-dns.ts"
 import type { ZoneRecords } from "./dns-zones.ts"
 
@@ -37,6 +38,8 @@ export interface LabZone {
 /** What publishing needs to know of a server. */
 export interface Published {
   readonly domain: string
+  /** `xmpp-server` unless given. */
+  readonly service?: Service
   readonly zone: LabZone | undefined
   readonly s2s: { readonly address: string; readonly port: number }
   readonly transport: "starttls" | "direct-tls"
@@ -57,7 +60,7 @@ export function tlsaFields({ usage, selector, matching, of = "leaf" }: LabTlsa, 
 
 /** @returns what takes the records away again */
 export function publish(zones: LabZones, server: Published): () => void {
-  const { domain, zone, s2s, transport } = server
+  const { domain, service = "xmpp-server", zone, s2s, transport } = server
   const set = new Set<string>()
   const spoilt: [string, string][] = []
   const put = (name: string, records: ZoneRecords): void => {
@@ -70,7 +73,7 @@ export function publish(zones: LabZones, server: Published): () => void {
   }
   if (zone !== undefined) zones.open(domain, { signed: zone.signed ?? true })
   const targets = zone?.targets ?? [{ name: `xmpp.${domain}` }]
-  const srv = `${transport === "direct-tls" ? "_xmpps-server" : "_xmpp-server"}._tcp.${domain}`
+  const srv = `_${transport === "direct-tls" ? service.replace("xmpp", "xmpps") : service}._tcp.${domain}`
   put(srv, { SRV: targets.map(({ name, priority = 0 }) => [priority, 0, s2s.port, name]) })
   if (zone?.bogusSrv === true) spoil(srv, "SRV")
   for (const { name, tlsa = [], bogusTlsa = false } of targets) {

@@ -49,7 +49,6 @@ export const findings = {
   // The stream.
   "stream.host-unknown": finding("bad", "peer", "the server does not serve this domain", "add the domain to the server, or correct the SRV record", "RFC 6120 4.9.3.6"),
   "stream.bad-xml": finding("bad", "peer", "the server sent XML that is not allowed on a stream", "report it to the makers of the server", "RFC 6120 11"),
-  "stream.no-features": finding("bad", "peer", "the server offers no way to go on", "report it to the makers of the server", "RFC 6120 4.3.2"),
   "stream.from-mismatch": finding("bad", "peer", "the stream says it is from another domain than was asked for", "correct the server's configuration of virtual hosts", "RFC 6120 4.7.1"),
   "stream.from-own-domain": finding("bad", "peer", "the server claims a domain that is hosted here", "nothing; somebody pretends to be you, or a domain is configured twice", "RFC 6120 4.9.3.9"),
   "stream.too-slow": finding("unknown", "path", "the negotiation did not end in time", "try again later", "RFC 6120 4.6"),
@@ -133,7 +132,6 @@ export const findings = {
   "auth.authzid": finding("bad", "peer", "SASL EXTERNAL asks for another identity than the stream's", "correct the server", "RFC 6120 6.3.8"),
   // Policy.
   "policy.level": finding("bad", "peer", "the proof is weaker than this server requires", "see the failed proofs", "RFC 7590 3.4"),
-  "policy.exception-in-force": finding("info", "you", "an exception lets this peer in below the required level", "remove the exception when the peer is repaired", "RFC 7590 3.4"),
   "policy.exception-ended": finding("warn", "you", "an exception for this peer has ended", "renew it with a reason, or leave it", "RFC 7590 3.4"),
   "policy.ratchet": finding("bad", "peer", "the domain proves less than it has done so far, and nothing that DNSSEC signs says why", "nothing if this was an attack; else ask its operator, and write an override with a reason and an end under federation.ratchet.overrides", "RFC 7590 3.4"),
   "policy.ratchet-full": finding("warn", "you", "no further domain can be remembered by the level it reaches", "nothing; those that are remembered stay, and make room when they are not seen for 90 days", "RFC 7590 3.4"),

@@ -25,6 +25,7 @@ export interface SessionCounters {
 
 interface Session {
   readonly binding: SessionBinding
+  readonly network: string
   /** Ends the stream that has the session, at once: it takes nothing more. */
   surrender: (() => SessionCounters) | undefined
   counters: SessionCounters | undefined
@@ -36,11 +37,17 @@ export interface SessionLimits {
   readonly sessions: number
   /** With the same binding: more of them push the oldest of their own out. */
   readonly alike: number
+  /**
+   * Of one network: one operator may have any number of domains. More of them push the oldest of their own out that was lost;
+   * where all are in use there is no room. What is pushed out costs its stream the count, never a stanza.
+   */
+  readonly network: number
 }
 
 export class ResumableSessions {
   readonly #sessions = new Map<string, Session>()
   readonly #alike = new Map<string, string[]>()
+  readonly #networks = new Map<string, Set<string>>()
   readonly #clock: Pick<Clock, "monotonic">
   readonly #random: Pick<Random, "bytes">
   readonly #limits: SessionLimits
@@ -57,16 +64,24 @@ export class ResumableSessions {
 
   /**
    * @param surrender ends the stream that opens the session, when another stream goes on with it
+   * @param network where the peer is
    * @returns 128 random bits, or undefined where there is no room
    */
-  open(binding: SessionBinding, surrender: () => SessionCounters): string | undefined {
+  open(binding: SessionBinding, surrender: () => SessionCounters, network = ""): string | undefined {
     this.#forgetExpired()
     const key = keyOf(binding)
     const alike = this.#alike.get(key) ?? []
     if (alike.length >= this.#limits.alike) this.close(alike[0]!)
-    else if (this.#sessions.size >= this.#limits.sessions) return undefined
+    const neighbours = this.#networks.get(network) ?? new Set()
+    if (neighbours.size >= this.#limits.network) {
+      const lost = [...neighbours].find((id) => this.#sessions.get(id)?.surrender === undefined)
+      if (lost === undefined) return undefined
+      this.close(lost)
+    }
+    if (this.#sessions.size >= this.#limits.sessions) return undefined
     const id = Buffer.from(this.#random.bytes(16)).toString("base64url")
-    this.#sessions.set(id, { binding, surrender, counters: undefined, until: Number.POSITIVE_INFINITY })
+    this.#sessions.set(id, { binding, network, surrender, counters: undefined, until: Number.POSITIVE_INFINITY })
+    this.#networks.set(network, neighbours.add(id))
     this.#alike.set(key, [...(this.#alike.get(key) ?? []), id])
     return id
   }
@@ -85,6 +100,9 @@ export class ResumableSessions {
     const session = this.#sessions.get(id)
     if (session === undefined) return
     this.#sessions.delete(id)
+    const neighbours = this.#networks.get(session.network)
+    neighbours?.delete(id)
+    if (neighbours?.size === 0) this.#networks.delete(session.network)
     const key = keyOf(session.binding)
     const others = (this.#alike.get(key) ?? []).filter((each) => each !== id)
     if (others.length === 0) this.#alike.delete(key)

@@ -4,25 +4,55 @@ import type { Buffer } from "node:buffer"
 
 import type { Cut } from "./arena.ts"
 
-/** Octets that all outlets together keep until they are acknowledged. */
+/** What the outlets of one peer keep until it is acknowledged. */
+export interface RetainedPart {
+  /** Nothing more is to be kept for now. */
+  readonly full: boolean
+  change(bytes: number): void
+}
+
+/**
+ * Octets that all outlets together keep until they are acknowledged. Each peer has a part: whoever acknowledges nothing
+ * fills his own, and when all together is full everybody still has an even share, so that nobody waits for another's answer.
+ * Beyond the limit it grows with the logarithm of the number of peers that fill their parts.
+ */
 export class RetainedLoad {
   readonly #limit: number
+  readonly #limitOfPart: number
+  /** Of peers that owe acknowledgements. */
+  readonly #parts = new Map<string, number>()
   #bytes = 0
 
-  constructor(limit: number) {
+  /** @param limitOfPart octets of one peer, however little the others keep */
+  constructor(limit: number, limitOfPart = limit) {
     this.#limit = limit
+    this.#limitOfPart = limitOfPart
   }
 
   get bytes(): number {
     return this.#bytes
   }
 
-  get full(): boolean {
-    return this.#bytes >= this.#limit
+  /** @param peer whose outlets count together */
+  part(peer: string): RetainedPart {
+    const load = this
+    return {
+      get full() {
+        return load.#full(load.#parts.get(peer) ?? 0)
+      },
+      change: (bytes) => load.#change(peer, bytes),
+    }
   }
 
-  change(bytes: number): void {
+  #full(part: number): boolean {
+    return part >= this.#limitOfPart || (this.#bytes >= this.#limit && part >= this.#limit / this.#parts.size)
+  }
+
+  #change(peer: string, bytes: number): void {
     this.#bytes += bytes
+    const part = (this.#parts.get(peer) ?? 0) + bytes
+    if (part === 0) this.#parts.delete(peer)
+    else this.#parts.set(peer, part)
   }
 }
 
@@ -31,7 +61,7 @@ export interface Retention {
   /** Octets kept: from here on nothing more is written until some are acknowledged. One write is always let through. */
   readonly limit: number
   /** While it is full, an outlet that keeps something writes nothing more. */
-  readonly load?: RetainedLoad
+  readonly load?: RetainedPart
   /**
    * Asked at each write.
    *

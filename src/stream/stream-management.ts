@@ -8,7 +8,7 @@ import type { XmlElement } from "../xml/element.ts"
 import { answerXml, enabledXml, enableXml, failedXml, readManagement, requestXml, resumedXml, resumeXml, tooHigh } from "./management-elements.ts"
 import type { Outlet } from "./outlet.ts"
 import type { ResumableSessions, SessionBinding, SessionCounters } from "./resumable-sessions.ts"
-import type { RetainedLoad, Retention } from "./retention.ts"
+import type { RetainedPart, Retention } from "./retention.ts"
 
 /** What of an opened stream outlives it, for the next one to the same peer. */
 export interface FormerStream extends SessionCounters {
@@ -37,12 +37,14 @@ export interface ManagementOptions {
   send(xml: string): void
   /** Whether the peer, or for an opened stream we, were authenticated, by SASL or dialback (SM-1). */
   authenticated(): boolean
-  /** Octets of one stream, and of all together, that wait for acknowledgements. */
-  readonly retained: { readonly limit: number; readonly load?: RetainedLoad }
+  /** Octets of one stream, and of all of its peer's, that wait for acknowledgements. */
+  readonly retained: { readonly limit: number; readonly load?: RetainedPart }
   /** s that a lost stream can be resumed; 0: never. For the receiving side also where the sessions are. */
   readonly resumable: number
   readonly sessions?: {
     readonly store: ResumableSessions
+    /** Where the peer is. */
+    readonly network?: string
     /** Undefined: the pair of the headers is not proven on this stream, so no session is its own. */
     binding(): SessionBinding | undefined
     /** Ends this stream at once, since another goes on with its session: nothing of it is handled any more. */
@@ -250,7 +252,7 @@ export class StreamManagement {
     const { sessions, resumable } = this.#options
     const within = Math.min(resumable, max ?? resumable)
     const binding = resume && within > 0 ? sessions?.binding() : undefined
-    const id = binding === undefined ? undefined : sessions?.store.open(binding, () => this.#surrender())
+    const id = binding === undefined ? undefined : sessions?.store.open(binding, () => this.#surrender(), sessions.network)
     if (id !== undefined) this.#session = { id, within: within * 1000 }
     this.#state = "on"
     this.#options.send(enabledXml(id === undefined ? undefined : { id, max: within }))

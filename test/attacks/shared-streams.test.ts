@@ -252,6 +252,44 @@ test("attack: let in by a key, then our stanzas for a domain with TLSA leave on 
   assert.equal(await run(both), "refused")
 })
 
+test("attack: the way back was opened by a key while nothing promised more, and TLSA records that the stream does not satisfy come later (security.md 3)", async () => {
+  const hour = 3_600_000
+  const run = async (publishes: "nothing" | "the real key" | "the key that was shown", { reloads = false, prooftypes = both } = {}) => {
+    const scene = memoryScene()
+    const dns = new SignedDns()
+    const [real, shown] = [own("a.example", { names: {}, commonName: "A" }), own("a.example", { names: {}, commonName: "M" })]
+    const a = await scene.server({ domains: ["a.example"], certificate: real, require: "encrypted" })
+    const b = await scene.server({ domains: ["b.example"], require: "encrypted", prooftypes, ports: dns.ports, ...bidi })
+    const peer = await scene.raw(b)
+    await peer.upToFeatures("a.example", "b.example", credentialsOf(shown))
+    const key = a.federation.keys.issue(pairOf("a.example", "b.example"), peer.id)
+    peer.send(`<bidi xmlns='urn:xmpp:bidi'/><db:result from='a.example' to='b.example'>${key}</db:result>`)
+    await peer.expect("type='valid'")
+    await scene.settle()
+    const back = b.ways[0]!.stream
+    const withdrawn: string[] = []
+    back.onWithdrawn = (pairs) => void withdrawn.push(...pairs.map(({ target }) => target))
+    assert.equal((await scene.until(back.add(pairOf("b.example", "a.example"), never))).level, "encrypted")
+    const records = { nothing: [], "the real key": [tlsaRow(real)], "the key that was shown": [tlsaRow(real), tlsaRow(shown)] }[publishes]
+    if (records.length > 0) scene.dns("_5269._tcp.host.a.example", { TLSA: records })
+    await scene.clock.advance(hour + 5 * 60_000)
+    if (reloads) b.reload({})
+    const carried = back.associations().map(({ pair }) => pair.target)
+    const { findings } = b
+    await scene.close()
+    return { carried, withdrawn, findings }
+  }
+  const kept = { carried: ["a.example"], withdrawn: [], findings: [] }
+  assert.deepEqual(await run("nothing"), kept)
+  assert.deepEqual(await run("the key that was shown"), kept)
+  assert.deepEqual(await run("the key that was shown", { reloads: true }), kept)
+  // Judged as before by the connection back alone, which satisfies them, it goes on for ever.
+  assert.deepEqual(await run("the real key", { prooftypes: [pkix, { ...dane, terms: () => ({ tls: false }) }] }), kept)
+  const ended = { carried: [], withdrawn: ["a.example"], findings: ["dane.mismatch"] }
+  assert.deepEqual(await run("the real key"), ended)
+  assert.deepEqual(await run("the real key", { reloads: true }), ended)
+})
+
 test("attack: a stanza for us on a stream that we opened, from a domain that was claimed there but not granted", async () => {
   const scene = memoryScene()
   const b = await scene.server({ domains: ["b.example"], ...bidi })

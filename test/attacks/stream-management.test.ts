@@ -6,6 +6,7 @@ import { associations } from "../../src/federation/pair-ledger.ts"
 import { IncomingSession } from "../../src/federation/session.ts"
 import { ResumableSessions } from "../../src/stream/resumable-sessions.ts"
 import { auth, credentialsOf, good, type MemoryScene, memoryScene, message, own, type RawPeer, type Server } from "../scenarios/support.ts"
+import { store, Time } from "../stream/management-support.ts"
 import { patched } from "./weakened.ts"
 
 const sm = "xmlns='urn:xmpp:sm:3'"
@@ -181,4 +182,43 @@ test("more acknowledged than was sent ends the stream, and memory is not let go 
   const said = await peer.expect("</stream:stream>")
   assert.match(said, /<undefined-condition [^>]*\/><handled-count-too-high xmlns='urn:xmpp:sm:3' h='1' send-count='0'\/>/)
   await scene.close()
+})
+
+test("one operator with any number of domains: his sessions fill his own network's part, and nobody else goes without (security.md 12)", () => {
+  const counters = { handled: 1, acknowledged: 0, unacknowledged: 0 }
+  const run = (network: number) => {
+    const time = new Time()
+    const sessions = store(time, { sessions: 40, alike: 8, network })
+    const open = (from: string, where: string) => sessions.open({ from, to: "b.example", leaf: undefined }, () => counters, where)
+    const mine = open("a.example", "192.0.2")
+    sessions.park(mine!, counters, 60_000)
+    for (let each = 0; each < 1000; each += 1) {
+      const id = open(`n${each}.evil.example`, "198.51.100")
+      // Some he keeps open, some he lets go of as if they were lost.
+      if (id !== undefined && each % 3 === 0) sessions.park(id, counters, 60_000)
+    }
+    return { late: open("late.example", "203.0.113") !== undefined, mine: sessions.resume(mine!, { from: "a.example", to: "b.example", leaf: undefined }, () => counters)?.handled, size: sessions.size }
+  }
+  assert.deepEqual(run(Number.POSITIVE_INFINITY), { late: false, mine: 1, size: 40 })
+  assert.deepEqual(run(10), { late: true, mine: 1, size: 12 })
+})
+
+test("of one network the oldest lost session makes room; one that a stream has never does", () => {
+  const counters = { handled: 0, acknowledged: 0, unacknowledged: 0 }
+  const time = new Time()
+  const sessions = store(time, { network: 3 })
+  const binding = (from: string) => ({ from, to: "b.example", leaf: undefined })
+  const ids = ["x.example", "y.example", "z.example"].map((from) => sessions.open(binding(from), () => counters, "192.0.2")!)
+  assert.equal(sessions.open(binding("w.example"), () => counters, "192.0.2"), undefined)
+  sessions.park(ids[1]!, counters, 60_000)
+  const fourth = sessions.open(binding("w.example"), () => counters, "192.0.2")
+  assert.ok(fourth !== undefined)
+  assert.equal(sessions.resume(ids[1]!, binding("y.example"), () => counters), undefined)
+  assert.equal(sessions.size, 3)
+  // What ends makes room, too, and a resumed one is in use again.
+  sessions.park(ids[0]!, counters, 60_000)
+  assert.ok(sessions.resume(ids[0]!, binding("x.example"), () => counters) !== undefined)
+  assert.equal(sessions.open(binding("v.example"), () => counters, "192.0.2"), undefined)
+  sessions.close(ids[2]!)
+  assert.ok(sessions.open(binding("v.example"), () => counters, "192.0.2") !== undefined)
 })

@@ -1,17 +1,16 @@
 // `check` as a user meets it, against the lab: what it says at 80 columns, every form, exit statuses, bad input, interruptions
 // (RFC 7712 4.2; docs/check.md, whose transcripts are played here).
 import assert from "node:assert/strict"
-import { type ChildProcess, spawn } from "node:child_process"
+import type { ChildProcess } from "node:child_process"
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
-import { fileURLToPath } from "node:url"
 import { checkSchema, domainSchema } from "../../src/inspect/report.ts"
 import { type Inspector, inspector } from "../inspect/support.ts"
 import { scripted } from "../inspect/scripted.ts"
+import { type Ended, ending, start as startCommand, throughLab, together as allTogether } from "./command.ts"
 
-const command = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), "check-"))
 const at = (name: string): string => join(folder, name)
 const write = (name: string, text: string): string => {
@@ -22,7 +21,7 @@ const esc = "\u001b"
 
 let lab: Inspector
 let quiet: { close(): Promise<void> }
-let network: string[]
+let network: readonly string[]
 
 before(async () => {
   lab = await inspector()
@@ -34,12 +33,10 @@ before(async () => {
   await net.addServer({ domain: "soon.example", certificate: { from: "lab", notAfter: Date.now() + 5.5 * 86_400_000 } })
   net.dns.misbehave("_xmpp-server._tcp.mute.example", "servfail")
   quiet = await scripted(net, "quiet.example", () => undefined)
-  write("ca.pem", net.authority.certificate.pem)
-  write("root.txt", net.signed.zones.anchorText)
   const me = net.authority.issue({ names: { dns: ["me.example"] } })
   write("me.pem", me.chainPem)
   write("me.key", me.keyPem)
-  network = ["--resolver", `${net.dns.address}:${net.dns.port}`, "--dns-anchors", at("root.txt"), "--ca-file", at("ca.pem"), "--allow", "127.0.0.0/8", "--allow", "::1/128", "--allow", "example", "--https-port", String(net.webAt.port)]
+  network = [...throughLab(net, folder), "--https-port", String(net.webAt.port)]
 })
 
 after(async () => {
@@ -48,50 +45,8 @@ after(async () => {
   rmSync(folder, { recursive: true })
 })
 
-interface Ended {
-  readonly status: number | null
-  readonly out: string
-  readonly err: string
-}
-
-function start(args: readonly string[], environment: Readonly<Record<string, string>> = {}): ChildProcess {
-  const { NO_COLOR: _, FORCE_COLOR: __, ...usual } = process.env
-  return spawn(process.execPath, [command, "check", ...network, ...args], { timeout: 30_000, cwd: folder, env: { ...usual, LC_ALL: "C.UTF-8", TERM: "xterm", ...environment } })
-}
-
-function ending(child: ChildProcess, input = ""): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    let [out, err] = ["", ""]
-    child.stdout?.on("data", (bytes) => (out += bytes))
-    child.stderr?.on("data", (bytes) => (err += bytes))
-    child.on("error", reject)
-    child.on("close", (status) => resolve({ status, out, err }))
-    // The command may end before it has read everything, which is an error of the pipe and none of the test.
-    child.stdin?.on("error", (error: NodeJS.ErrnoException) => assert.equal(error.code, "EPIPE"))
-    child.stdin?.end(input)
-  })
-}
-
-/** Many command lines one after the other in one process: starting one for each takes longer than all of them. */
-async function together(lines: readonly (readonly string[])[]): Promise<readonly Ended[]> {
-  const program = `
-    // One command a process is what listeners are counted for.
-    process.setMaxListeners(0)
-    const { run } = await import(process.argv[2])
-    const write = process.stdout.write.bind(process.stdout)
-    const ended = []
-    for (const line of JSON.parse(process.argv[3])) {
-      const said = { out: "", err: "" }
-      process.stdout.write = (text) => ((said.out += text), true)
-      process.stderr.write = (text) => ((said.err += text), true)
-      ended.push({ status: await run(line), ...said })
-    }
-    write(JSON.stringify(ended))`
-  const { status, out, err } = await ending(spawn(process.execPath, ["--input-type=module", "-e", program, "rows", command, JSON.stringify(lines.map((line) => ["check", ...network, ...line]))], { timeout: 30_000, env: { ...process.env, LC_ALL: "C.UTF-8", TERM: "xterm" } }))
-  assert.equal(status, 0, err)
-  return JSON.parse(out)
-}
-
+const start = (args: readonly string[], environment: Readonly<Record<string, string>> = {}): ChildProcess => startCommand(["check", ...network, ...args], folder, environment)
+const together = (lines: readonly (readonly string[])[]): Promise<readonly Ended[]> => allTogether(lines.map((line) => ["check", ...network, ...line]), folder)
 const check = (...args: string[]): Promise<Ended> => ending(start(args))
 const asWords = (text: string): string =>
   text
@@ -217,11 +172,11 @@ describe("for machines", () => {
   })
 
   it("--evidence keeps what `judge` judges alike", async () => {
-    await check("-q", "--evidence", at("evidence"), "chat.example", "shop.example")
+    for (const domain of ["chat.example", "shop.example"]) assert.ok([0, 2].includes((await check("-q", "--evidence", at("evidence"), domain)).status ?? -1))
     const kept = readdirSync(at("evidence"))
     assert.equal(kept.length, 2)
     for (const name of kept) {
-      const child = spawn(process.execPath, [command, "judge", "--anchors", at("ca.pem"), "--dns-anchors", at("root.txt"), join(at("evidence"), name)], { timeout: 20_000 })
+      const child = startCommand(["judge", "--anchors", at("ca.pem"), "--dns-anchors", at("root.txt"), join(at("evidence"), name)], folder)
       const { status, out } = await ending(child)
       assert.equal(status, 0, out)
     }
@@ -269,6 +224,11 @@ describe("many and bad", () => {
       [["--cert", at("me.pem"), "--key", at("me.key"), "a.example"], /--from/],
       [["--from", "me.example", "--cert", at("me.key"), "--key", at("me.pem"), "a.example"], /no certificate with its key/],
       [["--ca-file", at("nowhere"), "a.example"], /nowhere/],
+      [["--at", "yesterday", "a.example"], /--at "yesterday" is no date/],
+      [["--at", "2030-01-01", "--evidence", at("then"), "a.example"], /exclude each other/],
+      // Nothing can be made there, with or without its parents.
+      [["--evidence", "/proc/nowhere/evidence", "a.example"], /--evidence \/proc\/nowhere\/evidence: ENOENT/],
+      [["--evidence", at("ca.pem"), "a.example"], /--evidence .*ca\.pem: EEXIST/],
     ]
     const ended = await together(mistakes.map(([args]) => args))
     for (const [index, { status, out, err }] of ended.entries()) {
@@ -282,8 +242,16 @@ describe("many and bad", () => {
     assert.equal(JSON.parse(out).exit, 64)
   })
 
+  it("an address that this program may not go to: could not tell, and how to allow it", async () => {
+    lab.net.signed.zones.set("_xmpp-server._tcp.inside.example", { SRV: [[0, 0, 5269, "xmpp.inside.example"]] })
+    lab.net.signed.zones.set("xmpp.inside.example", { A: ["10.0.0.1"] })
+    const { status, out } = await check("inside.example")
+    assert.equal(status, 3)
+    assert.match(out, /COULD NOT TELL\n +1 you .*\[dns\.guarded\]\n +name the network or the name with --allow if it is meant\n/s)
+  })
+
   it("a resolver that nobody answers at: could not tell", async () => {
-    const child = spawn(process.execPath, [command, "check", "--resolver", "127.0.0.1:1", "--allow", "example", "--ca-file", at("ca.pem"), "--timeout", "2s", "--json", "chat.example"], { timeout: 20_000 })
+    const child = startCommand(["check", "--resolver", "127.0.0.1:1", "--allow", "example", "--ca-file", at("ca.pem"), "--timeout", "2s", "--json", "chat.example"], folder)
     const { status, out } = await ending(child)
     const report = checkSchema.parse(JSON.parse(out))
     assert.deepEqual([status, report.results[0]?.unknown, report.results[0]?.level], [3, true, null])

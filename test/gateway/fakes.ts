@@ -108,7 +108,7 @@ export class FakeStream {
       associations: () => [],
       associationOf: () => undefined,
       add: () => Promise.reject(new Error("nothing is added here")),
-      drop: (dropped) => void this.dropped.push(dropped),
+      drop: (dropped) => void this.dropped.push(...dropped),
       lastInput: undefined,
       lastOutput: 0,
       closed,

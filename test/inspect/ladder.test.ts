@@ -95,6 +95,19 @@ test("a certificate that ends soon is a warning", async () => {
   assert.ok(!ids(await look("soon.example", { expiryWarning: 2 * day })).some((id) => id.includes("expiring")))
 })
 
+test("as of another moment: certificates by their dates then, DANE as of now", async () => {
+  await serve({ domain: "lasts.example", certificate: { from: "lab", notAfter: lab.ports.clock.now() + 30 * day } })
+  const then = lab.ports.clock.now() + 31 * day
+  assert.deepEqual(verdict(await look("lasts.example", { at: then - 3 * day })), ["authenticated", true, false])
+  const ended = await look("lasts.example", { at: then })
+  assert.deepEqual([...verdict(ended), ids(ended)[0]], ["encrypted", false, false, "bad cert.expired"])
+  assert.match(ended.notes[0] ?? "", /^certificates were judged as of /)
+  // RFC 7671 5.1: the key in DNS has no dates.
+  await serve({ domain: "keyed.example", certificate: { from: "lab", notAfter: lab.ports.clock.now() + 30 * day }, zone: { targets: [{ name: "xmpp.keyed.example", tlsa: [{ usage: 3, selector: 1, matching: 1 }] }] } })
+  const keyed = await look("keyed.example", { at: then })
+  assert.deepEqual([...verdict(keyed), proofs(keyed)["pkix"], proofs(keyed)["dane"]], ["authenticated", true, false, "cert.expired", "proved"])
+})
+
 test("what a hosted domain's server does wrong is its hoster's move; with `own` it is yours", async () => {
   await serve({ domain: "shop.example", certificate: { from: "lab", names: ["landlord.example"] }, zone: { signed: false, targets: [{ name: "xmpp.landlord.example" }] } })
   const result = await look("shop.example", { own: true })
@@ -166,7 +179,7 @@ test("nothing there: no such name, SRV '.', nobody listens, an address that is n
   zones.set("_xmpp-server._tcp.inside.example", { SRV: [[0, 0, 5269, "xmpp.inside.example"]] })
   zones.set("xmpp.inside.example", { A: ["10.0.0.1"] })
   const inside = await look("inside.example")
-  assert.deepEqual([...verdict(inside), ids(inside)[0]], ["none", false, false, "bad dns.guarded"])
+  assert.deepEqual([...verdict(inside), ids(inside)[0]], [null, false, true, "unknown dns.guarded"])
   await serve({ domain: "four.example" })
   const six = await look("four.example", { family: 6 })
   assert.deepEqual([...verdict(six), ids(six)[0]], ["none", false, false, "bad reach.no-such-family"])

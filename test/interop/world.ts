@@ -24,8 +24,11 @@ export interface World {
   readonly numericDns: DnsResponder
   /** An address of 127.77.0.0/16 on which nobody listens at 5269. */
   address(): Promise<string>
-  /** SRV and address records; port 5269 with STARTTLS unless `directTls`, then 5270 and nothing else. */
-  publish(domain: string, address: string, options?: { directTls?: boolean }): void
+  /**
+   * SRV and address records; port 5269 with STARTTLS unless `directTls`, then 5270 and nothing else. The service is at the
+   * domain's own name, or at `host`, which is published beside it.
+   */
+  publish(domain: string, address: string, options?: { directTls?: boolean; host?: string }): void
   /** @param also further names of the same certificate, where it has no flaw */
   identity(domain: string, flaw?: Flaw, also?: readonly string[]): Identity
   /** At least 128 bits, different every time. */
@@ -65,11 +68,11 @@ export async function createWorld(): Promise<World> {
     dns,
     numericDns,
     address: allocate,
-    publish(domain, address, { directTls = false } = {}) {
+    publish(domain, address, { directTls = false, host = domain } = {}) {
       const name = directTls ? `_xmpps-server._tcp.${domain}` : `_xmpp-server._tcp.${domain}`
       const port = directTls ? 5270 : 5269
       dns.set(domain, { A: [address] })
-      dns.set(name, { SRV: [[0, 0, port, domain]] })
+      dns.set(name, { SRV: [[0, 0, port, host]] })
       numericDns.set(name, { SRV: [[0, 0, port, address]] })
     },
     identity(domain, flaw, also = []) {

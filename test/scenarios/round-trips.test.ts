@@ -134,7 +134,10 @@ test("a peer whose tickets ask for an acknowledgement: a space behind what went 
     },
   })
   const said: string[] = []
-  const heardInXml = alteredText((text, towards) => (towards === "server" ? (said.push(text), text) : text))
+  const heardInXml = alteredText((text, towards) => {
+    if (towards === "server") said.push(text)
+    return text
+  })
   const maskedSpace = 0x20 ^ 0x5a
   const link = () => ({
     latency: oneWay,

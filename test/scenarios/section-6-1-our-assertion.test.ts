@@ -1,6 +1,7 @@
 // Seed section 6.1, RFC 7712 4.4.1: a second sender domain of ours on a stream that we opened, from our side.
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import type { IncomingStream, OutgoingStream } from "../../src/federation/contract.ts"
 import { NotCarried } from "../../src/federation/piggyback.ts"
 import { OutgoingRefused } from "../../src/federation/refusal.ts"
 import { alteredText } from "../world/middle.ts"
@@ -90,6 +91,49 @@ test("DB-07: a peer that never answers: our timer, a connection of its own the n
   await scene.close()
 })
 
+const minute = 60_000
+const ends: readonly (readonly [what: string, end: (stream: OutgoingStream, accepted: IncomingStream) => void, apart: number])[] = [
+  ["it is closed here, since it was idle", (stream) => stream.close(), 0],
+  ["the peer closes it without a word", (_stream, accepted) => accepted.close(), 10 * minute],
+  ["the peer closes it because it was idle", (_stream, accepted) => accepted.close("connection-timeout"), 10 * minute],
+  ["the connection breaks", (stream) => stream.channel.destroy(), 10 * minute],
+  ["the peer ends it for what was asked", (_stream, accepted) => accepted.close("invalid-from"), 24 * 60 * minute],
+]
+for (const [what, end, apart] of ends) {
+  test(`a pair is waiting for its answer while ${what}: it goes by a connection of its own, and ${apart === 0 ? "shares the next one" : `shares again after ${apart / minute} minutes`}`, async () => {
+    let silent = true
+    const scene = memoryScene({ link: () => ({ middle: alteredText((text) => (silent && text.includes("<db:result from='b.example'") ? "" : text)) }) })
+    const a = await scene.server({ domains: ["a.example", "c.example"], certificate: both, ...piggyback })
+    const b = await scene.server({ domains: ["b.example"] })
+    const first = await scene.until(a.join("b.example"))
+    const joining = a.join("b.example", "c.example")
+    await scene.settle()
+    assert.equal(a.of("dialback").filter(({ step }) => step === "result-sent").length, 1)
+    end(first, b.incoming[0]!)
+    await scene.until(first.closed)
+    silent = false
+    const alone = await scene.until(joining)
+    assert.notEqual(alone, first)
+    /** Whether C comes onto a stream of A's now, when its own is closed. */
+    const shares = async (): Promise<boolean> => {
+      for (const stream of a.outgoing) {
+        stream.close()
+        await scene.until(stream.closed)
+      }
+      const next = await scene.until(a.join("b.example"))
+      return (await scene.until(a.join("b.example", "c.example"))) === next
+    }
+    if (apart > 0) {
+      assert.equal(await shares(), false)
+      await scene.clock.advance(apart - minute)
+      assert.equal(await shares(), false)
+      await scene.clock.advance(minute)
+    }
+    assert.equal(await shares(), true)
+    await scene.close()
+  })
+}
+
 test("DB-08: answers that nobody asked for, for other pairs or in the other direction, change nothing", async () => {
   let more = ""
   const link = () => ({
@@ -115,7 +159,7 @@ test("a reload that ends one pair leaves the others; the last one takes the stre
   const stream = await scene.until(a.join("b.example"))
   await scene.until(a.join("b.example", "c.example"))
   const gone: string[] = []
-  stream.onWithdrawn = ({ sender }) => void gone.push(sender)
+  stream.onWithdrawn = (pairs) => void gone.push(...pairs.map(({ sender }) => sender))
   a.reload({ hosts: (name) => name === "c.example" })
   assert.deepEqual(gone, ["a.example"])
   assert.deepEqual(stream.associations().map(({ pair }) => pair.sender), ["c.example"])

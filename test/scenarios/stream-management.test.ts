@@ -3,6 +3,7 @@
 import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import { managementShare } from "../../src/federation/managed-stream.ts"
+import { ResumableSessions } from "../../src/stream/resumable-sessions.ts"
 import { alteredText } from "../world/middle.ts"
 import { Sender } from "./pool-support.ts"
 import { credentialsOf, good, type MemoryScene, memoryScene, realScene, type Scene, type Server, type ServerOptions } from "./support.ts"
@@ -221,6 +222,98 @@ describe("a stream that is lost", () => {
     assert.deepEqual(b.bodies, ["hello", "2"])
     await scene.close()
   })
+
+  test("a session that had to make room for another of its network: everything is sent once more, nothing is lost", async () => {
+    const pair = await two()
+    const { scene, wire, a, b, sender } = pair
+    const { clock, random } = b.federation.ports
+    /** Before A comes again its neighbour does. */
+    class Crowded extends ResumableSessions {
+      override park(...lost: Parameters<ResumableSessions["park"]>): void {
+        super.park(...lost)
+        const neighbour = { from: "other.example", to: "b.example", leaf: undefined }
+        assert.ok(this.open(neighbour, () => ({ handled: 0, acknowledged: 0, unacknowledged: 0 }), "127.0.0") !== undefined)
+      }
+    }
+    Object.assign(b.federation, { management: { ...managementShare(clock, random), sessions: new Crowded(clock, random, { sessions: 10, alike: 8, network: 1 }) } })
+    await established(pair)
+    wire.swallow = (text, towards) => towards === "server" && text.includes("<body>")
+    sender.send("b.example", ["1", "2"])
+    await scene.settle()
+    wire.swallow = () => false
+    current(a, sender).channel.destroy()
+    await scene.eventually("they arrive", () => b.bodies.length === 3 && sender.unacknowledged === 0)
+    assert.deepEqual([b.bodies, sender.bounced, sender.lost], [["hello", "1", "2"], [], []])
+    // The new stream is acknowledged, though there is no room to resume it.
+    assert.deepEqual(results(a), ["enabled", "not-resumed", "enabled"])
+    assert.deepEqual(a.of("management").map(({ resumable }) => resumable), [true, undefined, false])
+    await scene.close()
+  })
+
+  for (const [reloads, at] of [["while the next one is being opened", "<stream:stream "], ["while the next one is asked to go on", "<resume "]] as const) {
+    test(`a reload ${reloads}: what had arrived is not sent again, and what had not is, once`, async () => {
+      const pair = await two()
+      await established(pair)
+      const { scene, wire, a, b, sender } = pair
+      wire.swallow = (text, towards) => (towards === "client" && text.includes("<a ")) || text.includes("<body>3")
+      sender.send("b.example", ["1", "2"])
+      await scene.settle()
+      sender.send("b.example", ["3"])
+      await scene.settle()
+      assert.equal(sender.unacknowledged, 3)
+      let reloaded = false
+      wire.swallow = (text, towards) => {
+        if (!reloaded && towards === "server" && text.includes(at)) {
+          reloaded = true
+          a.reload({})
+          sender.pool.reloaded(() => true, () => true)
+        }
+        return false
+      }
+      current(a, sender).channel.destroy()
+      await scene.eventually("all arrive", () => b.bodies.includes("3") && sender.unacknowledged === 0)
+      await scene.clock.advance(10_000)
+      assert.ok(reloaded)
+      assert.deepEqual([b.bodies, sender.bounced, sender.lost], [["hello", "1", "2", "3"], [], []])
+      assert.deepEqual(results(a), ["enabled", "resumed"])
+      await scene.close()
+    })
+  }
+
+  for (const leaves of ["c.example", "a.example"]) {
+    test(`a reload while it is resumed, by which ${leaves} is ours no more: its stanzas come back, once, the others' go on`, async () => {
+      const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
+      const pair = await two({ a: { domains: ["a.example", "c.example"], certificate: both } })
+      await established(pair)
+      const { scene, wire, a, b, sender } = pair
+      sender.send("b.example", ["of c"], "c.example")
+      await scene.eventually("C came along", () => b.bodies.length === 2 && sender.unacknowledged === 0)
+      wire.swallow = (text, towards) => towards === "server" && text.includes("<body>")
+      sender.send("b.example", ["a1"])
+      sender.send("b.example", ["c1"], "c.example")
+      sender.send("b.example", ["a2"])
+      await scene.settle()
+      let reloaded = false
+      wire.swallow = (text, towards) => {
+        if (!reloaded && towards === "server" && text.includes("<resume ")) {
+          reloaded = true
+          a.reload({ hosts: (name) => name !== leaves && (name === "a.example" || name === "c.example") })
+          sender.pool.giveBack((domain) => domain === leaves)
+          sender.pool.reloaded(({ sender: from }) => from !== leaves, () => true)
+        }
+        return false
+      }
+      current(a, sender).channel.destroy()
+      const [theirs, others] = leaves === "c.example" ? [["c1"], ["a1", "a2"]] : [["a1", "a2"], ["c1"]]
+      await scene.eventually("the others' arrive", () => b.bodies.length === 2 + others.length)
+      await scene.eventually("its own come back", () => sender.bounced.length === theirs.length)
+      await scene.clock.advance(10_000)
+      assert.deepEqual(b.bodies.slice(2), others)
+      assert.deepEqual(sender.bounced.map(({ body }) => body.replace("rerouted ", "")), theirs)
+      assert.deepEqual(sender.lost, [])
+      await scene.close()
+    })
+  }
 
   test("resumed with further pairs on it: each claims anew before its stanzas go on (security.md 12)", async () => {
     const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })

@@ -2,7 +2,7 @@
 import { ProtocolError } from "../../src/model/errors.ts"
 import { ns } from "../../src/model/namespaces.ts"
 import { Outlet } from "../../src/stream/outlet.ts"
-import { ResumableSessions, type SessionBinding } from "../../src/stream/resumable-sessions.ts"
+import { ResumableSessions, type SessionBinding, type SessionLimits } from "../../src/stream/resumable-sessions.ts"
 import { type ManagementEvent, type ManagementOptions, StreamManagement } from "../../src/stream/stream-management.ts"
 import type { XmlElement } from "../../src/xml/element.ts"
 import { XmlParser } from "../../src/xml/parser.ts"
@@ -110,5 +110,5 @@ export function stanzas(of: Side, count: number): void {
 }
 
 export const sm = `xmlns='${ns.sm}'`
-export const store = (time: Time, limits = { sessions: 10, alike: 4 }) => new ResumableSessions(time, new SeededRandom("sessions"), limits)
+export const store = (time: Time, limits: Partial<SessionLimits> = {}) => new ResumableSessions(time, new SeededRandom("sessions"), { sessions: 10, alike: 4, network: 100, ...limits })
 export const refuses = (condition: string) => (error: unknown) => error instanceof ProtocolError && error.condition === condition

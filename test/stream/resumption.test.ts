@@ -284,7 +284,7 @@ test("property: two sides over a wire that breaks anywhere: resumed, every stanz
             else outlet.appendTaken(taken)
           }
         }
-        const common = { clock: time, authenticated: () => true, resumable: 60, retained: { limit, load } }
+        const common = { clock: time, authenticated: () => true, resumable: 60, retained: { limit, load: load.part("peer") } }
         near = new StreamManagement({
           ...common,
           role: "initiating",

@@ -11,7 +11,11 @@ export async function startEjabberd(options: ForeignServerOptions): Promise<Fore
   mkdirSync(join(folder, "spool"))
   writeFileSync(join(folder, "roots.pem"), options.caPem)
   const certificates: string[] = []
+  const installed = new Set<object>()
   const install = (name: string, identity: { chainPem: string; keyPem: string }): void => {
+    // It reads each file: a certificate of hundreds of domains once.
+    if (installed.has(identity)) return
+    installed.add(identity)
     const file = join(folder, `${name}.pem`)
     writeFileSync(file, `${identity.keyPem}\n${identity.chainPem}`, { mode: 0o600 })
     certificates.push(file)

@@ -1,0 +1,80 @@
+// The lab as oracle: what `check` finds at every exhibit is what the exhibit says beforehand, no finding more and none less; and every
+// finding of the catalogue has a place where it is raised.
+import assert from "node:assert/strict"
+import { existsSync, readFileSync } from "node:fs"
+import { after, before, describe, it } from "node:test"
+import { looking } from "../../src/cli/lab-look.ts"
+import { exhibits, lookAtAll, raiseExhibits } from "../../src/lab/exhibits.ts"
+import { Internet } from "../../src/lab/internet.ts"
+import { scenes } from "../../src/lab/programme.ts"
+import { raisedBy } from "../../src/lab/raises.ts"
+import type { SceneReport } from "../../src/lab/scene.ts"
+import { type FindingId, findings } from "../../src/model/findings.ts"
+import { elsewhere } from "./raised-elsewhere.ts"
+import { labPorts } from "./support.ts"
+
+let net: Internet
+let reports: readonly SceneReport[]
+
+before(async () => {
+  net = await Internet.start(labPorts)
+  reports = await lookAtAll(net, await raiseExhibits(net, exhibits), looking(net).look)
+})
+
+after(() => net.close())
+
+describe("the oracle", () => {
+  for (const [index, { id, domain, expected }] of exhibits.entries())
+    it(id, () => {
+      const report = reports[index]
+      assert.equal(report?.id, id)
+      assert.equal(report.broken, undefined)
+      assert.deepEqual(report.got, { [domain]: expected })
+      assert.equal(report.ok, true)
+    })
+
+  it("says so where something else is found, and where looking fails", async () => {
+    const [first = assert.fail(), second = assert.fail()] = exhibits
+    const told = await lookAtAll(net, [{ exhibit: first, standing: {} }, { exhibit: second, standing: {} }], async ({ id }) => {
+      if (id === second.id) throw new Error("nobody looked")
+      return { exit: 2, level: "none", findings: ["bad cert.expired"] }
+    })
+    assert.deepEqual(told.map(({ ok, broken }) => [ok, broken]), [[false, undefined], [false, "nobody looked"]])
+  })
+})
+
+describe("the exhibits", () => {
+  it("have names of their own, beside the scenes'", () => {
+    const names = [...exhibits, ...scenes].map(({ id }) => id)
+    assert.deepEqual(names.filter((id, at) => names.indexOf(id) !== at), [])
+    const domains = [...exhibits.map(({ domain }) => domain), ...scenes.flatMap(({ cast }) => cast.map(({ domain }) => domain))]
+    assert.deepEqual(domains.filter((domain, at) => domains.indexOf(domain) !== at), [])
+  })
+
+  it("cover every exit status and outcome", () => {
+    assert.deepEqual([...new Set(exhibits.map(({ expected }) => expected.exit))].sort(), [0, 2, 3])
+    for (const { id, expected, title, section } of exhibits) {
+      assert.equal(expected.exit === 3, expected.level === null, `${id}: what could not be told has no level`)
+      assert.ok(title.length > 10 && section.length > 3, id)
+    }
+  })
+})
+
+describe("the catalogue", () => {
+  it("has for every finding a scene or an exhibit, or a test that raises it", () => {
+    for (const id of Object.keys(findings) as FindingId[]) {
+      const other = elsewhere[id]
+      assert.ok((raisedBy(id).length > 0) !== (other !== undefined), `${id}: raised by ${raisedBy(id).join() || "no scene"}, and by ${other?.test ?? "no other test"}`)
+      if (other === undefined) continue
+      const path = new URL(`../../${other.test}`, import.meta.url)
+      assert.ok(existsSync(path), other.test)
+      // In a regular expression the dot of an id is escaped.
+      assert.ok(readFileSync(path, "utf8").replaceAll("\\.", ".").includes(other.words ?? id), `${other.test} does not speak of ${id}`)
+    }
+  })
+
+  it("has first what is about the finding", () => {
+    assert.equal(raisedBy("cert.expired")[0], "cert-expired")
+    assert.equal(raisedBy("dane.mismatch")[0], "dane-mismatch")
+  })
+})

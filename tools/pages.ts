@@ -1,0 +1,23 @@
+// Writes every file that is made from the code: docs/findings.md, schema/ and man/. Tests compare them with what this would write.
+import { mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { dirname, join } from "node:path"
+import { pathToFileURL } from "node:url"
+import { findingsPage } from "../src/inspect/findings-page.ts"
+
+const root = join(import.meta.dirname, "..")
+
+/** Path from the root of the repository, and text. */
+export function pages(): Readonly<Record<string, string>> {
+  return { "docs/findings.md": findingsPage() }
+}
+
+/** Folders in which everything is made here. */
+export const madeFolders = ["schema", "man"] as const
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  for (const folder of madeFolders) rmSync(join(root, folder), { recursive: true, force: true })
+  for (const [path, text] of Object.entries(pages())) {
+    mkdirSync(dirname(join(root, path)), { recursive: true })
+    writeFileSync(join(root, path), text)
+  }
+}
