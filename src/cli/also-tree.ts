@@ -1,0 +1,30 @@
+// The commands `explain`, `schema` and `completion` with their options and help; what they do is loaded when it is used.
+import type { Command } from "commander"
+import type { ExplainOptions } from "./explain.ts"
+
+/** @param done is told the exit status */
+export function addExplain(program: Command, done: (status: number) => void): void {
+  program
+    .command("explain")
+    .summary("what a log line or the id of a finding means, and whose move it is")
+    .description("Knows the sentences of Prosody, ejabberd, Openfire and OpenSSL, and every finding of this\nprogram: what it means, whose move it is, what to do, where in the lab it can be seen.")
+    .argument("[text...]", "a line of a log, an error or an id; - reads lines from standard input")
+    .option("--list", "list all findings")
+    .option("--json", "print one JSON document")
+    .option("--color <when>", "auto, always or never", "auto")
+    .option("--no-color", "no colours")
+    .addHelpText(
+      "after",
+      `
+Examples
+  xmpp-dna explain dane.mismatch
+  xmpp-dna explain "unsupported certificate purpose"
+  grep shop.example /var/log/prosody/prosody.log | xmpp-dna explain -
+
+Exit status: 0 explained, 3 not known, 64 wrong argument`,
+    )
+    .action(async (words: string[], options: ExplainOptions) => {
+      const { explainCommand } = await import("./explain.ts")
+      done(await explainCommand(words, options))
+    })
+}
