@@ -10,7 +10,7 @@ import type { Internet } from "../lab/internet.ts"
 import { parseDomain } from "../model/domain.ts"
 import { parseCidr, publicInternetOnly, type ReachPolicy } from "../model/reach.ts"
 import { nodeDnsTransport } from "../node/dns-transport.ts"
-import { createNodeWorld } from "../node/world.ts"
+import { createGatewayWorld } from "../node/gateway-world.ts"
 import { createPosh } from "../proof/posh.ts"
 import { selectProoftypes } from "../proof/registry.ts"
 import { exit } from "./exit.ts"
@@ -23,7 +23,9 @@ const endpointTime = 10_000
 /** Whoever looks: a machine in the lab that knows its authority and its root, as `check` does with the lab's environment. */
 export function looking(net: Internet): { readonly look: Look; result(exhibit: Pick<Exhibit, "domain">, standing: Standing): Promise<DomainResult> } {
   const reach: ReachPolicy = { ...publicInternetOnly, networks: labAllows.networks.map(parseCidr), names: labAllows.names.map((name) => parseDomain(name)) }
-  const { dial, tls, https, clock, random } = createNodeWorld({ reach: () => reach, log: { descriptor: 2, level: "error" } })
+  const world = createGatewayWorld({ log: { write: () => undefined } })
+  const { tls, https, clock, random } = world
+  const dial = world.dial(() => reach)
   const transport = nodeDnsTransport()
   const resolverOf = (at: { readonly address: string; readonly port: number }, anchorText: string) =>
     createResolver({ dnssec: { anchors: parseAnchors(anchorText) }, upstreams: [{ address: at.address, port: at.port }], transport, clock, random })
