@@ -66,10 +66,11 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
     .argument("<file>", "evidence file, or -")
     .option("--anchors <pem>", "further trust anchors, a PEM file; may be repeated", (file: string, all: string[]) => [...all, file], [] as string[])
     .option("--dns-anchors <file>", "further anchors of DNSSEC, DS or DNSKEY records; may be repeated", (file: string, all: string[]) => [...all, file], [] as string[])
+    .option("--key <key>", "who must have sealed it: a PEM file or ed25519:...; may be repeated", (key: string, all: string[]) => [...all, key], [] as string[])
     .option("--at <date>", "judge at this moment (ISO 8601)")
     .option("--json", "print the result as one JSON document")
-    .addHelpText("after", "\nExample\n  xmpp-dna judge --anchors roots.pem refusal.json\n\nExit status: 0 same verdict, 2 another verdict, 3 cannot judge, 64 not evidence")
-    .action(async (file: string, options: { anchors: string[]; dnsAnchors: string[]; at?: string; json?: boolean }) => {
+    .addHelpText("after", "\nExample\n  xmpp-dna judge --anchors roots.pem refusal.json\n\nExit status: 0 same verdict, 2 another verdict or changed after sealing, 3 cannot judge, 64 not evidence")
+    .action(async (file: string, options: { anchors: string[]; dnsAnchors: string[]; key: string[]; at?: string; json?: boolean }) => {
       const { judgeCommand } = await import("./judge.ts")
       status = await judgeCommand(file, options)
     })

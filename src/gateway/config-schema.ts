@@ -300,6 +300,7 @@ export const configSchema = z.strictObject({
       dir: path,
       evidence_files: whole(1, 100_000).default(1000),
       evidence_bytes: size(64 * kib, 16 * 1024 * mib).default(64 * mib),
+      seal: path.optional(),
     })
     .optional(),
 })
