@@ -3,12 +3,15 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { findingsPage } from "../src/inspect/findings-page.ts"
+import { jsonSchema, type SchemaName, schemas } from "../src/inspect/schemas.ts"
 
 const root = join(import.meta.dirname, "..")
 
 /** Path from the root of the repository, and text. */
 export function pages(): Readonly<Record<string, string>> {
-  return { "docs/findings.md": findingsPage() }
+  const names = Object.keys(schemas) as SchemaName[]
+  const published = names.map((name): [string, string] => [`schema/${name}.json`, `${JSON.stringify(jsonSchema(name), null, 2)}\n`])
+  return { "docs/findings.md": findingsPage(), ...Object.fromEntries(published) }
 }
 
 /** Folders in which everything is made here. */

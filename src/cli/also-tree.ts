@@ -28,3 +28,25 @@ Exit status: 0 explained, 3 not known, 64 wrong argument`,
       done(await explainCommand(words, options))
     })
 }
+
+/** @param done is told the exit status */
+export function addSchema(program: Command, done: (status: number) => void): void {
+  program
+    .command("schema")
+    .summary("JSON Schema of an output, of evidence or of the configuration")
+    .description("Prints a JSON Schema (draft 2020-12); without a name it lists what there is. Readers should\nignore members that they do not know: they may be added.")
+    .argument("[name]", "check, check-line, explain, judge, evidence, lab, config, ...")
+    .addHelpText(
+      "after",
+      `
+Examples
+  xmpp-dna schema
+  xmpp-dna schema check > check.schema.json
+
+Exit status: 0 done, 64 no such schema`,
+    )
+    .action(async (name: string | undefined) => {
+      const { schemaCommand } = await import("./schema.ts")
+      done(schemaCommand(name))
+    })
+}

@@ -2,13 +2,15 @@
 import { pathToFileURL } from "node:url"
 import { Command, CommanderError } from "commander"
 import { ConfigError } from "../model/errors.ts"
+import { addExplain, addSchema } from "./also-tree.ts"
 import { addCheck } from "./check-tree.ts"
 import { addCtl } from "./ctl-tree.ts"
 import { exit, printable, Stop } from "./exit.ts"
 import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
 
-function tree(): { program: Command; status: () => number } {
+/** The whole tree of commands, and what the last one ended with. */
+export function tree(): { program: Command; status: () => number } {
   let status: number = exit.ok
   const program = new Command("xmpp-dna")
     .description("Prove, and check, that an XMPP stream belongs to a domain (RFC 7712).")
@@ -79,11 +81,19 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
     status = ended
   })
 
+  addExplain(program, (ended) => {
+    status = ended
+  })
+
   addPublish(program, (ended) => {
     status = ended
   })
 
   addCtl(program, (ended) => {
+    status = ended
+  })
+
+  addSchema(program, (ended) => {
     status = ended
   })
 
