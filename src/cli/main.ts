@@ -2,10 +2,12 @@
 import { pathToFileURL } from "node:url"
 import { Command, CommanderError } from "commander"
 import { ConfigError } from "../model/errors.ts"
-import { addExplain, addSchema } from "./also-tree.ts"
+import { addCompletion, addExplain, addSchema } from "./also-tree.ts"
 import { addCheck } from "./check-tree.ts"
 import { addCtl } from "./ctl-tree.ts"
+import { readEnvironment } from "./environment.ts"
 import { exit, printable, Stop } from "./exit.ts"
+import { addLab } from "./lab-tree.ts"
 import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
 
@@ -34,19 +36,9 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
              70 internal error, 78 configuration`,
     )
 
-  program
-    .command("lab")
-    .summary("play the association of domains on loopback, step by step")
-    .description("Starts DNS, a certificate authority and servers on loopback and plays every scene of the\nassociation chart on real TLS sockets; then it stays up until Ctrl-C.")
-    .argument("[scene...]", "scenes to play; all when none is named")
-    .option("--once", "play, judge, end: 0 when every scene went as it should, else 2")
-    .option("--json", "print one JSON document and nothing else on standard output")
-    .option("--list", "list the scenes")
-    .addHelpText("after", "\nExample\n  xmpp-dna lab --once --json | jq '.scenes[] | [.id, .ok]'")
-    .action(async (scenes: string[], options: { once?: boolean; json?: boolean; list?: boolean }) => {
-      const { lab } = await import("./lab.ts")
-      status = await lab(scenes, options)
-    })
+  addLab(program, (ended) => {
+    status = ended
+  })
 
   program
     .command("serve")
@@ -97,6 +89,11 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
     status = ended
   })
 
+  addCompletion(program, (ended) => {
+    status = ended
+  })
+
+  readEnvironment(program, process.env)
   return { program, status: () => status }
 }
 
