@@ -50,3 +50,25 @@ Exit status: 0 done, 64 no such schema`,
       done(schemaCommand(name))
     })
 }
+
+/** @param done is told the exit status */
+export function addCompletion(program: Command, done: (status: number) => void): void {
+  program
+    .command("completion")
+    .summary("completion for bash, zsh or fish")
+    .description("Prints a script that completes commands, options and their values on the tab key.")
+    .argument("<shell>", "bash, zsh or fish")
+    .addHelpText(
+      "after",
+      `
+Examples
+  source <(xmpp-dna completion bash)
+  xmpp-dna completion fish > ~/.config/fish/completions/xmpp-dna.fish
+
+Exit status: 0 done, 64 no such shell`,
+    )
+    .action(async (shell: string) => {
+      const { completionCommand } = await import("./completion.ts")
+      done(completionCommand(program, shell))
+    })
+}
