@@ -93,10 +93,6 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
     status = ended
   })
 
-  addCompletion(program, (ended) => {
-    status = ended
-  })
-
   readEnvironment(program, process.env)
   return { program, status: () => status }
 }

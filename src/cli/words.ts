@@ -40,7 +40,7 @@ const files = ["file", "pem", "cert", "folder", "path"]
 /** @param more words that are known elsewhere, by command and argument */
 export function wordsOf(program: Command, more: Readonly<Record<string, readonly string[]>> = {}): CommandWords {
   const known = { ...valueWords, ...more }
-  const valueOf = (path: readonly string[], name: string, placeholder: string): Value => {
+  const taking = (path: readonly string[], name: string, placeholder: string): Value => {
     const words = path.map((_, index) => known[`${path.slice(0, path.length - index).join(" ")} ${name}`]).find((each) => each !== undefined) ?? known[name]
     if (words !== undefined) return { kind: "words", words }
     return { kind: files.includes(placeholder) ? "file" : "text" }
@@ -48,11 +48,11 @@ export function wordsOf(program: Command, more: Readonly<Record<string, readonly
   const option = (path: readonly string[], { short, long, flags, description }: Option): OptionWords => {
     const placeholder = /[<[]([^\]>]+)[\]>]/.exec(flags)?.[1]
     const names = [short, long].flatMap((flag) => flag ?? [])
-    return { flags: names, about: description, value: placeholder === undefined ? { kind: "none" } : valueOf(path, long ?? flags, placeholder) }
+    return { flags: names, about: description, value: placeholder === undefined ? { kind: "none" } : taking(path, long ?? flags, placeholder) }
   }
   const argument = (path: readonly string[], given: readonly Argument[]): Value => {
     const [first] = given
-    return first === undefined ? { kind: "none" } : valueOf(path, first.name(), first.name())
+    return first === undefined ? { kind: "none" } : taking(path, first.name(), first.name())
   }
   const command = (each: Command, above: readonly string[], inherited: readonly OptionWords[]): CommandWords => {
     const path = each.parent === null ? [] : [...above, each.name()]
