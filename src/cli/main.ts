@@ -10,6 +10,7 @@ import { exit, printable, Stop } from "./exit.ts"
 import { addLab } from "./lab-tree.ts"
 import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
+import { addWatch } from "./watch-tree.ts"
 
 /** The whole tree of commands, and what the last one ended with. */
 export function tree(): { program: Command; status: () => number } {
@@ -70,6 +71,10 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
     })
 
   addCheck(program, (ended) => {
+    status = ended
+  })
+
+  addWatch(program, (ended) => {
     status = ended
   })
 
