@@ -1,9 +1,10 @@
-// Writes every file that is made from the code: docs/findings.md, schema/ and man/. Tests compare them with what this would write.
+// Writes every file that is made from the code: docs/findings.md, docs/scenes.md, schema/ and man/. Tests compare them with what this would write.
 import { mkdirSync, rmSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { findingsPage } from "../src/inspect/findings-page.ts"
 import { jsonSchema, type SchemaName, schemas } from "../src/inspect/schemas.ts"
+import { scenesPage } from "../src/lab/scenes-page.ts"
 
 const root = join(import.meta.dirname, "..")
 
@@ -11,7 +12,7 @@ const root = join(import.meta.dirname, "..")
 export function pages(): Readonly<Record<string, string>> {
   const names = Object.keys(schemas) as SchemaName[]
   const published = names.map((name): [string, string] => [`schema/${name}.json`, `${JSON.stringify(jsonSchema(name), null, 2)}\n`])
-  return { "docs/findings.md": findingsPage(), ...Object.fromEntries(published) }
+  return { "docs/findings.md": findingsPage(), "docs/scenes.md": scenesPage(), ...Object.fromEntries(published) }
 }
 
 /** Folders in which everything is made here. */

@@ -3,10 +3,10 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { labAllows } from "../inspect/looking.ts"
 import type { Raised } from "../lab/exhibits.ts"
 import type { Internet } from "../lab/internet.ts"
 import { variables } from "./environment.ts"
-import { labAllows } from "./lab-look.ts"
 
 export interface LabFolder {
   readonly path: string

@@ -5,6 +5,7 @@ import { once as onceOf } from "node:events"
 import { styleText } from "node:util"
 import { nearestWord } from "../gateway/did-you-mean.ts"
 import { checkedScenes } from "../lab/checked-scenes.ts"
+import { looking, seenOf } from "../inspect/looking.ts"
 import type { Exhibit, ExhibitSeen } from "../lab/exhibit.ts"
 import { exhibits as allExhibits, lookAtAll, type Raised, raiseExhibits } from "../lab/exhibits.ts"
 import { Internet } from "../lab/internet.ts"
@@ -13,10 +14,10 @@ import { mainScenes, scenes as allScenes } from "../lab/programme.ts"
 import type { LabPorts } from "../lab/ports.ts"
 import { raiseCast, type Scene, type SceneReport } from "../lab/scene.ts"
 import { playAll, reportDocument, tableLine, Theatre } from "../lab/theatre.ts"
+import { createAskingWorld } from "../node/asking-world.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
 import { exit, Stop } from "./exit.ts"
 import { type LabFolder, labFolder } from "./lab-folder.ts"
-import { looking } from "./lab-look.ts"
 
 export interface LabCommandOptions {
   readonly once?: boolean
@@ -110,7 +111,8 @@ async function checkAll(exhibits: readonly Exhibit[], told: ((report: SceneRepor
   if (exhibits.length === 0) return []
   const net = await Internet.start(ports)
   try {
-    return await lookAtAll(net, await raiseExhibits(net, exhibits), looking(net).look, told)
+    const look = looking(net, createAskingWorld)
+    return await lookAtAll(net, await raiseExhibits(net, exhibits), async ({ domain }, { question, resolver }) => seenOf(await look(domain, question, resolver)), told)
   } finally {
     await net.close()
   }

@@ -1,12 +1,13 @@
 // The scenes as oracle: after each was played, what `check` finds at every domain of its cast is what is foretold, exactly.
 import assert from "node:assert/strict"
 import { before, describe, it } from "node:test"
-import { looking, seenOf } from "../../src/cli/lab-look.ts"
+import { looking, seenOf } from "../../src/inspect/looking.ts"
 import { checkedScenes, sceneStandings } from "../../src/lab/checked-scenes.ts"
 import type { ExhibitSeen } from "../../src/lab/exhibit.ts"
 import { Internet } from "../../src/lab/internet.ts"
 import { scenes } from "../../src/lab/programme.ts"
 import { playScene, raiseCast, type Scene } from "../../src/lab/scene.ts"
+import { createAskingWorld } from "../../src/node/asking-world.ts"
 import { labPorts } from "./support.ts"
 
 const found = new Map<string, Readonly<Record<string, ExhibitSeen>>>()
@@ -16,8 +17,8 @@ async function playedAndChecked(scene: Scene): Promise<void> {
   try {
     await raiseCast(net, scene.cast)
     await playScene(net, scene)
-    const { result } = looking(net)
-    const look = async (domain: string): Promise<[string, ExhibitSeen]> => [domain, seenOf(await result({ domain }, sceneStandings[domain] ?? {}))]
+    const inspected = looking(net, createAskingWorld)
+    const look = async (domain: string): Promise<[string, ExhibitSeen]> => [domain, seenOf(await inspected(domain, sceneStandings[domain]?.question))]
     found.set(scene.id, Object.fromEntries(await Promise.all(net.servers.map(({ domain }) => look(domain)))))
   } finally {
     await net.close()
