@@ -7,7 +7,7 @@ export function addExplain(program: Command, done: (status: number) => void): vo
   program
     .command("explain")
     .summary("what a log line or the id of a finding means, and whose move it is")
-    .description("Knows the sentences of Prosody, ejabberd, Openfire and OpenSSL, and every finding of this\nprogram: what it means, whose move it is, what to do, where in the lab it can be seen.")
+    .description("Knows the sentences of Prosody, ejabberd, Openfire and OpenSSL, and every finding of this program: what it means, whose move it is, what to do, where in the lab it can be seen.")
     .argument("[text...]", "a line of a log, an error or an id; - reads lines from standard input")
     .option("--list", "list all findings")
     .option("--json", "print one JSON document")
@@ -34,7 +34,7 @@ export function addSchema(program: Command, done: (status: number) => void): voi
   program
     .command("schema")
     .summary("JSON Schema of an output, of evidence or of the configuration")
-    .description("Prints a JSON Schema (draft 2020-12); without a name it lists what there is. Readers should\nignore members that they do not know: they may be added.")
+    .description("Prints a JSON Schema (draft 2020-12); without a name it lists what there is. Readers should ignore members that they do not know: they may be added.")
     .argument("[name]", "check, check-line, explain, judge, evidence, lab, config, ...")
     .addHelpText(
       "after",

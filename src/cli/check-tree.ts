@@ -34,7 +34,7 @@ export function addCheck(program: Command, done: (status: number) => void): void
   const command = program
     .command("check")
     .summary("can others prove that they reached this domain, and how")
-    .description("Climbs the whole ladder to a domain: DNS, every address of every server, TLS, every proof,\nand says what holds, what fails, whose move it is and what to paste where.")
+    .description("Climbs the whole ladder to a domain: DNS, every address of every server, TLS, every proof, and says what holds, what fails, whose move it is and what to paste where.")
     .argument("[domain...]", "domains, or xmpp://HOST:PORT/DOMAIN to ask one server")
   addQuestions(command)
     .option("--fail-on <what>", "bad, or warn as well (exit 1)", "bad")

@@ -8,7 +8,7 @@ export function addWatch(program: Command, done: (status: number) => void): void
   const command = program
     .command("watch")
     .summary("check again and again, tell only what changes")
-    .description("Checks domains again and again and prints only what changes: a level that dropped, a key that\nnobody announced, an end that is near, and that it is good again.")
+    .description("Checks domains again and again and prints only what changes: a level that dropped, a key that nobody announced, an end that is near, and that it is good again.")
     .argument("[domain...]", "domains, or xmpp://HOST:PORT/DOMAIN to ask one server")
   addQuestions(command)
     .option("--interval <time>", "between two looks", "1h")
@@ -25,7 +25,7 @@ export function addWatch(program: Command, done: (status: number) => void): void
       `
 Examples
   xmpp-dna watch --state /var/lib/xmpp-dna/watch.json --input domains.txt
-  xmpp-dna watch --exec 'mail -s "$XMPP_DNA_DOMAIN: $XMPP_DNA_KIND" me' shop.example
+  xmpp-dna watch --exec 'mail -s "$XMPP_DNA_DOMAIN" me' shop.example
 
 Exit status: 0 after --rounds, 64 wrong argument, 130 or 143 interrupted`,
     )
