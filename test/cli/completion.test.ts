@@ -8,7 +8,7 @@ import { after, describe, it } from "node:test"
 import { completion, type Shell, shells } from "../../src/cli/completion.ts"
 import { tree } from "../../src/cli/main.ts"
 import { everyCommand, valueWords, wordsOf } from "../../src/cli/words.ts"
-import { inOneProcess } from "./in-one-process.ts"
+import { together } from "./command.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "completion-"))
 after(() => rmSync(folder, { recursive: true }))
@@ -108,10 +108,10 @@ describe("completion", () => {
   })
 
   it("is printed, and refused for another shell", async () => {
-    const [good, bad] = await inOneProcess([
+    const [good, bad] = await together([
       ["completion", "bash"],
       ["completion", "fis"],
-    ])
+    ], folder)
     assert.equal(good?.status, 0)
     assert.match(good?.out ?? "", /^# Completion of xmpp-dna for bash[\s\S]*complete -F _xmpp_dna xmpp-dna\n$/)
     assert.equal(bad?.status, 64)

@@ -10,7 +10,7 @@ import { tree } from "../../src/cli/main.ts"
 import { version } from "../../src/cli/version.ts"
 import { everyCommand, wordsOf } from "../../src/cli/words.ts"
 import { manual } from "../../tools/manual.ts"
-import { inOneProcess } from "./in-one-process.ts"
+import { together } from "./command.ts"
 
 const root = join(import.meta.dirname, "../..")
 const { program } = tree()
@@ -53,7 +53,7 @@ describe("help", () => {
   })
 
   it("is the same by each way to ask for it, on standard output, exit 0", async () => {
-    const ended = await inOneProcess([[], ["--help"], ["-h"], ["help"], ["check", "--help"], ["check", "-h"], ["help", "check"], ["tlsa", "rollover", "--help"]])
+    const ended = await together([[], ["--help"], ["-h"], ["help"], ["check", "--help"], ["check", "-h"], ["help", "check"], ["tlsa", "rollover", "--help"]], root)
     const [bare, long, short, word, check, checkShort, checkWord] = ended.map(({ out }) => out)
     assert.deepEqual(ended.map(({ status, err }) => [status, err]), ended.map(() => [0, ""]))
     for (const other of [bare, short, word]) assert.equal(other, long)
@@ -62,7 +62,7 @@ describe("help", () => {
   })
 
   it("is near when a word is mistyped: standard error, exit 64", async () => {
-    const ended = await inOneProcess([["chek"], ["check", "--jsno", "a.example"], ["tlsa", "--formt", "zone"], ["ctl", "statsu"], ["ctl", "domain", "ad"], ["qqq"]])
+    const ended = await together([["chek"], ["check", "--jsno", "a.example"], ["tlsa", "--formt", "zone"], ["ctl", "statsu"], ["ctl", "domain", "ad"], ["qqq"]], root)
     assert.deepEqual(ended.map(({ status, out }) => [status, out]), ended.map(() => [64, ""]))
     const near = ended.map(({ err }) => /Did you mean (\S+?)\?/.exec(err)?.[1])
     assert.deepEqual(near, ["check", "--json", "--format", "status", "add", undefined])

@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
 import { type Inspector, inspector } from "../inspect/support.ts"
 import { faultsOf } from "../json-schema.ts"
-import { type Ended, inOneProcess } from "./in-one-process.ts"
+import { type Ended, together } from "./command.ts"
 
 const root = join(import.meta.dirname, "../..")
 const published = (name: string): Record<string, unknown> => JSON.parse(readFileSync(join(root, `schema/${name}.json`), "utf8"))
@@ -39,10 +39,10 @@ after(async () => {
 describe("outputs", () => {
   it("of check, and the evidence it keeps", async () => {
     const domains = ["chat.example", "shop.example", "mute.example", "nobody.example"]
-    const [whole, lines] = (await inOneProcess([
+    const [whole, lines] = (await together([
       ["check", ...network, "--json", "--service", "both", "--evidence", at("kept"), ...domains],
       ["check", ...network, "--jsonl", ...domains],
-    ])) as [Ended, Ended]
+    ], folder)) as [Ended, Ended]
     assert.deepEqual([whole.status, lines.status], [2, 2])
     fits("check", whole.out)
     const each = lines.out.trimEnd().split("\n")
@@ -54,7 +54,7 @@ describe("outputs", () => {
   })
 
   it("of lab: the list, and what was played", async () => {
-    const [list, played] = (await inOneProcess([["lab", "--list", "--json"], ["lab", "--once", "--json", "no-client-certificate", "wrong-name"]])) as [Ended, Ended]
+    const [list, played] = (await together([["lab", "--list", "--json"], ["lab", "--once", "--json", "no-client-certificate", "wrong-name"]], folder)) as [Ended, Ended]
     fits("lab-list", list.out)
     fits("lab", played.out)
     assert.equal(played.status, 0)
@@ -71,7 +71,7 @@ describe("outputs", () => {
     const explained = [["dane.mismatch"], ["unsupported", "certificate", "purpose"], ["--list"], ["qwertz"]]
     const mistaken = [["check"], ["check", "not a domain"], ["check", "--expect", "love", "a.example"], ["explain"], ["judge", at("none.json")], ["posh", at("none.pem")], ["tlsa"]]
     const lines = [...judged.map(named("judge")), ...explained.map(named("explain")), ...mistaken]
-    const ended = await inOneProcess([...lines.map((line) => [...line, "--json"]), ["schema"], ["schema", "check"], ["schema", "chek"]])
+    const ended = await together([...lines.map((line) => [...line, "--json"]), ["schema"], ["schema", "check"], ["schema", "chek"]], folder)
     lines.forEach((line, index) => {
       const { status, out } = ended[index] as Ended
       fits(status === 64 ? "mistake" : (line[0] ?? ""), out)
