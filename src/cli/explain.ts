@@ -69,8 +69,8 @@ function block(explanation: Explanation, shown: Terminal): string {
   if (!explanation.known) return unknown(explanation, row)
   const rows: string[] = []
   if (said !== null) {
-    rows.push(...row("Said", said.says), ...row("Seen in", `${said.seen}; ${said.product} ${said.versions}`))
-    rows.push(...row("Means", said.means), ...row("Whose", `${partyWords[said.party]} [${said.party}]`), ...row("Do", said.action))
+    rows.push(...row("Said", said.says), ...row("Seen in", `${said.product} ${said.versions}: ${said.seen}`))
+    rows.push(...row("Means", said.means), ...row("Whose", `${said.party === "you" ? "you, whose log it is" : partyWords[said.party]} [${said.party}]`), ...row("Do", said.action))
     if (finding !== null) rows.push(...row("Id", `${finding.id}: ${finding.sentence}`))
   } else if (finding !== null) rows.push(...page(finding, shown, row))
   if (finding !== null) rows.push(...row("See it", scenesText(finding)))
