@@ -174,7 +174,7 @@ export class Outbound {
       case "assertion-back":
         return await this.#ask(pair, await provenBack(this.#federation, facts, pair, carry.peer, await discovered(), signal), generation, signal)
       case "supposition":
-        return await this.#ask(pair, await supposed(this.#federation, facts, pair, await discovered(), signal), generation, signal)
+        return await this.#ask(pair, await supposed(this.#federation, facts, pair, this.#first, await discovered(), signal), generation, signal)
     }
   }
 
