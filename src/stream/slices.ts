@@ -21,7 +21,7 @@ export interface SlicesOptions {
 
 export class Slices {
   readonly #options: SlicesOptions
-  /** Read by the channel, and not yet looked at. */
+  /** Copies of what the channel handed over and is not yet looked at: the octets themselves are ours only until we return. */
   readonly #held: Buffer[] = []
   #cancel: (() => void) | undefined
   #elements = 0
@@ -40,7 +40,7 @@ export class Slices {
   chunk(bytes: Buffer): void {
     if (this.#over) return
     // What came behind in the same turn waits as well: order is kept.
-    if (this.#cancel !== undefined) this.#held.push(bytes)
+    if (this.#cancel !== undefined) this.#held.push(Buffer.from(bytes))
     else this.#read(bytes)
   }
 
@@ -54,7 +54,7 @@ export class Slices {
       else {
         this.#calm = 0
         if (this.#over) return
-        if (rest.length > 0) this.#held.unshift(rest)
+        if (rest.length > 0) this.#held.unshift(Buffer.from(rest))
         return this.#later()
       }
     }

@@ -13,7 +13,7 @@ function reading() {
   const slices: Slices = new Slices({
     clock,
     read: (bytes) => {
-      read.push(bytes)
+      read.push(Buffer.from(bytes))
       for (const octet of bytes) if (octet === 0x78) slices.laborious()
     },
     pause: () => void (paused += 1),
@@ -48,6 +48,17 @@ test("a few of them are no labour", () => {
   const { slices, clock } = reading()
   slices.chunk(claims(15))
   assert.equal(clock.pending, 0)
+})
+
+test("what is held is a copy: the channel uses its memory again", async () => {
+  const { slices, clock, text } = reading()
+  const [first, second] = [claims(2 * sliceBytes), stanzas(10)]
+  slices.chunk(first)
+  slices.chunk(second)
+  first.fill("?")
+  second.fill("?")
+  await clock.advance(10)
+  assert.equal(text(), "x".repeat(2 * sliceBytes) + "-".repeat(10))
 })
 
 test("the connection ends: what was read of it is heard; the stream ends: nothing more is", async () => {
