@@ -64,6 +64,8 @@ export interface AssociateOptions {
   readonly source?: string
   /** Where the target's service is, when that was looked up already. */
   readonly known?: Discovery
+  /** Other domains at this place are proven without their web servers: this one's is asked only if it is needed. */
+  readonly webLater?: boolean
   /** Asked once the server is proven; undefined: header by header. `far`: a round trip costs more than what a surprise would. */
   readonly ahead?: (far: boolean) => Ahead | undefined
 }
@@ -196,7 +198,7 @@ async function attempt(
   const subject = subjectOf(pair.target, "outgoing", endpoint)
   const requirement = requirementOf(federation, hosting, pair.target, "out", clock.now())
   const at = { stream: name, direction: "out" as const }
-  const { channel, tlsPromised, material, giveUp } = await connectTo(federation, hosting, pair, endpoint, signal, options.source)
+  const { channel, tlsPromised, material, giveUp } = await connectTo(federation, hosting, pair, endpoint, signal, options.source, options.webLater)
   federation.event({ kind: "connected", at: clock.now(), ...at, pair, peer: endpoint.address, transport: endpoint.transport })
   let stream: XmlStream | undefined
   let closable = channel

@@ -9,7 +9,7 @@ import { discoverPeer } from "./associate.ts"
 import { type Federation, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { openOutgoing } from "./initiating.ts"
-import { Interrupted, NotCarried } from "./piggyback.ts"
+import { Interrupted, NotCarried, restsOnWeb } from "./piggyback.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
 import type { FormerStream } from "../stream/stream-management.ts"
 
@@ -48,6 +48,8 @@ class ShortMemory {
 
 /** Streams to one address that a further target is tried on: each costs a complete evaluation of the certificate shown there. */
 const triedAtPlace = 4
+/** How long a place is remembered where several streams carried none further, as with a certificate for each domain, ms. */
+const separateLasts = 60_000
 
 export class Carriers {
   readonly #federation: Federation
@@ -61,6 +63,7 @@ export class Carriers {
   readonly #opening = new Map<string, Promise<void>>()
   readonly #refused = new ShortMemory(refusalLasts)
   readonly #single = new ShortMemory(singleLasts)
+  readonly #separate = new ShortMemory(separateLasts)
 
   /** @param hooks who takes what comes in on streams that we open (XEP-0288); without it they have one direction */
   constructor(federation: Federation, hooks?: IncomingHooks) {
@@ -120,12 +123,15 @@ export class Carriers {
     const [first] = places
     for (let turn = 0; first !== undefined && turn < 2; turn += 1) {
       for (const place of places) {
-        // A host that has a certificate for each domain has many streams, and none of them carries another.
-        const joined = await this.#join(this.#byPlace.get(place)?.slice(-triedAtPlace), pair, signal, found)
+        // A host that has a certificate for each domain has many streams, and none of them carries another: soon one is tried, in case.
+        const tried = this.#byPlace.get(place)?.slice(this.#separate.has(place, clock.monotonic()) ? -1 : -triedAtPlace)
+        const joined = await this.#join(tried, pair, signal, found)
         if (joined !== undefined) return joined
+        if (tried !== undefined && tried.length > 1) this.#separate.add(place, clock.monotonic())
       }
       const others = this.#opening.get(first)
-      if (others === undefined || turn > 0 || this.#single.has(first, clock.monotonic())) break
+      const now = clock.monotonic()
+      if (others === undefined || turn > 0 || this.#single.has(first, now) || this.#separate.has(first, now)) break
       const patience = deadline(clock, hosting.times.negotiation / patienceShare, "waiting for others", signal)
       await settledOrAborted(others, patience.signal)
       patience.done()
@@ -175,6 +181,12 @@ export class Carriers {
     }
   }
 
+  /** Whoever is there already was proven without a web server. */
+  #needsNoWeb(place: string): boolean {
+    const latest = this.#byPlace.get(place)?.at(-1)
+    return latest?.association.verdict.outcome === "proved" && !restsOnWeb(this.#federation.current(), latest.association)
+  }
+
   async #fresh(pair: DomainPair, signal: AbortSignal, found?: Discovery, former?: FormerStream): Promise<OutgoingStream> {
     const place = found?.outcome === "endpoints" && found.endpoints[0] !== undefined ? placeOf(found.endpoints[0]) : undefined
     let release = (): void => {}
@@ -189,6 +201,7 @@ export class Carriers {
       const stream = await openOutgoing(this.#federation, pair, signal, {
         ...(found === undefined ? {} : { found }),
         ...(former === undefined ? {} : { former }),
+        webLater: place !== undefined && this.#needsNoWeb(place),
         ...(this.#hooks === undefined ? {} : { hooks: this.#hooks }),
         single: () => {
           if (place !== undefined) this.#single.add(place, this.#federation.ports.clock.monotonic())

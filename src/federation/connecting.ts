@@ -29,6 +29,7 @@ export const noProof: ServerProof = { chain: [], presentedAs: "tls-server", prot
  * Dials, and asks for the verification material at the same time: it needs only domain and endpoint.
  *
  * @param source address of the peer whose claim caused this connection
+ * @param webLater web servers are asked only where the rest does not prove
  * @throws OutgoingRefused when secure DNS forbids the endpoint; DialError
  */
 export async function connectTo(
@@ -38,11 +39,12 @@ export async function connectTo(
   endpoint: Endpoint,
   signal: AbortSignal,
   source: string | undefined,
+  webLater = false,
 ): Promise<Connected> {
   const subject = subjectOf(pair.target, "outgoing", endpoint)
   const ports = proofPorts(federation, hosting, signal, source)
-  // POSH-16: asked for at once, beside the connection.
-  const asking = startAsking(hosting.prooftypes, subject, ports)
+  // POSH-16: asked for at once, beside the connection, unless others at this place showed that they need no web server.
+  const asking = startAsking(hosting.prooftypes, subject, ports, webLater)
   const allowed = (obtained: readonly Obtained[]): { readonly tls: boolean } => {
     const terms = termsOf(obtained)
     if (terms.forbidden === undefined) return terms

@@ -29,6 +29,8 @@ import { onSteadyTime } from "./steady-time.ts"
 export interface OpenOptions {
   /** Where the target's service is, when that was looked up already. */
   readonly found?: Discovery
+  /** The web servers of other domains there were not needed: this domain's is asked only where it is. */
+  readonly webLater?: boolean
   /** Who takes what comes in on this very stream (XEP-0288); without it nothing may. */
   readonly hooks?: IncomingHooks
   /** Called when it is known that the peer takes one pair only on this stream: who waits for it need not. */
@@ -88,7 +90,7 @@ async function attempt(federation: Federation, pair: DomainPair, signal: AbortSi
     return plan
   }
   let served: Served
-  const associated = await associate(federation, pair, signal, { ahead, ...(options.found === undefined ? {} : { known: options.found }) })
+  const associated = await associate(federation, pair, signal, { ahead, webLater: options.webLater === true, ...(options.found === undefined ? {} : { known: options.found }) })
   try {
     if (associated.features.dialback?.errors !== true) options.single?.()
     const authenticated = await authenticate(federation, associated, both, signal)

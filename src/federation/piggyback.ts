@@ -105,18 +105,28 @@ export function sameEndpoint(a: Endpoint, b: Endpoint): boolean {
   return a.address === b.address && a.port === b.port && a.transport === b.transport
 }
 
+/** Proven by a prooftype that is not waited for where others prove: by the document of a web server. */
+export function restsOnWeb({ prooftypes }: Hosting, { verdict }: Association): boolean {
+  return verdict.outcome === "proved" && prooftypes.some(({ name, dispensable }) => dispensable === true && name === verdict.by)
+}
+
 /**
  * Supposition: the new target's own service is at the very address, port and transport we are connected to, and the
  * certificate of this connection passes the complete outgoing evaluation for it, with its own material (N13; security.md 3).
+ * Where the stream's own target needed no web server, none is asked: a host with a certificate for each domain shows this one
+ * for no other, and a silent web server would hold up the connection that the new target needs.
  *
+ * @param first what the stream was opened for
  * @throws NotCarried
  */
-export async function supposed(federation: Federation, facts: CarrierFacts, pair: DomainPair, found: Discovery, signal: AbortSignal): Promise<Association> {
+export async function supposed(federation: Federation, facts: CarrierFacts, pair: DomainPair, first: Association | undefined, found: Discovery, signal: AbortSignal): Promise<Association> {
   const { proof } = facts
   const connected = facts.endpoint
   const endpoint = found.outcome !== "endpoints" || connected === undefined ? undefined : found.endpoints.find((each) => sameEndpoint(each, connected))
   if (endpoint === undefined || proof === undefined) throw new NotCarried(`${pair.target} is served at another address`)
-  return await evaluated(federation, facts, pair, proof, endpoint, signal)
+  const hosting = federation.current()
+  const prooftypes = first !== undefined && restsOnWeb(hosting, first) ? hosting.prooftypes : hosting.prooftypes.filter(({ dispensable }) => dispensable !== true)
+  return await evaluated(federation, facts, pair, proof, endpoint, signal, prooftypes)
 }
 
 /**
@@ -185,11 +195,19 @@ export function idOf({ name, epoch }: CarrierFacts, pair: DomainPair): string {
   return [name, epoch, pair.sender, pair.target].join("/")
 }
 
-async function evaluated(federation: Federation, facts: CarrierFacts, pair: DomainPair, proof: ServerProof, endpoint: Endpoint, signal: AbortSignal): Promise<Association> {
+async function evaluated(
+  federation: Federation,
+  facts: CarrierFacts,
+  pair: DomainPair,
+  proof: ServerProof,
+  endpoint: Endpoint,
+  signal: AbortSignal,
+  prooftypes = federation.current().prooftypes,
+): Promise<Association> {
   const hosting = federation.current()
   const subject = subjectOf(pair.target, "outgoing", endpoint)
   const shown = proofFor(proof, pair)
-  const obtained = await obtainFor(hosting.prooftypes, subject, proofPorts(federation, hosting, signal), shown, () => federation.ports.clock.now())
+  const obtained = await obtainFor(prooftypes, subject, proofPorts(federation, hosting, signal), shown, () => federation.ports.clock.now())
   const terms = termsOf(obtained)
   if (terms.forbidden !== undefined) throw new NotProven(`${pair.target}: ${terms.forbidden.finding}`, true, true)
   const at = federation.ports.clock.now()

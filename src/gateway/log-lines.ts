@@ -43,6 +43,7 @@ export const logEvents = [
   "component.down",
   "component.refused",
   "component.bounce",
+  "evidence.seal",
   "evidence.kept",
   "evidence.failed",
   "evidence.skipped",

@@ -14,7 +14,7 @@ import { Drained } from "./drained.ts"
 import { Leftovers } from "./leftovers.ts"
 import { Losses } from "./losses.ts"
 import type { PoolSurroundings, PoolView } from "./pool-contract.ts"
-import { Carrier, Way } from "./ways.ts"
+import { Carrier, sweepWait, Way } from "./ways.ts"
 
 /** Stanzas wait for a peer that has read nothing for this long: it is given up, ms. */
 const stallMs = 120_000
@@ -28,6 +28,7 @@ export class StreamPool {
   readonly #turns: Way[] = []
   #openings = 0
   #cancelSweep: (() => void) | undefined
+  #sweepWait = 0
   readonly #abort = new AbortController()
   #stopping = false
   readonly #drained: Drained
@@ -139,12 +140,11 @@ export class StreamPool {
     const outlet = way.own
     const carrier = new Carrier(stream, outlet, this.#around.clock.monotonic(), resumed)
     this.#carriers.set(stream, carrier)
-    const { limits } = stream
     // LIM-2: what the peer says it does not take would cost the stream.
-    this.#around.undelivered(way.pair, outlet.limitStanzas(limits?.maxBytes), bounceReasons.tooLarge)
+    this.#around.undelivered(way.pair, outlet.limitStanzas(stream.limits?.maxBytes), bounceReasons.tooLarge)
     this.#join(way, carrier)
     // It may have to be closed earlier than those before.
-    if (limits?.idleSeconds !== undefined) this.#cancelSweep = void this.#cancelSweep?.()
+    if (sweepWait(carrier.idleWithin(this.#around.limits().idleMs)) < this.#sweepWait) this.#cancelSweep = void this.#cancelSweep?.()
     this.#sweepLater()
     stream.onDrain = () => {
       outlet.drained()
@@ -275,8 +275,8 @@ export class StreamPool {
     if (this.#cancelSweep !== undefined || this.#stopping) return
     let idleMs = this.#around.limits().idleMs
     for (const carrier of this.#carriers.values()) idleMs = Math.min(idleMs, carrier.idleWithin(idleMs))
-    const wait = Math.min(60_000, Math.max(1000, idleMs / 8))
-    this.#cancelSweep = this.#around.clock.after(wait, () => {
+    this.#sweepWait = sweepWait(idleMs)
+    this.#cancelSweep = this.#around.clock.after(this.#sweepWait, () => {
       this.#cancelSweep = undefined
       this.#sweep()
       if (this.#ways.size > 0) this.#sweepLater()

@@ -18,6 +18,11 @@ export interface WayKeeper {
 
 export type WayState = "quiet" | "waiting-turn" | "opening" | "open" | "closing"
 
+/** Between two looks for idle streams, where one may be idle for `idleMs`; ms. */
+export function sweepWait(idleMs: number): number {
+  return Math.min(60_000, Math.max(1000, idleMs / 8))
+}
+
 /** A stream with the pairs that leave on it, and their one queue: one write carries them all. */
 export class Carrier {
   readonly stream: OutgoingStream

@@ -109,13 +109,18 @@ export interface Asking {
   giveUp(): void
 }
 
-/** Starts asking. A web server that says nothing must not hold up a stream that is proved without it. */
-export function startAsking(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts): Asking {
+/**
+ * Starts asking. A web server that says nothing must not hold up a stream that is proved without it.
+ *
+ * @param spareLater the dispensable is likely not needed: it is asked for only once the rest did not decide
+ */
+export function startAsking(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts, spareLater = false): Asking {
   const needless = new AbortController()
   const secureDns = obtainAll(prooftypes.filter(({ needsSecureDns }) => needsSecureDns), subject, ports)
   const others = prooftypes.filter(({ needsSecureDns }) => !needsSecureDns)
   const needed = obtainAll(others.filter(({ dispensable }) => dispensable !== true), subject, ports)
-  const spare = obtainAll(others.filter(({ dispensable }) => dispensable === true), subject, { ...ports, signal: AbortSignal.any([ports.signal, needless.signal]) })
+  const askSpare = () => obtainAll(others.filter(({ dispensable }) => dispensable === true), subject, { ...ports, signal: AbortSignal.any([ports.signal, needless.signal]) })
+  let spare = spareLater ? undefined : askSpare()
   const giveUp = (): void => needless.abort(new Error("not needed any more"))
   const inOrder = (all: readonly Obtained[]): readonly Obtained[] => prooftypes.flatMap((prooftype) => all.filter((each) => each.prooftype === prooftype))
   return {
@@ -128,6 +133,7 @@ export function startAsking(prooftypes: readonly AnyProoftype[], subject: ProofS
         giveUp()
         return first
       }
+      spare ??= askSpare()
       return inOrder([...first, ...(await spare)])
     },
   }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import { describe, test } from "node:test"
 import type { Endpoint } from "../../src/model/endpoint.ts"
 import { pkix } from "../../src/proof/pkix.ts"
-import { longestProof, match, obtainAll, obtainAtHand, obtainFor } from "../../src/proof/prove.ts"
+import { longestProof, match, obtainAll, obtainAtHand, obtainFor, startAsking } from "../../src/proof/prove.ts"
 import type { AnyProoftype, ProofSubject } from "../../src/proof/prooftype.ts"
 import { referenceIdentity } from "../../src/proof/reference.ts"
 import { selectProoftypes } from "../../src/proof/registry.ts"
@@ -40,6 +40,7 @@ describe("obtaining", () => {
     controller.abort(new Error("time is up"))
     const { combined, verdicts } = match(await waiting, subject, proofOf(own("a.example")), start)
     assert.equal(combined.outcome, "unavailable")
+    assert.equal(combined.verdict.finding, "proof.unavailable")
     assert.match(combined.verdict.detail, /time is up/)
     assert.equal(verdicts.length, 2)
   })
@@ -61,6 +62,20 @@ describe("obtaining", () => {
     assert.deepEqual([decided.map(({ prooftype }) => prooftype.name), asked], [["pkix"], 0])
     const open = await obtainFor([web, pkix], subject, ports, proofOf(own("a.example")), () => start)
     assert.deepEqual([open.map(({ prooftype }) => prooftype.name), asked], [["web", "pkix"], 1])
+  })
+
+  test("before anything is shown: the dispensable at once, or only where it turns out to be needed", async () => {
+    let asked = 0
+    const web = mine({ name: "web", atHand: false, dispensable: true, obtain: () => Promise.resolve(String((asked += 1))) })
+    const ports = { ...quiet, signal: never }
+    const asking = (later: boolean) => startAsking([web, pkix], subject, ports, later)
+    const atOnce = asking(false)
+    assert.equal(asked, 1)
+    atOnce.giveUp()
+    const decided = await asking(true).for(proofOf(), () => start)
+    assert.deepEqual([decided.map(({ prooftype }) => prooftype.name), asked], [["pkix"], 1])
+    const open = await asking(true).for(proofOf(own("a.example")), () => start)
+    assert.deepEqual([open.map(({ prooftype }) => prooftype.name), asked], [["web", "pkix"], 2])
   })
 })
 
