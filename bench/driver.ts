@@ -2,7 +2,8 @@
 import { attachComponent, benchMessage, type Component, type ComponentAddress, MessageCounter } from "./component.ts"
 
 export type Task =
-  | { readonly task: "attach"; readonly senders: readonly ComponentAddress[]; readonly receivers: readonly ComponentAddress[] }
+  /** With `sharing` the connection of the first receiver serves all of them. */
+  | { readonly task: "attach"; readonly senders: readonly ComponentAddress[]; readonly receivers: readonly ComponentAddress[]; readonly sharing?: boolean }
   /**
    * Keeps `window` messages on their way; refills `refill` at a time, in one write. With `inARow` they are spread over all
    * pairs of the first `from` senders, so many of one pair in a row.
@@ -63,7 +64,8 @@ async function attachAll(addresses: readonly ComponentAddress[]): Promise<Compon
 
 async function attach(task: Task & { task: "attach" }): Promise<void> {
   senders = await attachAll(task.senders)
-  receivers = await attachAll(task.receivers)
+  const [one] = task.sharing === true ? await attachAll(task.receivers.slice(0, 1)) : []
+  receivers = one === undefined ? await attachAll(task.receivers) : [one, ...task.receivers.slice(1).map(({ domain }) => ({ ...one, domain }))]
   for (const component of senders) {
     component.onData = (chunk) => {
       // Errors come back to the sender: none of them may pass unseen.

@@ -17,18 +17,28 @@ export function cpuSeconds(pid: number): number {
   return (user + system + childUser + childSystem) / ticks
 }
 
-/** CPU time of all its living threads, in seconds; finer than the above, which counts hundredths. */
-export function threadSeconds(pid: number): number {
+/** A figure of the scheduler, in seconds, of all living threads. */
+function scheduled(pid: number, field: 0 | 1): number {
   let nanoseconds = 0
   for (const thread of readdirSync(`/proc/${pid}/task`)) {
     try {
-      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "latin1").split(" ")[0])
+      nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "latin1").split(" ")[field])
     } catch (error) {
       // A thread that ended between the two.
       if (!["ENOENT", "ESRCH"].includes((error as NodeJS.ErrnoException).code ?? "")) throw error
     }
   }
   return nanoseconds / 1e9
+}
+
+/** CPU time of all its living threads, in seconds; finer than the above, which counts hundredths. */
+export function threadSeconds(pid: number): number {
+  return scheduled(pid, 0)
+}
+
+/** How long its living threads could have run and others did, in seconds: what a machine that is busy otherwise costs it. */
+export function queuedSeconds(pid: number): number {
+  return scheduled(pid, 1)
 }
 
 /** Resident memory, in bytes. */

@@ -72,7 +72,9 @@ export async function withPair<T>(
   const pair = await startPair(kind, world, senders, receivers, options)
   const driver = new Driver(pair)
   try {
-    await driver.play({ task: "attach", senders: addresses(pair.left), receivers: addresses(pair.right) })
+    // ejabberd gives every connection all domains of its listener: hundreds of connections would be a route each for each of them.
+    const sharing = kind === "ejabberd" && options.oneHost === true
+    await driver.play({ task: "attach", senders: addresses(pair.left), receivers: addresses(pair.right), sharing })
     return await work(pair, driver)
   } finally {
     driver.stop()

@@ -55,7 +55,7 @@ async function costs(world: World, domains: number): Promise<Figures> {
           "resident right": right.resident,
         }
       },
-      { relay, oneCertificate: true, probe: true },
+      { relay, oneCertificate: true, probe: "heap" },
     )
   } finally {
     relay.stop()

@@ -38,8 +38,8 @@ export interface PairOptions {
   readonly directTls?: boolean
   /** Ours close idle streams after this time, s. */
   readonly idle?: number
-  /** Ours say on SIGUSR2 what is left after a collection. */
-  readonly probe?: boolean
+  /** Ours say on SIGUSR2 what is left after a collection, or how long their loop kept others waiting. */
+  readonly probe?: "heap" | "loop"
 }
 
 /** Octets after a collection of garbage. */
@@ -49,11 +49,21 @@ export interface HeapFigures {
   readonly rss: number
 }
 
+/** Since the last time, ms: how late a tick of the loop was, and how long the thread worked between two; the hundredth part and the worst. */
+export interface LoopFigures {
+  readonly late: number
+  readonly latest: number
+  readonly worked: number
+  readonly longest: number
+}
+
 export interface Pair {
   readonly left: Server
   readonly right: Server
-  /** Of both processes, where the pair was started with `probe`. */
+  /** Of both processes, where the pair was started with `probe: "heap"`. */
   heaps(): Promise<readonly HeapFigures[]>
+  /** Of the process on the right, where the pair was started with `probe: "loop"`. */
+  loop(): Promise<LoopFigures>
   /** What they logged, for when a run fails. */
   readonly lines: () => string
   stop(): Promise<void>
@@ -120,7 +130,7 @@ async function startOurs(world: World, { address, components, identity, options 
   }
   if (options.oneCertificate === true) install("all", identity(""))
   else for (const { domain } of components) install(domain, identity(domain))
-  const { directTls = false, probe = false, leftFlaw, idle } = options
+  const { directTls = false, probe, leftFlaw, idle } = options
   const config = {
     listen: { s2s: directTls ? [] : [`${address}:5269`], direct_tls: directTls ? [`${address}:5270`] : [], components: [`${address}:5347`] },
     federation: {
@@ -139,7 +149,7 @@ async function startOurs(world: World, { address, components, identity, options 
   const file = join(folder, "config.yaml")
   writeFileSync(file, JSON.stringify(config))
   const program = [join(project, "src/cli/main.ts"), "serve", "--config", file, "--allow-inline-secrets"]
-  const probing = probe ? ["--expose-gc", "--import", join(project, "bench/heap-probe.ts")] : []
+  const probing = probe === undefined ? [] : ["--expose-gc", "--import", join(project, `bench/${probe}-probe.ts`)]
   const peer = startProcess("gateway", process.execPath, [...probing, ...program], { folder })
   try {
     await untilListening(peer, "gateway", address, directTls ? 5270 : 5269)
@@ -151,11 +161,12 @@ async function startOurs(world: World, { address, components, identity, options 
   return { server: { pid: peer.pid, address, port: 5347, components }, peer }
 }
 
-async function heapOf(peer: PeerProcess): Promise<HeapFigures> {
+async function probed<F>(peer: PeerProcess, probe: "heap" | "loop"): Promise<F> {
   const from = peer.lines.length
   peer.signal("SIGUSR2")
-  const line = await peer.waitForLog(/^heap-probe /, { from })
-  return JSON.parse(line.slice("heap-probe ".length)) as HeapFigures
+  const said = `${probe}-probe `
+  const line = await peer.waitForLog(new RegExp(`^${said}`), { from })
+  return JSON.parse(line.slice(said.length)) as F
 }
 
 /**
@@ -173,7 +184,8 @@ export async function startPair(kind: Kind | readonly [Kind, Kind], world: World
     return {
       left: left.server,
       right: right.server,
-      heaps: () => Promise.all([heapOf(left.peer), heapOf(right.peer)]),
+      heaps: () => Promise.all([left.peer, right.peer].map((peer) => probed<HeapFigures>(peer, "heap"))),
+      loop: () => probed<LoopFigures>(right.peer, "loop"),
       lines: () => [...left.peer.lines.slice(-15), "--", ...right.peer.lines.slice(-15)].join("\n"),
       stop: async () => void (await Promise.all([left.peer.stop(), right.peer.stop()])),
     }

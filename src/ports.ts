@@ -148,6 +148,8 @@ export type LogLevel = "debug" | "info" | "warn" | "error"
 /** One structured line. `event` comes from a fixed list; fields never hold secrets or stanza bodies (security.md 27). */
 export interface Log {
   write(level: LogLevel, event: string, fields: Readonly<Record<string, unknown>>): void
+  /** Whether lines of this level are written anywhere; without it all are. For lines that cost more to word than to drop. */
+  enabled?(level: LogLevel): boolean
 }
 
 /** One HTTPS request to one address. Nothing is followed, kept, proxied or sent along: no cookies, no credentials. */

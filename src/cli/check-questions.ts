@@ -67,6 +67,12 @@ function momentOf(text: string | undefined): number | undefined {
   return at
 }
 
+export function concurrencyOf(text: string): number {
+  const concurrency = /^\d{1,3}$/.test(text) ? Number(text) : 0
+  if (concurrency < 1) throw new Stop(exit.usage, `--concurrency ${JSON.stringify(text)}: a number from 1 to 999 is needed.`)
+  return concurrency
+}
+
 async function fromOf({ from, cert, key }: QuestionOptions): Promise<InspectQuestion["from"]> {
   if ((cert === undefined) !== (key === undefined)) throw new Stop(exit.usage, "--cert and --key belong together.")
   if (from === undefined) {

@@ -4,16 +4,11 @@ import type { CheckOptions } from "./check.ts"
 
 const list = (value: string, all: readonly string[]): string[] => [...all, value]
 
-/** @param done is told the exit status */
-export function addCheck(program: Command, done: (status: number) => void): void {
-  program
-    .command("check")
-    .summary("can others prove that they reached this domain, and how")
-    .description("Climbs the whole ladder to a domain: DNS, every address of every server, TLS, every proof,\nand says what holds, what fails, whose move it is and what to paste where.")
-    .argument("[domain...]", "domains, or xmpp://HOST:PORT/DOMAIN to ask one server")
+/** What `check` and `watch` ask, and with which network. */
+export function addQuestions(command: Command): Command {
+  return command
     .option("--service <which>", "server, client or both", "server")
     .option("--expect <level>", "authenticated, encrypted or verified", "authenticated")
-    .option("--fail-on <what>", "bad, or warn as well (exit 1)", "bad")
     .option("--warn-expiry <time>", "a certificate that ends sooner is a warning", "14d")
     .option("--own", "the domain is yours: what its operator has to do is `you`")
     .option("--from <domain>", "ask as this domain of yours (check.invalid)")
@@ -23,11 +18,6 @@ export function addCheck(program: Command, done: (status: number) => void): void
     .option("--direct-tls", "with --connect or xmpp://: TLS at once")
     .option("-4", "IPv4 alone")
     .option("-6", "IPv6 alone")
-    .option("--at <date>", "judge certificates as of then (ISO 8601)")
-    .option("--reverse", "wait for its server to connect to --from, and judge that, too")
-    .option("--ping", "with --reverse: ask it to, by a ping")
-    .option("--listen <address:port>", "with --reverse: where ([::]:5269)")
-    .option("--patience <time>", "with --reverse: how long", "60s")
     .option("--input <file>", "more domains, one a line; - is standard input")
     .option("--concurrency <n>", "domains at a time", "8")
     .option("--timeout <time>", "for each domain", "30s")
@@ -37,6 +27,22 @@ export function addCheck(program: Command, done: (status: number) => void): void
     .option("--ca-file <pem>", "trust anchors in place of the system's")
     .option("--allow <network|name>", "reach this special network or name, too; may be repeated", list, [])
     .option("--https-port <port>", "for POSH in place of 443, in labs", "443")
+}
+
+/** @param done is told the exit status */
+export function addCheck(program: Command, done: (status: number) => void): void {
+  const command = program
+    .command("check")
+    .summary("can others prove that they reached this domain, and how")
+    .description("Climbs the whole ladder to a domain: DNS, every address of every server, TLS, every proof, and says what holds, what fails, whose move it is and what to paste where.")
+    .argument("[domain...]", "domains, or xmpp://HOST:PORT/DOMAIN to ask one server")
+  addQuestions(command)
+    .option("--fail-on <what>", "bad, or warn as well (exit 1)", "bad")
+    .option("--at <date>", "judge certificates as of then (ISO 8601)")
+    .option("--reverse", "wait for its server to connect to --from, and judge that, too")
+    .option("--ping", "with --reverse: ask it to, by a ping")
+    .option("--listen <address:port>", "with --reverse: where ([::]:5269)")
+    .option("--patience <time>", "with --reverse: how long", "60s")
     .option("--evidence <folder>", "keep what the verdicts rest on there, for `judge`")
     .option("--json", "print one JSON document")
     .option("--jsonl", "print one JSON line for each domain as it is done")

@@ -3,7 +3,7 @@ import { inspect } from "../inspect/ladder.ts"
 import type { InspectQuestion } from "../inspect/question.ts"
 import type { CheckReport, DomainResult } from "../inspect/report.ts"
 import { folder, keep } from "./check-evidence.ts"
-import { expected, portsOf, type QuestionOptions, questionsOf } from "./check-questions.ts"
+import { concurrencyOf, expected, portsOf, type QuestionOptions, questionsOf } from "./check-questions.ts"
 import { type ReverseOptions, waitingFor } from "./check-reverse.ts"
 import { readTargets } from "./check-targets.ts"
 import { exit, Stop } from "./exit.ts"
@@ -47,8 +47,7 @@ async function checked(given: readonly string[], options: CheckOptions): Promise
   oneOf(String(options.color), ["auto", "always", "never", "false"], "--color")
   const failOn = oneOf(options.failOn, ["bad", "warn"], "--fail-on")
   const questions = await questionsOf(await readTargets(given, options.input), options)
-  const concurrency = /^\d{1,3}$/.test(options.concurrency) ? Number(options.concurrency) : 0
-  if (concurrency < 1) throw new Stop(exit.usage, `--concurrency ${JSON.stringify(options.concurrency)}: a number from 1 to 999 is needed.`)
+  const concurrency = concurrencyOf(options.concurrency)
   const { ports, resolvers, listen } = await portsOf(options)
   if (options.evidence !== undefined && options.at !== undefined) throw new Stop(exit.usage, "--evidence and --at exclude each other: evidence is of now, and `judge --at` judges it as of another time.")
   if (options.evidence !== undefined) await folder(options.evidence)

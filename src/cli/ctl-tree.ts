@@ -3,6 +3,8 @@ import type { Command } from "commander"
 import type { AdminRequest } from "../gateway/admin-protocol.ts"
 import type { AddOptions, CtlOptions } from "./ctl.ts"
 
+const example = (...lines: readonly string[]): string => `\nExample${lines.length > 1 ? "s" : ""}\n${lines.map((line) => `  xmpp-dna ctl ${line}`).join("\n")}`
+
 /** @param done is told the exit status */
 export function addCtl(program: Command, done: (status: number) => void): void {
   const ctl = program
@@ -17,7 +19,7 @@ export function addCtl(program: Command, done: (status: number) => void): void {
       `
 Examples
   xmpp-dna ctl status
-  xmpp-dna ctl domain add shop.example --generate-secret --certificate host.example --posh
+  xmpp-dna ctl domain add shop.example --generate-secret --posh
   xmpp-dna ctl domain set shop.example certificate=
   xmpp-dna ctl certs --json | jq '.result.certificates[] | select(.because)'
 
@@ -38,10 +40,14 @@ Exit status: 0 done, 2 not ready, 64 wrong argument, 69 no gateway answers,
     ["drain", "stop in order, as SIGTERM does"],
   ] as const
   for (const [verb, summary] of plain) {
-    ctl.command(verb).description(summary).action(async (_options: unknown, command: Command) => ask({ v: 1, verb }, command))
+    ctl
+      .command(verb)
+      .description(summary)
+      .addHelpText("after", example(verb))
+      .action(async (_options: unknown, command: Command) => ask({ v: 1, verb }, command))
   }
 
-  const domain = ctl.command("domain").description("add, change, suspend or remove a hosted domain")
+  const domain = ctl.command("domain").description("add, change, suspend or remove a hosted domain").addHelpText("after", example("domain add shop.example --generate-secret", "domain suspend shop.example"))
   domain
     .command("add <name>")
     .description("writes a new file into the include folder, and reloads")
@@ -52,10 +58,12 @@ Exit status: 0 done, 2 not ready, 64 wrong argument, 69 no gateway answers,
     .option("--certificate <name>", "show the certificate of this name in place of an own one")
     .option("--posh", "publish a POSH document")
     .option("--file <name>", "name of the new file (NAME.yaml)")
+    .addHelpText("after", example("domain add shop.example --generate-secret", "domain add chat.example --secret-file /run/keys/chat --posh"))
     .action(async (name: string, options: AddOptions, command: Command) => ask((await import("./ctl.ts")).addRequest(name, options), command))
   domain
     .command("set <name> <key=value...>")
-    .description("certificate, posh, posh.serve, posh.expires, posh.next, secret.file, secret.credential,\nsecret.env, suspended; an empty value takes the setting out")
+    .description("certificate, posh, posh.serve, posh.expires, posh.next, secret.file, secret.credential, secret.env, suspended; an empty value takes the setting out")
+    .addHelpText("after", example("domain set shop.example certificate=host.example posh=true", "domain set shop.example certificate="))
     .action(async (name: string, settings: string[], _options: unknown, command: Command) => ask((await import("./ctl.ts")).setRequest(name, settings), command))
   for (const [verb, summary] of [
     ["suspend", "serve it no more, but let nobody else claim it"],
@@ -63,12 +71,17 @@ Exit status: 0 done, 2 not ready, 64 wrong argument, 69 no gateway answers,
     ["remove", "host it no more; a file with nothing else in it goes"],
     ["abandon", "serve its renewed certificate at once, though peers may not know it yet: for a stolen key"],
   ] as const) {
-    domain.command(`${verb} <name>`).description(summary).action(async (name: string, _options: unknown, command: Command) => ask({ v: 1, verb: `domain.${verb}`, name }, command))
+    domain
+      .command(`${verb} <name>`)
+      .description(summary)
+      .addHelpText("after", example(`domain ${verb} shop.example`))
+      .action(async (name: string, _options: unknown, command: Command) => ask({ v: 1, verb: `domain.${verb}`, name }, command))
   }
 
-  const s2s = ctl.command("s2s").description("streams to and from other servers")
+  const s2s = ctl.command("s2s").description("streams to and from other servers").addHelpText("after", example("s2s show"))
   s2s
     .command("show [domain]")
     .description("the associations of all streams, or of one domain")
+    .addHelpText("after", example("s2s show", "s2s show shop.example"))
     .action(async (name: string | undefined, _options: unknown, command: Command) => ask({ v: 1, verb: "s2s.show", ...(name === undefined ? {} : { name }) }, command))
 }

@@ -2,15 +2,20 @@
 import { createReadStream } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { AnchorError as DnsAnchorError, type AnchorSet as DnsAnchorSet, parseAnchors, rootAnchors } from "../dns/dnssec/anchors.ts"
-import { EvidenceError, evidenceLimits, judge, type Judgement, readEvidenceFile } from "../proof/judge.ts"
+import type { Verdict } from "../model/verdict.ts"
+import { EvidenceError, evidenceLimits, judge, type JudgedItem, type Judgement, readEvidenceFile } from "../proof/judge.ts"
+import { rfc3339 } from "../proof/prove.ts"
 import { builtInProoftypes } from "../proof/registry.ts"
+import { SealKeyError, trustedSealKey } from "../proof/seal.ts"
 import { AnchorError, type AnchorSet, anchorsFromPem } from "../x509/anchors.ts"
 import { loadTrust } from "../node/trust.ts"
 import { exit, printable, Stop } from "./exit.ts"
+import { columns, hanging, wrap } from "./terminal.ts"
 
 export interface JudgeCommandOptions {
   readonly anchors: readonly string[]
   readonly dnsAnchors: readonly string[]
+  readonly key: readonly string[]
   readonly at?: string
   readonly json?: boolean
 }
@@ -35,8 +40,10 @@ async function judged(file: string, options: JudgeCommandOptions): Promise<numbe
   const anchors: AnchorSet[] = [systemAnchors(), loadTrust("bundled")]
   for (const path of options.anchors) anchors.push(await readAnchors(path))
   const dnsAnchors = [rootAnchors, ...(await Promise.all(options.dnsAnchors.map(readDnsAnchors)))]
-  const judgement = judge(evidence, { prooftypes: builtInProoftypes, anchors, dnsAnchors, ...(at === undefined ? {} : { at }) })
-  process.stdout.write(options.json === true ? `${JSON.stringify({ ...judgement, file, recorded: { decision: evidence.decision, level: evidence.level } }, null, 2)}\n` : report(judgement))
+  const sealKeys = await Promise.all(options.key.map(readKey))
+  const judgement = judge(evidence, { prooftypes: builtInProoftypes, anchors, dnsAnchors, sealKeys, ...(at === undefined ? {} : { at }) })
+  const { decision, level } = evidence
+  process.stdout.write(options.json === true ? `${JSON.stringify({ ...judgement, file, recorded: { decision, level } }, null, 2)}\n` : report(judgement, sealKeys.length > 0))
   return judgement.exit
 }
 
@@ -44,7 +51,7 @@ function readEvidence(text: string, file: string) {
   try {
     return readEvidenceFile(text)
   } catch (error) {
-    if (error instanceof EvidenceError) throw new Stop(exit.usage, `${file}: ${error.message}`)
+    if (error instanceof EvidenceError) throw new Stop(error.newer ? exit.unknown : exit.usage, `${file}: ${error.message}`)
     throw error
   }
 }
@@ -62,7 +69,17 @@ async function readBounded(file: string): Promise<string> {
   } catch (error) {
     throw new Stop(exit.usage, `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
   }
+  if (size > evidenceLimits.octets) throw new Stop(exit.usage, `${file}: the file is larger than ${evidenceLimits.octets} octets`)
   return Buffer.concat(chunks).toString("utf8")
+}
+
+async function readKey(given: string): Promise<string> {
+  try {
+    return trustedSealKey(given.startsWith("ed25519:") ? given : await readFile(given, "utf8"))
+  } catch (error) {
+    if (error instanceof SealKeyError || (error instanceof Error && "code" in error)) throw new Stop(exit.usage, `--key ${given}: ${error.message}`)
+    throw error
+  }
 }
 
 function systemAnchors(): AnchorSet {
@@ -91,14 +108,36 @@ async function readDnsAnchors(path: string): Promise<DnsAnchorSet> {
   }
 }
 
-function report({ items, exit: status }: Judgement): string {
-  const lines = items.flatMap((item) => {
-    const mark = item.result === "same" ? "same verdict" : item.result === "different" ? "OTHER VERDICT" : "cannot judge"
-    const recorded = item.recorded.outcome === "proved" ? "proved" : `${item.recorded.outcome} [${item.recorded.finding}]`
-    const shown = [`${item.source} by ${item.prooftype}, at ${item.at}: ${mark}`, `  ${item.sentence}`]
-    if (item.result === "different") shown.push(`  recorded: ${recorded}`)
-    return shown.map(printable)
-  })
-  const summary = status === 0 ? "The evidence supports what was recorded." : status === 2 ? "The evidence does not support what was recorded." : "Not everything could be judged."
-  return `${lines.join("\n")}\n${summary} The file is unsealed: changes that fit together would not show. Revocation is not checked.\n`
+function outcomeOf(verdict: Verdict): string {
+  // What was recorded is a stranger's word, its end too.
+  if (verdict.outcome === "proved") return Number.isNaN(new Date(verdict.until).getTime()) ? "proved" : `proved until ${rfc3339(verdict.until)}`
+  return `${verdict.outcome} [${verdict.finding}]${verdict.detail === "" ? "" : `: ${verdict.detail}`}`
+}
+
+const marks = { same: "same verdict", different: "OTHER VERDICT", "cannot-judge": "cannot judge" } as const
+
+const labelWidth = 12
+const labelled = (label: string, text: string): string[] => hanging(`  ${label}`.padEnd(labelWidth), labelWidth, printable(text))
+
+function linesOf({ source, prooftype, at, result, claim, facts, recorded, now }: JudgedItem): string[] {
+  const lines = [printable(`${source} by ${prooftype}, at ${at}: ${marks[result]}`), ...labelled("", claim)]
+  if (now?.outcome === "proved") {
+    lines.push(...labelled("", "if what is attested here is true; what is signed was checked again:"))
+    lines.push(...facts.flatMap(({ mark, fact }) => labelled(mark, fact)))
+  }
+  if (result === "different" && now !== undefined) lines.push(...labelled("recorded", outcomeOf(recorded)), ...labelled("now", outcomeOf(now)))
+  return lines
+}
+
+/** What a person may rely on comes last: the whole, then whose word it is. */
+function report({ items, decision, seal }: Judgement, keyNamed: boolean): string {
+  const results = items.map(({ result }) => result)
+  const differs = results.includes("different") || decision.result === "contradicted"
+  const open = results.includes("cannot-judge") || items.length === 0
+  const summary = differs ? "The evidence does not support what was recorded." : open ? "Not everything could be judged." : "The evidence supports what was recorded."
+  const ours = !keyNamed || seal.state === "good" || seal.state === "broken" ? [] : ["The key that was named did not seal it: whether it was changed cannot be told."]
+  // What it says was recorded is then of no interest.
+  if (seal.state === "broken") return `${[...items.flatMap(linesOf), "", ...wrap(`${seal.sentence} What it says now was not recorded so.`, columns)].join("\n")}\n`
+  const said = [...(decision.result === "contradicted" ? [decision.sentence] : []), summary, seal.sentence, ...ours, "Revocation is not checked."]
+  return `${[...items.flatMap(linesOf), "", ...wrap(said.map(printable).join(" "), columns)].join("\n")}\n`
 }

@@ -2,50 +2,79 @@
 import { pathToFileURL } from "node:url"
 import { Command, CommanderError } from "commander"
 import { ConfigError } from "../model/errors.ts"
+import { addCompletion, addExplain, addSchema } from "./also-tree.ts"
 import { addCheck } from "./check-tree.ts"
 import { addCtl } from "./ctl-tree.ts"
+import { readEnvironment } from "./environment.ts"
 import { exit, printable, Stop } from "./exit.ts"
+import { addLab } from "./lab-tree.ts"
 import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
+import { addWatch } from "./watch-tree.ts"
 
-function tree(): { program: Command; status: () => number } {
+/** The whole tree of commands, and what the last one ended with. */
+export function tree(): { program: Command; status: () => number } {
   let status: number = exit.ok
   const program = new Command("xmpp-dna")
     .description("Prove, and check, that an XMPP stream belongs to a domain (RFC 7712).")
     .version(version(), "--version", "print the version")
     .helpOption("-h, --help", "show help")
-    .helpCommand("help [command]", "show help for a command")
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpText(
       "after",
       `
 Examples
-  xmpp-dna lab                            watch domains prove themselves, offline
-  xmpp-dna check shop.example             can others prove that they reached it
-  xmpp-dna serve --check --config FILE    is this configuration good
-  xmpp-dna ctl status                     how a running gateway is
-  xmpp-dna judge refusal.json             judge saved evidence again, offline
-  xmpp-dna dns shop.example               every record the domain should have
+  xmpp-dna lab                          watch domains prove themselves, offline
+  xmpp-dna check shop.example           can others prove that they reached it
+  xmpp-dna explain "LINE OF A LOG"      what it means, and whose move it is
+  xmpp-dna dns shop.example             every record the domain should have
+  xmpp-dna serve --check --config FILE  is this configuration good
+  xmpp-dna ctl status                   how a running gateway is
+  xmpp-dna judge refusal.json           judge saved evidence again, offline
 
-Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailable,
-             70 internal error, 78 configuration`,
+Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage,
+             69 unavailable, 70 internal error, 78 configuration`,
     )
 
+  const done = (ended: number): void => {
+    status = ended
+  }
+
+  program.commandsGroup("Ask")
+  addCheck(program, done)
+  addWatch(program, done)
+  addExplain(program, done)
   program
-    .command("lab")
-    .summary("play the association of domains on loopback, step by step")
-    .description("Starts DNS, a certificate authority and servers on loopback and plays every scene of the\nassociation chart on real TLS sockets; then it stays up until Ctrl-C.")
-    .argument("[scene...]", "scenes to play; all when none is named")
-    .option("--once", "play, judge, end: 0 when every scene went as it should, else 2")
-    .option("--json", "print one JSON document and nothing else on standard output")
-    .option("--list", "list the scenes")
-    .addHelpText("after", "\nExample\n  xmpp-dna lab --once --json | jq '.scenes[] | [.id, .ok]'")
-    .action(async (scenes: string[], options: { once?: boolean; json?: boolean; list?: boolean }) => {
-      const { lab } = await import("./lab.ts")
-      status = await lab(scenes, options)
+    .command("judge")
+    .summary("judge saved evidence again, offline")
+    .description("Reads an evidence file (or - for standard input) and judges it without network, at its own time or another. Trust anchors are this installation's and those named with --anchors.")
+    .argument("<file>", "evidence file, or -")
+    .option("--anchors <pem>", "further trust anchors, a PEM file; may be repeated", (file: string, all: string[]) => [...all, file], [] as string[])
+    .option("--dns-anchors <file>", "further anchors of DNSSEC, DS or DNSKEY records; may be repeated", (file: string, all: string[]) => [...all, file], [] as string[])
+    .option("--key <key>", "who must have sealed it: a PEM file or ed25519:...; may be repeated", (key: string, all: string[]) => [...all, key], [] as string[])
+    .option("--at <date>", "judge at this moment (ISO 8601)")
+    .option("--json", "print the result as one JSON document")
+    .addHelpText(
+      "after",
+      `
+Examples
+  xmpp-dna judge --anchors roots.pem refusal.json
+  xmpp-dna judge --at 2026-11-22T13:00:00Z --key sealed-by.pem refusal.json
+
+Exit status: 0 same verdict, 2 another verdict or changed after sealing,
+             3 cannot judge, 64 not evidence`,
+    )
+    .action(async (file: string, options: { anchors: string[]; dnsAnchors: string[]; key: string[]; at?: string; json?: boolean }) => {
+      const { judgeCommand } = await import("./judge.ts")
+      status = await judgeCommand(file, options)
     })
 
+  program.commandsGroup("Make")
+  addPublish(program, done)
+
+  program.commandsGroup("Run")
+  addLab(program, done)
   program
     .command("serve")
     .summary("server-to-server gateway for many domains")
@@ -53,39 +82,31 @@ Exit status: 0 good, 1 warnings, 2 bad, 3 could not tell, 64 usage, 69 unavailab
     .requiredOption("--config <file>", "YAML configuration (docs/operating.md)")
     .option("--check", "check the configuration, secrets and certificates, then end")
     .option("--allow-inline-secrets", "accept secrets written in the configuration itself")
-    .addHelpText("after", "\nExample\n  xmpp-dna serve --config /etc/xmpp-dna/config.yaml\n\nSIGHUP reloads, SIGTERM drains and ends.")
+    .addHelpText(
+      "after",
+      `
+Examples
+  xmpp-dna serve --config /etc/xmpp-dna/config.yaml
+  xmpp-dna serve --check --config /etc/xmpp-dna/config.yaml
+
+SIGHUP reloads, SIGTERM drains and ends.
+
+Exit status: 0 stopped in order, 1 in a hurry: stanzas may be lost,
+             64 wrong argument, 78 configuration`,
+    )
     .action(async (options: { config: string; check?: boolean; allowInlineSecrets?: boolean }) => {
       const { serve } = await import("./serve.ts")
       status = await serve(options)
     })
 
-  program
-    .command("judge")
-    .summary("judge saved evidence again, offline")
-    .description("Reads an evidence file (or - for standard input) and judges it without network, at its own\ntime or another. Trust anchors are this installation's and those named with --anchors.")
-    .argument("<file>", "evidence file, or -")
-    .option("--anchors <pem>", "further trust anchors, a PEM file; may be repeated", (file: string, all: string[]) => [...all, file], [] as string[])
-    .option("--dns-anchors <file>", "further anchors of DNSSEC, DS or DNSKEY records; may be repeated", (file: string, all: string[]) => [...all, file], [] as string[])
-    .option("--at <date>", "judge at this moment (ISO 8601)")
-    .option("--json", "print the result as one JSON document")
-    .addHelpText("after", "\nExample\n  xmpp-dna judge --anchors roots.pem refusal.json\n\nExit status: 0 same verdict, 2 another verdict, 3 cannot judge, 64 not evidence")
-    .action(async (file: string, options: { anchors: string[]; dnsAnchors: string[]; at?: string; json?: boolean }) => {
-      const { judgeCommand } = await import("./judge.ts")
-      status = await judgeCommand(file, options)
-    })
+  addCtl(program, done)
 
-  addCheck(program, (ended) => {
-    status = ended
-  })
+  program.commandsGroup("Also")
+  addSchema(program, done)
+  addCompletion(program, done)
+  program.helpCommand("help [command]", "show help for a command")
 
-  addPublish(program, (ended) => {
-    status = ended
-  })
-
-  addCtl(program, (ended) => {
-    status = ended
-  })
-
+  readEnvironment(program, process.env)
   return { program, status: () => status }
 }
 

@@ -8,7 +8,7 @@ import { webInstructions, type WebInstructions, webServers } from "../inspect/pu
 import { createPosh } from "../proof/posh.ts"
 import { poshPath } from "../proof/posh-document.ts"
 import { exit, printable, Stop } from "./exit.ts"
-import { type AskOptions, asking, domainOf, note, oneOf, portOf, print, readCertificates, timeoutOf, told, trustOf } from "./publish-world.ts"
+import { type AskOptions, asking, domainOf, note, oneOf, portOf, print, readCertificates, timeoutOf, told, trustOf, wrapped } from "./publish-world.ts"
 
 export interface PoshOptions extends AskOptions {
   readonly next: readonly string[]
@@ -109,7 +109,8 @@ export const poshVerify = (name: string, options: PoshVerifyOptions): Promise<nu
     if (options.json === true) print({ schema: 1, kind: "posh-verify", domain, service, ...found, exit: status })
     else {
       const lines = [...found.trail.map((step) => `  ${step}`), ...(found.until === null ? [] : [`  holds until ${found.until}`]), ...found.certificates.map(({ file, outcome, detail }) => `  ${file}: ${outcome}${detail === "" ? "" : `, ${detail}`}`)]
-      process.stdout.write(`${printable(`${domain}: ${found.sentence}${found.finding === null ? "" : ` [${found.finding}]`}`)}\n${lines.map((line) => `${printable(line)}\n`).join("")}`)
+      process.stdout.write(wrapped(printable(`${domain}: ${found.sentence}${found.finding === null ? "" : ` [${found.finding}]`}`), "  "))
+      for (const line of lines) process.stdout.write(`  ${wrapped(printable(line.slice(2)), "    ")}`)
       if (files.length === 0 && found.state === "good") note("--cert FILE says whether it names that certificate")
     }
     return status

@@ -25,7 +25,7 @@ function addPosh(program: Command, done: (status: number) => void): void {
   const posh = program
     .command("posh")
     .summary("POSH file (RFC 7711) for .well-known/posh/")
-    .description("Prints the document that names these certificates, or one that refers to a hoster's,\nand what a web server needs to answer with it.")
+    .description("Prints the document that names these certificates, or one that refers to a hoster's, and what a web server needs to answer with it.")
     .argument("[cert...]", "certificate files, PEM or DER; the first certificate of each counts")
     .option("--next <cert>", "a certificate that will be shown later; may be repeated", list, [])
     .option("--expires <time>", "how long peers may keep the document, up to 7d", "1d")
@@ -59,6 +59,15 @@ Exit status: 0 done, 2 not as it should be (verify), 3 could not tell,
     .description("fetch the domain's document as a peer does, and say what it is worth")
     .option("--cert <file>", "a certificate that it should name; may be repeated", list, [])
     .option("--https-port <port>", "in place of 443, in labs", "443")
+    .addHelpText(
+      "after",
+      `
+Examples
+  xmpp-dna posh verify shop.example
+  xmpp-dna posh verify shop.example --cert fullchain.pem
+
+Exit status: 0 good, 2 not as it should be, 3 could not tell, 64 wrong argument`,
+    )
     .action(async (domain: string, _options: unknown, command: Command) => {
       const { poshVerify } = await import("./posh.ts")
       done(await poshVerify(domain, command.optsWithGlobals<PoshVerifyOptions>()))
@@ -101,7 +110,7 @@ Exit status: 0 done, 2 the domain has no such service, 3 could not tell,
   tlsa
     .command("rollover")
     .summary("what to do next for a change of key, and whether it is safe")
-    .description("Asks every authoritative server for the records, and says what to do next and whether the\nnext key may be shown. Records that are new have to be older than their TTL: --remember\nand --wait see to that, --since takes your word.")
+    .description("Asks every authoritative server for the records, and says what to do next and whether the next key may be shown. Records that are new have to be older than their TTL: --remember and --wait see to that, --since takes your word.")
     .option("--current <cert>", "the certificate that is shown now")
     .option("--next <cert>", "the one to be shown next; or --next-key, the key alone")
     .option("--since <date>", "since then every server has had the records that it has now")
@@ -112,7 +121,15 @@ Exit status: 0 done, 2 the domain has no such service, 3 could not tell,
     .option("--key <file>", "for --hook: where the private key of --current is")
     .option("--reload <command>", "for --hook: what makes the server read its files again", "systemctl reload prosody")
     .option("--ca-file <pem>", "for usages 0 and 1: trust anchors in place of the system's")
-    .addHelpText("after", "\nExit status: 0 safe, 2 not yet, 3 could not tell, 64 wrong argument")
+    .addHelpText(
+      "after",
+      `
+Examples
+  xmpp-dna tlsa rollover --host x.host.example --current cert.pem --next new.pem
+  xmpp-dna tlsa rollover --hook certbot --host x.host.example --current cert.pem
+
+Exit status: 0 safe, 2 not yet, 3 could not tell, 64 wrong argument`,
+    )
     .action(async (_options: unknown, command: Command) => {
       const { tlsaRollover } = await import("./tlsa.ts")
       done(await tlsaRollover(command.optsWithGlobals<RolloverOptions>()))
@@ -123,7 +140,7 @@ function addDns(program: Command, done: (status: number) => void): void {
   program
     .command("dns")
     .summary("every record a domain should have, as zone lines")
-    .description("Prints SRV, address, TLSA and CAA records for a domain, from these options or from a gateway's\nconfiguration. A server is a name and perhaps a port; `none` says that it is not offered.")
+    .description("Prints SRV, address, TLSA and CAA records for a domain, from these options or from a gateway's configuration. A server is a name and perhaps a port; `none` says that it is not offered.")
     .argument("<domain>")
     .option("--server <host>", "for other servers, STARTTLS; may be repeated", list, [])
     .option("--direct-tls <host>", "for other servers, direct TLS", list, [])

@@ -10,9 +10,9 @@ import { CidrError, parseCidr, publicInternetOnly, type ReachPolicy } from "../m
 import { readDuration, readSocketAddress, ValueProblem } from "../gateway/config-values.ts"
 import { mostFileOctets, type PublishedFile, PublishError, readCertificateFile } from "../inspect/publish-certificate.ts"
 import type { TlsaSource } from "../inspect/publish-tlsa.ts"
+import { type AskingWorld, createAskingWorld } from "../node/asking-world.ts"
 import { nodeDnsTransport, systemUpstreams } from "../node/dns-transport.ts"
 import { loadTrust } from "../node/trust.ts"
-import { createNodeWorld } from "../node/world.ts"
 import type { NetworkAddress } from "../ports.ts"
 import { AnchorError, type AnchorSet } from "../x509/anchors.ts"
 import { exit, printable, Stop } from "./exit.ts"
@@ -144,7 +144,7 @@ export function trustOf({ caFile }: AskOptions): AnchorSet {
 export interface Asking {
   readonly resolver: StubResolver
   readonly reach: ReachPolicy
-  readonly world: ReturnType<typeof createNodeWorld>
+  readonly world: AskingWorld
   /** Asks one server and nobody else, and remembers nothing of it. */
   authoritative(at: NetworkAddress): StubResolver
 }
@@ -152,7 +152,7 @@ export interface Asking {
 /** The network as the options say; DNSSEC is always validated here. */
 export async function asking(options: AskOptions): Promise<Asking> {
   const reach = reachOf(options.allow ?? [])
-  const world = createNodeWorld({ reach: () => reach, log: { descriptor: 2, level: "error" } })
+  const world = createAskingWorld(reach)
   const upstreams = (options.resolver ?? []).map((text) => readSocketAddress(text, 1, 53))
   const asked = upstreams.length > 0 ? upstreams : await systemUpstreams()
   if (asked.length === 0) throw new Stop(exit.unavailable, "no resolver is known: name one with --resolver.")

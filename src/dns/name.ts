@@ -1,4 +1,5 @@
 // Domain names as DNS has them: lists of labels that are octets, never text (RFC 1035 2.3, 3.1; RFC 4343; RFC 4034 6.1).
+import { Buffer } from "node:buffer"
 
 export type Label = Uint8Array
 
@@ -34,6 +35,14 @@ export function makeName(labels: readonly Label[]): DnsName {
   return name
 }
 
+function asciiLabel(text: string): Label {
+  const label = new Uint8Array(text.length)
+  for (let index = 0; index < text.length; index += 1) label[index] = text.charCodeAt(index)
+  return label
+}
+
+const plainText = /^[A-Za-z0-9_.-]+$/
+
 /**
  * Reads presentation form (RFC 1035 5.1): `\.` and `\DDD` escapes, a final dot or none, always taken as absolute.
  *
@@ -44,6 +53,8 @@ export function nameFromText(text: string): DnsName {
   if (text === "." || text === "") return rootName
   // No octet takes more than four characters.
   if (text.length > maxNameOctets * 4) throw new DnsFormatError("the text of a name is too long")
+  // Nearly all names, in one step a label.
+  if (plainText.test(text)) return makeName((text.endsWith(".") ? text.slice(0, -1) : text).split(".").map(asciiLabel))
   const labels: Label[] = []
   let label: number[] = []
   for (let index = 0; index < text.length; index += 1) {
@@ -68,9 +79,34 @@ export function nameFromText(text: string): DnsName {
 
 const mustEscape = new Set([...'\\."();@$'].map((mark) => mark.charCodeAt(0)))
 
+/** Where the text of a name is put together: string by string it would be hundreds of pieces. */
+const scratch = Buffer.alloc(maxNameOctets + 1)
+
+/** Whether the octet stands for itself in presentation form. */
+const printsAsItself = Uint8Array.from({ length: 256 }, (_, octet) => Number(octet > 0x20 && octet < 0x7f && !mustEscape.has(octet)))
+
+/** The labels with dots between them, when no octet needs an escape. */
+function plainTextOf({ labels }: DnsName): string | undefined {
+  let at = 0
+  for (const label of labels) {
+    if (at + label.length + 1 > scratch.length) return undefined
+    for (let index = 0; index < label.length; index += 1) {
+      const octet = label[index]!
+      if (printsAsItself[octet] === 0) return undefined
+      scratch[at] = octet
+      at += 1
+    }
+    scratch[at] = 0x2e
+    at += 1
+  }
+  return scratch.toString("latin1", 0, at - 1)
+}
+
 /** Presentation form without final dot, letter case kept; "." for the root. Reversible by nameFromText. */
 export function nameToText(name: DnsName): string {
   if (name.labels.length === 0) return "."
+  const plain = plainTextOf(name)
+  if (plain !== undefined) return plain
   let text = ""
   for (const [index, label] of name.labels.entries()) {
     if (index > 0) text += "."
@@ -93,12 +129,15 @@ export function lowerName(name: DnsName): DnsName {
 
 /** Equal exactly where the names are the same in DNS: the lower-case wire form, one character an octet. For maps. */
 export function nameKey(name: DnsName): string {
-  let key = ""
+  const octets = wireLength(name) - 1
+  const room = octets <= scratch.length ? scratch : Buffer.alloc(octets)
+  let at = 0
   for (const label of name.labels) {
-    key += String.fromCharCode(label.length)
-    for (const octet of label) key += String.fromCharCode(lowerOctet(octet))
+    room[at] = label.length
+    at += 1
+    for (let index = 0; index < label.length; index += 1, at += 1) room[at] = lowerOctet(label[index]!)
   }
-  return key
+  return room.toString("latin1", 0, at)
 }
 
 function sameLabel(a: Label, b: Label): boolean {

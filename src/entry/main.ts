@@ -270,6 +270,8 @@ export interface JudgeOptions {
   readonly dnsAnchors?: readonly DnsAnchorSet[]
   /** Instead of the moment of recording, ms since 1970. */
   readonly at?: Instant
+  /** Names of the keys of which one must have sealed the file: `ed25519:` and 32 octets in Base64. */
+  readonly sealKeys?: readonly string[]
   /** Prooftypes besides PKIX, DANE and POSH. */
   readonly prooftypes?: readonly AnyProoftype[]
 }
@@ -280,8 +282,8 @@ export interface JudgeOptions {
  * @param file as `readEvidenceFile` reads it
  * @returns each item with the verdict now; `exit` is 0 same, 2 another verdict, 3 cannot judge
  */
-export function judge(file: EvidenceFile, { anchors, dnsAnchors, at, prooftypes = [] }: JudgeOptions): Judgement {
-  return judgeFile(file, { prooftypes: addProoftypes(builtInProoftypes, prooftypes), anchors, ...(dnsAnchors === undefined ? {} : { dnsAnchors }), ...(at === undefined ? {} : { at }) })
+export function judge(file: EvidenceFile, { prooftypes = [], ...options }: JudgeOptions): Judgement {
+  return judgeFile(file, { ...options, prooftypes: addProoftypes(builtInProoftypes, prooftypes) })
 }
 
 /**

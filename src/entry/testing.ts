@@ -7,8 +7,13 @@ import type { AnchorSet } from "../x509/anchors.ts"
 import type { CertificateAuthority, IssueOptions } from "../lab/certificate-authority.ts"
 import type { DnsResponder } from "../lab/dns-responder.ts"
 import { Internet, type LabServer, type LabWebHost, type LabWebHostSpec, type MessageSeen, type Observer, type ServerSpec } from "../lab/internet.ts"
+import { labAllows, looking, seenOf } from "../inspect/looking.ts"
+import type { DomainResult } from "../inspect/report.ts"
+import type { ExhibitQuestion } from "../lab/exhibit.ts"
+import { exhibits, lookAtAll, type Raised, raiseExhibits } from "../lab/exhibits.ts"
 import { scenes } from "../lab/programme.ts"
 import { playScene, raiseCast, type SceneReport } from "../lab/scene.ts"
+import { createAskingWorld } from "../node/asking-world.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
 import { nodeDnsTransport } from "../node/dns-transport.ts"
 
@@ -20,11 +25,13 @@ export type { ZoneRecords } from "../lab/dns-zones.ts"
 export type { LabCertificate, LabServer, LabTarget, LabTlsa, LabZone, MessageSeen, Observer, ServerSpec } from "../lab/internet.ts"
 export type { LabWebAnswer, LabWebCertificate, LabWebHost, LabWebHostSpec, LabWebRequest } from "../lab/internet.ts"
 export type { SceneReport } from "../lab/scene.ts"
+export type { ExhibitQuestion } from "../lab/exhibit.ts"
+export type { DomainResult } from "../inspect/report.ts"
 
 export interface LabOptions {
   /** Servers to start with; more can be added. */
   readonly servers?: readonly ServerSpec[]
-  /** Starts the cast of this scene (`xmpp-dna lab --list` names them); `play` plays it. */
+  /** Starts the cast of this scene, or puts this exhibit up (`xmpp-dna lab --list` names them); `play` plays or checks it. */
   readonly scene?: string
 }
 
@@ -51,6 +58,12 @@ export interface Lab extends AsyncDisposable {
   publish(domain: string, at: NetworkAddress): void
   /** Sends a message from one server's component to another's; resolves with what came of it. */
   exchange(from: string, to: string, body: string): Promise<MessageSeen>
+  /**
+   * What `xmpp-dna check` finds at a domain of this lab, in the form of its `--json`. Names below `example` alone can be asked about.
+   *
+   * @throws DomainError for what is no domain
+   */
+  check(domain: string, question?: ExhibitQuestion): Promise<DomainResult>
   /** Told of every event and message; returns the stopper. */
   observe(observer: Observer): () => void
   /** Plays the scene named in the options, and judges it. */
@@ -58,8 +71,6 @@ export interface Lab extends AsyncDisposable {
   close(): Promise<void>
 }
 
-const networks = ["127.0.0.0/8", "::1/128"]
-const names = ["example", "test"]
 /** How long a message may take to arrive or bounce, ms. */
 const exchangeMs = 10_000
 
@@ -69,11 +80,15 @@ const exchangeMs = 10_000
  * @throws Error for a scene that does not exist; ConfigError when nothing can be bound
  */
 export async function lab(options: LabOptions = {}): Promise<Lab> {
-  const scene = options.scene === undefined ? undefined : scenes.find(({ id }) => id === options.scene)
-  if (options.scene !== undefined && scene === undefined) throw new Error(`there is no scene ${JSON.stringify(options.scene)}; known: ${scenes.map(({ id }) => id).join(", ")}`)
+  const scene = scenes.find(({ id }) => id === options.scene)
+  const exhibit = exhibits.find(({ id }) => id === options.scene)
+  if (options.scene !== undefined && scene === undefined && exhibit === undefined)
+    throw new Error(`there is no scene ${JSON.stringify(options.scene)}; known: ${[...scenes, ...exhibits].map(({ id }) => id).join(", ")}`)
   const net = await Internet.start({ world: (log) => createGatewayWorld({ log }) })
+  let raised: readonly Raised[]
   try {
     await raiseCast(net, [...(scene?.cast ?? []), ...(options.servers ?? [])])
+    raised = await raiseExhibits(net, exhibit === undefined ? [] : [exhibit])
   } catch (error) {
     await net.close()
     throw error
@@ -81,9 +96,10 @@ export async function lab(options: LabOptions = {}): Promise<Lab> {
   const { dns, authority, anchors } = net
   const { clock, random } = createGatewayWorld({ log: { write: () => undefined } })
   const resolver = createResolver({ dnssec: "off", upstreams: [{ address: dns.address, port: dns.port }], transport: nodeDnsTransport(), clock, random })
+  const look = looking(net, createAskingWorld)
   const close = (): Promise<void> => net.close()
   return {
-    options: { resolver, trust: anchors, allow: { networks, names } },
+    options: { resolver, trust: anchors, allow: labAllows },
     dns,
     authority,
     resolver,
@@ -109,7 +125,13 @@ export async function lab(options: LabOptions = {}): Promise<Lab> {
       return await net.until(`the message from ${from}`, () => net.outcome(receiver.domain, id) ?? net.outcome(sender.domain, id), exchangeMs)
     },
     observe: (observer) => net.observe(observer),
+    check: (domain, question) => {
+      const standing = raised.find(({ exhibit: each }) => each.domain === domain)?.standing
+      return look(domain, { ...standing?.question, ...question }, standing?.resolver)
+    },
     play: async () => {
+      const [looked] = await lookAtAll(net, raised, async (each, { question, resolver: other }) => seenOf(await look(each.domain, question, other)))
+      if (looked !== undefined) return looked
       if (scene === undefined) throw new Error("no scene was named in the options")
       return await playScene(net, scene)
     },

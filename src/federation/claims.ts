@@ -134,6 +134,13 @@ export interface FreshMaterial {
   /** Where the domain's service is now, if that is still where the stream went. */
   readonly endpoint: Endpoint | undefined
   readonly obtained: readonly ObtainedMaterial[]
+  /** What secure DNS says of the domain's other servers, where that was asked. */
+  readonly elsewhere?: readonly PlaceMaterial[]
+}
+
+export interface PlaceMaterial {
+  readonly endpoint: Endpoint | undefined
+  readonly obtained: readonly ObtainedMaterial[]
 }
 
 /** No remote server may speak for it, whether it is served at the moment or suspended. */
@@ -163,7 +170,7 @@ export function rejudge(federation: Federation, association: Association, fresh?
     const basis = rejudge(federation, authority, fresh)
     if (!basis.holds) return basis
     // A way back by a verified key alone; what rests on a pair of ours is an incoming one.
-    const unmet = direction === "out" ? unmetPromise(federation, association, basis.association) : undefined
+    const unmet = direction === "out" ? unmetPromise(federation, association, [{ endpoint: undefined, obtained: [], ...basis.association }, ...(fresh?.elsewhere ?? [])]) : undefined
     if (unmet !== undefined) return unmet
     const level = weaker(association.level, basis.association.level)
     const weak = tooWeak(level)
@@ -205,19 +212,24 @@ export function rejudge(federation: Federation, association: Association, fresh?
 }
 
 /**
- * security.md 3: a verified key opens the way back only while no usable TLSA promises more of the domain. Where some came
- * since, what this stream showed has to pass as what a server shows, or the way back ends.
+ * security.md 3: a verified key opens the way back only while no usable TLSA promises more of the domain, at any of its servers.
+ * Where some came since, what this stream showed has to pass as what a server shows, or the way back ends.
  *
- * @param authoritative the connection on which the key was verified, judged with what is known now
+ * @param places the server that the key was verified with, and the others as far as they were asked about
  */
-function unmetPromise(federation: Federation, { pair, proof }: Association, { obtained = [], endpoint }: Association): (Rejudged & { holds: false }) | undefined {
+function unmetPromise(federation: Federation, { pair, proof }: Association, places: readonly PlaceMaterial[]): (Rejudged & { holds: false }) | undefined {
   const hosting = federation.current()
-  const kept = obtainKept(hosting.prooftypes, obtained, hosting.anchors)
-  if (!termsOf(kept).tls) return undefined
-  if (proof === undefined) return { holds: false, finding: "tls.not-offered", detail: pair.target }
-  const subject = subjectOf(pair.target, "outgoing", endpoint)
-  const atHand = obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never))
-  const shown = proofFor({ ...proof, presentedAs: "tls-server" }, pair)
-  const { combined } = match([...atHand, ...kept], subject, shown, federation.ports.clock.now())
-  return combined.outcome === "proved" ? undefined : { holds: false, finding: combined.verdict.finding, detail: combined.verdict.detail }
+  for (const { endpoint, obtained } of places) {
+    const kept = obtainKept(hosting.prooftypes, obtained, hosting.anchors)
+    const { tls, forbidden } = termsOf(kept)
+    // security.md 11: what could not be found out takes nothing away.
+    if (!tls || forbidden !== undefined) continue
+    if (proof === undefined) return { holds: false, finding: "tls.not-offered", detail: pair.target }
+    const subject = subjectOf(pair.target, "outgoing", endpoint)
+    const atHand = obtainAtHand(hosting.prooftypes, subject, proofPorts(federation, hosting, never))
+    const shown = proofFor({ ...proof, presentedAs: "tls-server" }, pair)
+    const { combined } = match([...atHand, ...kept], subject, shown, federation.ports.clock.now())
+    if (combined.outcome !== "proved") return { holds: false, finding: combined.verdict.finding, detail: combined.verdict.detail }
+  }
+  return undefined
 }

@@ -7,11 +7,12 @@ import type { StreamErrorCondition } from "../model/errors.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import { discoverPeer } from "./associate.ts"
 import { rejudge, type Rejudged } from "./claims.ts"
-import type { Federation, OutgoingStream, StreamEnd } from "./contract.ts"
+import { type Federation, type OutgoingStream, type StreamEnd, usesOf } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { type DialbackElement, resultRequestXml } from "./dialback.ts"
 import type { LiveStream } from "./live-stream.ts"
-import { associations, authorised, entryOf, openCount, pendingClaim } from "./pair-ledger.ts"
+import { associations, authorised, entryOf, openCount, type PairState, pendingClaim } from "./pair-ledger.ts"
+import { PairIndex } from "./pair-index.ts"
 import { type CarrierFacts, idOf, Interrupted, mayCarry, NotCarried, provenBack, supposed } from "./piggyback.ts"
 import { type OutgoingRefused, refusal } from "./refusal.ts"
 import { noLimits } from "../stream/limits.ts"
@@ -31,6 +32,11 @@ interface Ask {
   readonly answered: (outcome: Association | OutgoingRefused | NotCarried) => void
 }
 
+/** The peer asked for the pair, by SASL or a claim, and it was granted. */
+function wasAskedFor(state: PairState | undefined): boolean {
+  return state?.state === "authorised" && (state.by === "external" || state.by === "dialback")
+}
+
 export class Outbound {
   readonly facts: CarrierFacts
   readonly handle: OutgoingStream
@@ -40,8 +46,10 @@ export class Outbound {
   readonly #joining = new Map<string, Promise<Association>>()
   #turns: (() => void)[] = []
   #asking = 0
-  /** One pair of ours for each target that has one. */
-  readonly #byTarget = new Map<Domain, DomainPair>()
+  /** Pairs of ours, by target. */
+  readonly #byTarget: PairIndex
+  /** An accepted stream: pairs that the peer asked for and we granted, by its domain. */
+  readonly #byPeer: PairIndex
   readonly #watch: Watch
   #first: Association | undefined
   #pair: DomainPair | undefined
@@ -54,6 +62,8 @@ export class Outbound {
     this.#federation = federation
     this.#live = live
     this.facts = facts
+    this.#byTarget = new PairIndex("target", () => this.associations.map(({ pair }) => pair), (pair) => this.associationOf(pair))
+    this.#byPeer = new PairIndex("sender", () => this.#granted(), (pair) => authorised(live.ledger.state, "in", pair, federation.ports.clock.now()))
     this.#watch = new Watch(federation, {
       associations: () => (live.push.over ? [] : this.associations),
       recheck: () => this.recheck(),
@@ -85,8 +95,7 @@ export class Outbound {
 
   /** A pair of ours to this target that carries stanzas now: what proves the target. */
   basisFor(target: Domain): Association | undefined {
-    const pair = this.#byTarget.get(target)
-    return pair === undefined ? undefined : this.associationOf(pair)
+    return this.#byTarget.find(target)
   }
 
   /** Enters the pair that the stream was opened for, which the negotiation has proven and authenticated. */
@@ -99,11 +108,14 @@ export class Outbound {
   /** An accepted stream: a domain of the peer's was granted; the way back is open from the first one on. */
   granted({ pair }: Association): void {
     this.#pair ??= reversed(pair)
-    this.#byPeer.set(pair.sender, pair)
+    this.#byPeer.add(pair)
   }
 
-  /** For each domain of the peer's, one pair that we granted. */
-  readonly #byPeer = new Map<Domain, DomainPair>()
+  /** BIDI-4: not those that a stanza brought along. */
+  #granted(): readonly DomainPair[] {
+    const { state } = this.#live.ledger
+    return associations(state, "in").flatMap(({ pair }) => (wasAskedFor(entryOf(state, "in", pair)?.state) ? [pair] : []))
+  }
 
   #claim(pair: DomainPair): number | undefined {
     const { ledger } = this.#live
@@ -114,7 +126,7 @@ export class Outbound {
   #authorise(association: Association, claim: number): boolean {
     const { generation } = this.#federation.current().policy
     if (!this.#live.ledger.apply({ kind: "authorised", claim, association, generation })) return false
-    if (!this.#byTarget.has(association.pair.target)) this.#byTarget.set(association.pair.target, association.pair)
+    this.#byTarget.add(association.pair)
     this.#first ??= association
     this.#federation.event({ kind: "associated", at: this.#federation.ports.clock.now(), stream: this.facts.name, direction: "out", association })
     this.#watch.arm(association)
@@ -169,19 +181,13 @@ export class Outbound {
   #standing(pair: DomainPair) {
     const back = entryOf(this.#live.ledger.state, "in", reversed(pair))?.state
     const known = this.#federation.abilities?.recall(pair.target)
-    const claimedBack = back?.state === "authorised" && (back.by === "external" || back.by === "dialback")
     return {
       basis: this.initiated ? this.basisFor(pair.target) : undefined,
-      peer: this.#peer(pair.target),
-      inverse: claimedBack,
+      peer: this.#byPeer.find(pair.target),
+      inverse: wasAskedFor(back),
       errors: known?.dialbackErrors,
       refuses: known?.refuses,
     }
-  }
-
-  #peer(domain: Domain): Association | undefined {
-    const pair = this.#byPeer.get(domain)
-    return pair === undefined ? undefined : authorised(this.#live.ledger.state, "in", pair, this.#federation.ports.clock.now())
   }
 
   /** `db:result` for a further pair; the answer is waited for as long as for the first (DB-07). */
@@ -301,9 +307,7 @@ export class Outbound {
 
   #withdraw(pair: DomainPair, finding: FindingId): boolean {
     const at = this.#federation.ports.clock.now()
-    if (!this.#live.ledger.apply({ kind: "withdrawn", pair, direction: "out", finding, at })) return false
-    if (this.#byTarget.get(pair.target)?.sender === pair.sender) this.#byTarget.delete(pair.target)
-    return true
+    return this.#live.ledger.apply({ kind: "withdrawn", pair, direction: "out", finding, at })
   }
 
   /** Judges every pair of ours again. */
@@ -318,8 +322,16 @@ export class Outbound {
   #again(association: Association): Rejudged {
     const { target } = association.pair
     // BIDI-4: the way back ends with the way in.
-    if (!this.initiated && this.#peer(target) === undefined) return { holds: false, finding: "route.unproven-sender", detail: target }
+    if (!this.initiated && this.#byPeer.find(target) === undefined) return { holds: false, finding: "route.unproven-sender", detail: target }
+    if (this.#switchedOff(association.pair)) return { holds: false, finding: "policy.switched-off", detail: target }
     return rejudge(this.#federation, association)
+  }
+
+  /** A reload took back what lets the pair leave here; what is left unacknowledged stays the stream's. */
+  #switchedOff(pair: DomainPair): boolean {
+    const { bidi, piggyback } = usesOf(this.#federation.current(), pair.target)
+    if (this.initiated) return !piggyback && this.#pair !== undefined && pairKey(pair) !== pairKey(this.#pair)
+    return !bidi || (!piggyback && !wasAskedFor(entryOf(this.#live.ledger.state, "in", reversed(pair))?.state))
   }
 
   #lastFinding: FindingId | undefined

@@ -40,6 +40,10 @@ export const defaultBudgetLimits: BudgetLimits = { stream: 20_000, network: 100_
 
 /** Of what a stream cost before it proved itself, this part is given back: opening and closing proven streams in a row is no free work either. */
 const provenShare = 0.75
+/** A network that used this part of its burst has begun much that came to nothing... */
+const hasty = 0.2
+/** ...and begins its connect-backs one after the other from then on, so far apart, ms: what others wait for has its turn between them. */
+const apart = (2 * costs.verification) / 1000
 /** So many refusals of one stream are told to the log one by one in this time, ms; the others by their number, afterwards. */
 const toldSingly = 20
 const quietMs = 10_000
@@ -58,6 +62,8 @@ export function sourcePrefix(address: string): string {
 interface Account {
   used: number
   at: number
+  /** When its next connect-back may begin, where they are kept apart. */
+  next: number
 }
 
 export class ProofBudget {
@@ -100,11 +106,22 @@ export class ProofBudget {
     return beyond < 0 ? 0 : Math.max(1, (beyond * 1000) / this.limits.network)
   }
 
+  /** Milliseconds until a connect-back that this network causes may begin; asking takes the turn. */
+  turn(network: string): number {
+    const account = this.used(network) >= hasty * this.limits.burst ? this.#accounts.get(network) : undefined
+    if (account === undefined) return 0
+    const now = this.#clock.monotonic()
+    const begins = Math.max(now, account.next)
+    account.next = begins + apart
+    return begins - now
+  }
+
   /** @param units negative gives back */
   change(network: string, units: number): void {
     const { burst, networks } = this.limits
     // A debt is bounded: what a flood used up is worn off soon after its end, for its neighbours' sake.
     const used = Math.min(2 * burst, Math.max(0, this.used(network) + units))
+    const next = this.#accounts.get(network)?.next ?? 0
     this.#accounts.delete(network)
     if (used === 0) return
     if (this.#accounts.size >= networks) {
@@ -112,7 +129,7 @@ export class ProofBudget {
       const oldest = this.#accounts.keys().next().value
       if (oldest !== undefined) this.#accounts.delete(oldest)
     }
-    this.#accounts.set(network, { used, at: this.#clock.monotonic() })
+    this.#accounts.set(network, { used, at: this.#clock.monotonic(), next })
   }
 
   /** For one connection. @param proven nothing is asked of it before its first pair: we opened it */

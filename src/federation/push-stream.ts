@@ -5,6 +5,7 @@ import type { ContentNamespace } from "../model/namespaces.ts"
 import type { Channel, Clock } from "../ports.ts"
 import { endWithin, partWithin } from "../stream/closing.ts"
 import { Relay, type StanzaView } from "../stream/relay.ts"
+import { Slices } from "../stream/slices.ts"
 import { isStreamError, readStreamError, streamErrorXml, toldTo } from "../stream/stream-errors.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import type { XmlElement } from "../xml/element.ts"
@@ -42,6 +43,7 @@ export class PushStream {
   readonly #owner: PushOwner
   readonly #options: PushOptions
   readonly #relay: Relay
+  readonly #slices: Slices
   #settle: (end: StreamEnd) => void = () => {}
   #over: StreamEnd | undefined
   /** Answers that leave together. */
@@ -67,12 +69,16 @@ export class PushStream {
       xmlLang: detached.lang,
       handler: {
         stanza: (view) => this.#guarded(() => owner.stanza(view)),
-        tree: (element) => this.#guarded(() => this.#tree(element)),
+        tree: (element) => {
+          this.#slices.laborious()
+          this.#guarded(() => this.#tree(element))
+        },
         closeTag: () => this.#peerClosed(),
         failed: (error) => this.#failed(error),
         flushed: () => this.#ours(() => owner.flushed()),
       },
     })
+    this.#slices = new Slices({ clock: options.clock, read: (bytes) => this.#relay.chunk(bytes), pause: () => this.pause(), resume: () => this.resume() })
   }
 
   /** Begins to read; what was left unread by the negotiation comes first. */
@@ -81,10 +87,10 @@ export class PushStream {
     if (this.#over !== undefined) return
     this.#started = true
     this.channel.attach({
-      chunk: (bytes) => this.#relay.chunk(bytes),
+      chunk: (bytes) => this.#slices.chunk(bytes),
       drain: () => this.#ours(() => this.#owner.drain()),
-      end: () => this.#end({ by: "lost", detail: "the peer closed the connection without closing the stream" }),
-      close: (closed) => this.#end({ by: "lost", detail: closed.detail ?? "the connection was lost" }),
+      end: () => this.#lost("the peer closed the connection without closing the stream"),
+      close: (closed) => this.#lost(closed.detail ?? "the connection was lost"),
     })
     this.#relay.start()
     if (this.#pauses === 0) this.channel.resume()
@@ -102,6 +108,11 @@ export class PushStream {
   /** Nothing more leaves on it: it is over, or our closing tag was sent. */
   get closing(): boolean {
     return this.#over !== undefined || this.#weClosed
+  }
+
+  #lost(detail: string): void {
+    this.#slices.finish()
+    this.#end({ by: "lost", detail })
   }
 
   #tree(element: XmlElement): void {
@@ -167,6 +178,7 @@ export class PushStream {
     this.#over = end
     this.#cancelClosing()
     this.#relay.stop()
+    this.#slices.stop()
     // TLS-13: who closes first hears the other out.
     const first = end.by === "us" && end.condition !== undefined && end.condition !== "resource-constraint"
     ;(first ? partWithin : endWithin)(this.channel, this.#options.clock, this.#options.closing)

@@ -2,6 +2,7 @@
 // grace for pairs that exist where the world is silent, and never past the end of what was proved.
 import type { Association, ObtainedMaterial } from "../model/association.ts"
 import type { SrvRecord } from "../model/dns-answer.ts"
+import type { Domain } from "../model/domain.ts"
 import type { Endpoint } from "../model/endpoint.ts"
 import { peerOf } from "../model/policy.ts"
 import type { Instant } from "../model/verdict.ts"
@@ -9,7 +10,7 @@ import { match, obtainAll } from "../proof/prove.ts"
 import type { AnyProoftype } from "../proof/prooftype.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import { discoverPeer } from "./associate.ts"
-import { type FreshMaterial, proofPorts, subjectOf } from "./claims.ts"
+import { type FreshMaterial, type PlaceMaterial, proofPorts, subjectOf } from "./claims.ts"
 import { noProof } from "./connecting.ts"
 import type { Federation, Hosting } from "./contract.ts"
 import { deadline } from "./deadline.ts"
@@ -61,12 +62,14 @@ async function askAgain(federation: Federation, association: Association, signal
   const asks = asked(hosting).filter((prooftype) => prooftype.dispensable !== true || dueOf(prooftype, held(prooftype), direction) <= federation.ports.clock.now())
   const peer = peerOf(pair, direction)
   let now: Endpoint | undefined
+  let elsewhere: readonly PlaceMaterial[] = []
   if (direction === "out") {
     // What delegated the domain to this server ages, too: a server it no longer leads to is proved by its own name alone.
     const found = await discoverPeer(federation, hosting, peer, signal)
     if (found.outcome === "unavailable") return undefined
     now = found.outcome === "endpoints" && endpoint !== undefined ? sameServer(found.endpoints, endpoint) : undefined
     if (now === undefined && endpoint !== undefined && stillNamed(found, endpoint)) return undefined
+    if (association.direction === "out" && typeof association.via === "object") elsewhere = await promisesElsewhere(federation, peer, found, now, signal)
   }
   const subject = subjectOf(peer, direction === "in" ? "incoming" : "outgoing", now)
   const obtained = await obtainAll(asks, subject, proofPorts(federation, hosting, signal))
@@ -83,7 +86,24 @@ async function askAgain(federation: Federation, association: Association, signal
     const prooftype = asks.find((candidate) => candidate.name === name)
     return prooftype === undefined || dueOf(prooftype, { prooftype: name, material: each }, direction) > federation.ports.clock.now()
   }
-  return { fresh: { endpoint: now, obtained: material }, complete: !asks.some(silent) && material.every(renewed) }
+  return { fresh: { endpoint: now, obtained: material, elsewhere }, complete: !asks.some(silent) && material.every(renewed) }
+}
+
+/** security.md 3: for a way back that rests on a key alone, what secure DNS says of the domain's other servers. */
+async function promisesElsewhere(federation: Federation, peer: Domain, found: Discovery, asked: Endpoint | undefined, signal: AbortSignal): Promise<readonly PlaceMaterial[]> {
+  if (found.outcome !== "endpoints") return []
+  const hosting = federation.current()
+  const prooftypes = hosting.prooftypes.filter(({ needsSecureDns }) => needsSecureDns)
+  const placeOf = ({ delegation, port, transport }: Endpoint): string => `${delegation.derived} ${port} ${transport}`
+  const places = new Map(found.endpoints.map((endpoint) => [placeOf(endpoint), endpoint]))
+  if (asked !== undefined) places.delete(placeOf(asked))
+  return await Promise.all(
+    [...places.values()].map(async (endpoint) => {
+      const subject = subjectOf(peer, "outgoing", endpoint)
+      const obtained = await obtainAll(prooftypes, subject, proofPorts(federation, hosting, signal))
+      return { endpoint, obtained: match(obtained, subject, noProof, federation.ports.clock.now()).kept }
+    }),
+  )
 }
 
 function sameServer(endpoints: readonly Endpoint[], before: Endpoint): Endpoint | undefined {

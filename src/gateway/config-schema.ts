@@ -8,20 +8,25 @@ import type { LogLevel } from "../ports.ts"
 import { ratchetModes } from "../federation/ratchet.ts"
 import {
   addressLabel,
+  durationText,
   readDuration,
   readEnd,
   readSize,
   readSocketAddress,
   readSocketPath,
   readWord,
+  sizeText,
   type SocketAddress,
   type SocketPath,
   ValueProblem,
 } from "./config-values.ts"
 
+/** How a setting is written, in the words of JSON Schema (`xmpp-dna schema config`). */
+type Written = Readonly<Record<string, unknown>>
+
 /** A setting read by a function of ours; its sentence becomes the message. */
-function setting<T>(read: (value: unknown) => T) {
-  return z.unknown().transform((value, context): T => {
+function setting<T>(read: (value: unknown) => T, written: Written) {
+  const schema = z.unknown().transform((value, context): T => {
     try {
       if (value === undefined) throw new ValueProblem("is missing")
       if (value === null) throw new ValueProblem("The value is empty: write one, or remove the line.")
@@ -32,6 +37,7 @@ function setting<T>(read: (value: unknown) => T) {
       return z.NEVER
     }
   })
+  return schema.meta({ ...written })
 }
 
 const second = 1000
@@ -40,57 +46,85 @@ const day = 86_400 * second
 const kib = 1024
 const mib = 1024 * kib
 
-const duration = (least: number, most: number) => setting((value) => readDuration(value, least, most))
-const size = (least: number, most: number) => setting((value) => readSize(value, least, most))
-const word = <Word extends string>(words: readonly Word[]) => setting((value) => readWord(value, words))
+const range = (least: string, most: string): string => `from ${least} to ${most}`
+const duration = (least: number, most: number) =>
+  setting((value) => readDuration(value, least, most), { type: "string", pattern: "^\\d{1,9}(ms|s|m|h|d)$", description: range(durationText(least), durationText(most)) })
+const size = (least: number, most: number) => setting((value) => readSize(value, least, most), { type: ["string", "integer"], description: `octets, or with B, KiB, MiB or GiB; ${range(sizeText(least), sizeText(most))}` })
+const word = <Word extends string>(words: readonly Word[]) => setting((value) => readWord(value, words), { enum: words })
 
 const whole = (least: number, most: number) =>
-  setting((value) => {
-    if (typeof value !== "number" || !Number.isInteger(value)) throw new ValueProblem("must be a whole number.")
-    if (value < least || value > most) throw new ValueProblem(`${value} is out of range: from ${least} to ${most}.`)
-    return value
-  })
+  setting(
+    (value) => {
+      if (typeof value !== "number" || !Number.isInteger(value)) throw new ValueProblem("must be a whole number.")
+      if (value < least || value > most) throw new ValueProblem(`${value} is out of range: from ${least} to ${most}.`)
+      return value
+    },
+    { type: "integer", minimum: least, maximum: most },
+  )
 
-const yes = setting((value) => {
-  if (typeof value !== "boolean") throw new ValueProblem("must be true or false.")
-  return value
-})
+const yes = setting(
+  (value) => {
+    if (typeof value !== "boolean") throw new ValueProblem("must be true or false.")
+    return value
+  },
+  { type: "boolean" },
+)
 
 const words = (least: number) =>
-  setting((value) => {
-    if (typeof value !== "string") throw new ValueProblem("must be text.")
-    if (value.trim().length < least) throw new ValueProblem("must not be empty.")
+  setting(
+    (value) => {
+      if (typeof value !== "string") throw new ValueProblem("must be text.")
+      if (value.trim().length < least) throw new ValueProblem("must not be empty.")
+      return value
+    },
+    { type: "string", minLength: least },
+  )
+
+const path = setting(
+  (value) => {
+    if (typeof value !== "string" || value === "") throw new ValueProblem("must be the path of a file or folder.")
+    if (value.includes("\0")) throw new ValueProblem("must not contain a NUL character.")
     return value
-  })
+  },
+  { type: "string", minLength: 1, description: "path of a file or folder" },
+)
 
-const path = setting((value) => {
-  if (typeof value !== "string" || value === "") throw new ValueProblem("must be the path of a file or folder.")
-  if (value.includes("\0")) throw new ValueProblem("must not contain a NUL character.")
-  return value
-})
+const domain = setting(
+  (value): Domain => {
+    if (typeof value !== "string") throw new ValueProblem("must be a domain name.")
+    return parseDomain(value)
+  },
+  { type: "string", minLength: 1, description: "a domain name" },
+)
 
-const domain = setting((value): Domain => {
-  if (typeof value !== "string") throw new ValueProblem("must be a domain name.")
-  return parseDomain(value)
-})
+const network = setting(
+  (value): Cidr => {
+    if (typeof value !== "string") throw new ValueProblem("must be a network such as 192.0.2.0/24.")
+    return parseCidr(value)
+  },
+  { type: "string", description: "a network such as 192.0.2.0/24" },
+)
 
-const network = setting((value): Cidr => {
-  if (typeof value !== "string") throw new ValueProblem("must be a network such as 192.0.2.0/24.")
-  return parseCidr(value)
-})
+const end = setting(readEnd, { type: "string", description: "a date, 2027-02-01, or a moment, 2027-02-01T12:00:00Z, from which it holds no longer" })
+
+const socketAddress = { type: "string", description: "an IP address with a port, 127.0.0.1:5269 or [::]:5269" } as const
+const socketOrPath = { type: "string", description: "an IP address with a port, or unix:/path" } as const
 
 /** RFC 7590 3.4: what is below `verified` proves nothing, so it can be reported but not asked for. */
 function required(value: unknown): RequiredLevel {
   if (value === "permissive") {
     throw new ValueProblem("`permissive` would accept anybody under any name: write authenticated, encrypted or verified; for single peers use federation.exceptions.")
   }
-  return readWord(value, ["authenticated", "encrypted", "verified"] as const)
+  return readWord(value, requiredLevels)
 }
+
+const requiredLevels = ["authenticated", "encrypted", "verified"] as const
+const level = setting(required, { enum: requiredLevels })
 
 /** Prooftypes this version knows. */
 export const knownProofs = ["pkix", "dane", "posh"] as const
 
-const proof = setting((value) => readWord(value, knownProofs))
+const proof = word(knownProofs)
 
 /** COMP-*: the component protocol has no TLS of its own, so it stays on this machine (security.md 21). */
 function componentAddress(value: unknown): SocketAddress | SocketPath {
@@ -105,45 +139,51 @@ function componentAddress(value: unknown): SocketAddress | SocketPath {
   return address
 }
 
-const listenAddress = setting((value) => readSocketAddress(value, 0))
+const listenAddress = setting((value) => readSocketAddress(value, 0), socketAddress)
 
 /** What it publishes is public, so unlike for components any address will do. */
-const publicAddress = setting((value): SocketAddress | SocketPath => readSocketPath(value) ?? readSocketAddress(value, 0))
+const publicAddress = setting((value): SocketAddress | SocketPath => readSocketPath(value) ?? readSocketAddress(value, 0), socketOrPath)
 
 /** security.md 20: whoever may reach it administers the gateway, so file permissions guard it. */
-const adminSocket = setting((value): SocketPath => {
-  const socket = readSocketPath(value)
-  if (socket === undefined) throw new ValueProblem('must be a Unix socket, which file permissions guard: write "unix:/run/xmpp-dna/admin.sock".')
-  return socket
-})
+const adminSocket = setting(
+  (value): SocketPath => {
+    const socket = readSocketPath(value)
+    if (socket === undefined) throw new ValueProblem('must be a Unix socket, which file permissions guard: write "unix:/run/xmpp-dna/admin.sock".')
+    return socket
+  },
+  { type: "string", description: "a Unix socket, unix:/path" },
+)
 
 /** Who checks the signatures of DNS: we, a resolver on this machine, nobody (security.md 15, 16). */
 export const dnssecModes = ["validate", "trust-ad", "off"] as const
 export type DnssecMode = (typeof dnssecModes)[number]
 
-const dnssec = setting((value): DnssecMode => readWord(value, dnssecModes))
+const dnssec = word(dnssecModes)
 
-const resolverAddress = setting((value) => readSocketAddress(value, 1, 53))
+const resolverAddress = setting((value) => readSocketAddress(value, 1, 53), { type: "string", description: "an IP address, with a port where it is not 53" })
 
-const trust = setting((value): { kind: "system" | "bundled" } | { kind: "file"; path: string } => {
-  if (value === "system" || value === "bundled") return { kind: value }
-  if (typeof value === "string" && /[./]/.test(value)) return { kind: "file", path: value }
-  throw new ValueProblem("must be system, bundled or the path of a PEM file with root certificates.")
-})
+const trust = setting(
+  (value): { kind: "system" | "bundled" } | { kind: "file"; path: string } => {
+    if (value === "system" || value === "bundled") return { kind: value }
+    if (typeof value === "string" && /[./]/.test(value)) return { kind: "file", path: value }
+    throw new ValueProblem("must be system, bundled or the path of a PEM file with root certificates.")
+  },
+  { type: "string", description: "system, bundled or the path of a PEM file with root certificates" },
+)
 
 const exception = z.strictObject({
   peer: domain,
-  require: setting(required),
+  require: level,
   // An exception without an end is a hole forever (security.md 10), one without a reason is nobody's.
-  until: setting(readEnd),
+  until: end,
   why: words(1),
 })
 
-const ratchetOverride = z.strictObject({ peer: domain, until: setting(readEnd), why: words(1) })
+const ratchetOverride = z.strictObject({ peer: domain, until: end, why: words(1) })
 
 const override = z.strictObject({
   peer: domain,
-  connect: setting((value) => readSocketAddress(value, 1)),
+  connect: setting((value) => readSocketAddress(value, 1), socketAddress),
   transport: word(["starttls", "direct-tls"] as const).default("starttls"),
 })
 
@@ -157,13 +197,16 @@ const peerSwitches = z.strictObject({
 
 /** Settings of later versions accept only the value that means "not used". */
 const notYet = (what: string) =>
-  setting((value) => {
-    if (value === false || (Array.isArray(value) && value.length === 0)) return false as const
-    throw new ValueProblem(`${what} is not in this version yet: remove the setting, or write false.`)
-  })
+  setting(
+    (value) => {
+      if (value === false || (Array.isArray(value) && value.length === 0)) return false as const
+      throw new ValueProblem(`${what} is not in this version yet: remove the setting, or write false.`)
+    },
+    { const: false, description: "not in this version yet" },
+  )
 
 const federation = z.strictObject({
-  require: setting(required).default("authenticated"),
+  require: level.default("authenticated"),
   // Without it: all that the mode of DNSSEC allows.
   proofs: z.array(proof).nonempty({ message: "must name at least one prooftype: pkix, dane, posh." }).optional(),
   // RFC 7671 4: usages 3 and 2; with 1 and 0 TLSA records bind PKIX, too.
@@ -173,10 +216,13 @@ const federation = z.strictObject({
   dialback: z
     .strictObject({
       offer: yes.default(true),
-      as: setting((value) => {
-        if (value !== "encrypted") throw new ValueProblem("must be encrypted: dialback never proves more than that (RFC 7712, XEP-0220).")
-        return "encrypted" as const
-      }).default("encrypted"),
+      as: setting(
+        (value) => {
+          if (value !== "encrypted") throw new ValueProblem("must be encrypted: dialback never proves more than that (RFC 7712, XEP-0220).")
+          return "encrypted" as const
+        },
+        { const: "encrypted" },
+      ).default("encrypted"),
       without_dialback: notYet("Dialback without dialback (XEP-0344)").default(false),
     })
     .prefault({}),
@@ -206,28 +252,34 @@ const federation = z.strictObject({
   overrides: z.array(override).max(10_000).default([]),
 })
 
+const named = (form: RegExp, what: string) =>
+  setting(
+    (value) => {
+      if (typeof value !== "string" || !form.test(value)) throw new ValueProblem(`must be ${what}.`)
+      return value
+    },
+    { type: "string", pattern: form.source, description: what },
+  )
+
 /** Where a secret is kept; exactly one of them. Bare text is another matter (`--allow-inline-secrets`). */
 const secretPlace = z.strictObject({
   file: path.optional(),
-  env: setting((value) => {
-    if (typeof value !== "string" || !/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(value)) throw new ValueProblem("must be the name of an environment variable.")
-    return value
-  }).optional(),
-  credential: setting((value) => {
-    if (typeof value !== "string" || !/^[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}$/.test(value)) throw new ValueProblem("must be the name of a systemd credential, without a path.")
-    return value
-  }).optional(),
+  env: named(/^[A-Za-z_][A-Za-z0-9_]{0,127}$/, "the name of an environment variable").optional(),
+  credential: named(/^[A-Za-z0-9_][A-Za-z0-9._@-]{0,127}$/, "the name of a systemd credential, without a path").optional(),
 })
 
 const component = z.strictObject({
   secret: z.union([z.string(), secretPlace]),
-  conflict: setting((value) => {
-    // security.md 21: whoever knows the secret must still not push the running component out.
-    if (value === "kick_new") return "kick_new" as const
-    if (value === "kick_old") throw new ValueProblem("`kick_old` would let a second connection push the running component out: write kick_new.")
-    if (value === "balance") throw new ValueProblem("`balance` is not in this version yet: write kick_new.")
-    return readWord(value, ["kick_new"] as const)
-  }).default("kick_new"),
+  conflict: setting(
+    (value) => {
+      // security.md 21: whoever knows the secret must still not push the running component out.
+      if (value === "kick_new") return "kick_new" as const
+      if (value === "kick_old") throw new ValueProblem("`kick_old` would let a second connection push the running component out: write kick_new.")
+      if (value === "balance") throw new ValueProblem("`balance` is not in this version yet: write kick_new.")
+      return readWord(value, ["kick_new"] as const)
+    },
+    { const: "kick_new" },
+  ).default("kick_new"),
 })
 
 /** POSH-*: the document that delegates to the certificate shown; nobody keeps one longer than 7 days (security.md 11). */
@@ -252,15 +304,12 @@ export const includeSchema = z.strictObject({
 })
 
 export const configSchema = z.strictObject({
-  node: setting((value) => {
-    if (typeof value !== "string" || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)) throw new ValueProblem("must be a short name of letters, digits, dots and hyphens.")
-    return value
-  }).default("gateway"),
+  node: named(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "a short name of letters, digits, dots and hyphens").default("gateway"),
   listen: z
     .strictObject({
       s2s: z.array(listenAddress).max(64).default([{ address: "::", port: 5269 }]),
       direct_tls: z.array(listenAddress).max(64).default([]),
-      components: z.array(setting(componentAddress)).max(64).default([{ address: "127.0.0.1", port: 5347 }]),
+      components: z.array(setting(componentAddress, { type: "string", description: "a loopback address with a port, or unix:/path" })).max(64).default([{ address: "127.0.0.1", port: 5347 }]),
       posh: z.array(publicAddress).max(64).default([]),
       posh_https: z.array(listenAddress).max(64).default([]),
       admin: adminSocket.optional(),
@@ -300,6 +349,7 @@ export const configSchema = z.strictObject({
       dir: path,
       evidence_files: whole(1, 100_000).default(1000),
       evidence_bytes: size(64 * kib, 16 * 1024 * mib).default(64 * mib),
+      seal: path.optional(),
     })
     .optional(),
 })

@@ -87,7 +87,7 @@ export interface GatewayConfig {
   readonly limits: GatewayLimits
   readonly log: { readonly level: LogLevel; readonly format: "auto" | "pretty" | "json" }
   readonly shutdown: { readonly drainMs: number; readonly deadlineMs: number }
-  readonly state: { readonly dir: string; readonly evidenceFiles: number; readonly evidenceBytes: number } | undefined
+  readonly state: { readonly dir: string; readonly evidenceFiles: number; readonly evidenceBytes: number; readonly seal?: string } | undefined
   /** Every file that was read, the main one first. */
   readonly sources: readonly string[]
   /** The `include` lines, absolute: where files may appear. */
@@ -311,7 +311,7 @@ function build({ raw, file, dirs, include, dnsAnchors }: MainRecord, domains: Re
     },
     log: raw.log,
     shutdown: { drainMs: raw.shutdown.drain, deadlineMs: raw.shutdown.deadline },
-    state: raw.state === undefined ? undefined : { dir: absolute(raw.state.dir), evidenceFiles: raw.state.evidence_files, evidenceBytes: raw.state.evidence_bytes },
+    state: raw.state === undefined ? undefined : stateOf(raw.state, absolute),
     // Thousands, and rarely asked for.
     get sources() {
       sources ??= [file, ...records.keys()]
@@ -340,4 +340,8 @@ export function usesFor(config: Pick<GatewayConfig, "streams" | "peers">, peer: 
     streamManagement: streams.streamManagement && own.streamManagement,
     pipelining: streams.pipelining && own.pipelining,
   }
+}
+
+function stateOf({ dir, evidence_files: evidenceFiles, evidence_bytes: evidenceBytes, seal }: NonNullable<RawConfig["state"]>, absolute: (path: string) => string): GatewayConfig["state"] {
+  return { dir: absolute(dir), evidenceFiles, evidenceBytes, ...(seal === undefined ? {} : { seal: absolute(seal) }) }
 }

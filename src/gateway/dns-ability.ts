@@ -24,7 +24,8 @@ export interface GatewayResolver extends Resolver {
 /** Time for the whole test, ms. */
 const testMs = 12_000
 
-const unableFindings = {
+/** What is wrong where a resolver is not able, in a word of the catalogue. */
+export const unableFindings = {
   unreachable: "dns.unreachable",
   stripped: "dns.stripped",
   clock: "dns.clock",

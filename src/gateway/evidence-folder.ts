@@ -1,10 +1,11 @@
 // Refusals kept as evidence files in a bounded folder, to be judged again later (security.md 25-27).
-import { createHash } from "node:crypto"
+import { createHash, type KeyObject } from "node:crypto"
 import { basename, join } from "node:path"
 import { pairKey } from "../model/association.ts"
 import type { FederationEvent } from "../model/events.ts"
 import type { EvidenceFile } from "../model/evidence.ts"
 import type { Instant } from "../model/verdict.ts"
+import { sealEvidence } from "../proof/seal.ts"
 import type { Clock, Files } from "../ports.ts"
 import { reason } from "./config-values.ts"
 import type { LogLines } from "./log-lines.ts"
@@ -36,6 +37,7 @@ export class EvidenceFolder {
   readonly #clock: Clock
   readonly #lines: LogLines
   readonly #version: string
+  readonly #seal: KeyObject | undefined
   /** Oldest first. */
   readonly #kept: Kept[] = []
   #octets = 0
@@ -45,13 +47,15 @@ export class EvidenceFolder {
   #skipped = 0
   #cancelSkipped: (() => void) | undefined
 
-  constructor(folder: string, limits: EvidenceLimits, surroundings: { files: Files; clock: Clock; lines: LogLines; version: string }) {
+  /** @param surroundings.seal an Ed25519 private key; without it files are unsealed */
+  constructor(folder: string, limits: EvidenceLimits, surroundings: { files: Files; clock: Clock; lines: LogLines; version: string; seal?: KeyObject | undefined }) {
     this.#folder = folder
     this.#limits = limits
     this.#files = surroundings.files
     this.#clock = surroundings.clock
     this.#lines = surroundings.lines
     this.#version = surroundings.version
+    this.#seal = surroundings.seal
   }
 
   /**
@@ -134,7 +138,7 @@ export class EvidenceFolder {
       sentence: event.sentence,
       items: event.evidence!(),
     }
-    const bytes = new TextEncoder().encode(`${JSON.stringify(file, null, 2)}\n`)
+    const bytes = new TextEncoder().encode(`${JSON.stringify(this.#seal === undefined ? file : sealEvidence(asRead(file), this.#seal), null, 2)}\n`)
     if (bytes.length > this.#limits.octets) throw new Error(`it has ${bytes.length} octets, more than state.evidence_bytes allows for all`)
     await this.#makeRoom(bytes.length)
     // Names of domains can be longer than a file's name may be, so they are cut and told apart by a hash.
@@ -162,4 +166,9 @@ export class EvidenceFolder {
       this.#octets -= oldest.octets
     }
   }
+}
+
+/** As a judge will read it: what JSON leaves out is not sealed either. */
+function asRead(file: EvidenceFile): EvidenceFile {
+  return JSON.parse(JSON.stringify(file)) as EvidenceFile
 }

@@ -9,6 +9,7 @@ import { findingSentence } from "../model/findings.ts"
 import type { OwnListener } from "../model/reach.ts"
 import type { Channel, Clock, Listener } from "../ports.ts"
 import { PoshMemory } from "../proof/posh-memory.ts"
+import { sealKeyName } from "../proof/seal.ts"
 import { ClaimGuard, defaultClaimLimits } from "../federation/claim-guard.ts"
 import type { Federation, IncomingStream } from "../federation/contract.ts"
 import { KeyRing } from "../federation/dialback.ts"
@@ -30,6 +31,7 @@ import type { DrainResult, Gateway, GatewayAddresses, GatewayOptions, GatewaySta
 import { ableResolver } from "./dns-ability.ts"
 import { Load } from "./destination.ts"
 import { EvidenceFolder } from "./evidence-folder.ts"
+import { openSealKey } from "./seal-key.ts"
 import { Intake } from "./intake.ts"
 import { LogLines } from "./log-lines.ts"
 import { Recollection } from "./recollection.ts"
@@ -282,10 +284,12 @@ class RunningGateway implements Gateway {
   async #openEvidence(config: GatewayConfig): Promise<void> {
     const { state } = config
     if (state === undefined) return
+    const seal = state.seal === undefined ? undefined : await openSealKey(state.seal, this.#world)
+    if (seal !== undefined) this.#lines.write("info", "evidence.seal", { key: sealKeyName(seal), text: `evidence is sealed by ${sealKeyName(seal)}: judge it with --key` })
     this.#evidence = new EvidenceFolder(
       state.dir,
       { files: state.evidenceFiles, octets: state.evidenceBytes },
-      { files: this.#world.files, clock: this.#world.clock, lines: this.#lines, version: this.#options.version ?? "0" },
+      { files: this.#world.files, clock: this.#world.clock, lines: this.#lines, version: this.#options.version ?? "0", seal },
     )
     try {
       await this.#evidence.open()

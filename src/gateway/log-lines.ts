@@ -43,6 +43,7 @@ export const logEvents = [
   "component.down",
   "component.refused",
   "component.bounce",
+  "evidence.seal",
   "evidence.kept",
   "evidence.failed",
   "evidence.skipped",
@@ -70,6 +71,9 @@ interface StreamMemory {
   readonly peer: string
 }
 
+/** What is worded as a line of level debug alone. */
+const quiet: ReadonlySet<FederationEvent["kind"]> = new Set(["discovered", "connected", "opened", "secured", "proof", "dialback", "management", "stanzas"])
+
 /** Turns events into lines; remembers of each open stream when it began and who is at the other end. */
 export class LogLines {
   readonly #log: Log
@@ -85,7 +89,7 @@ export class LogLines {
 
   event(event: FederationEvent): void {
     if (event.kind === "connected") this.#streams.set(event.stream, { since: event.at, peer: event.peer })
-    const line = this.#line(event)
+    const line = quiet.has(event.kind) && this.#log.enabled?.("debug") === false ? undefined : this.#line(event)
     if (line !== undefined) this.#log.write(line.level, line.event, { sid: event.stream, dir: event.direction, ...line.fields })
     if (event.kind === "closed") this.#streams.delete(event.stream)
   }

@@ -74,7 +74,8 @@ function ofEndpoint(question: InspectQuestion, climbs: readonly Climb[], climbed
   if (sentAway !== undefined && login === null) raised.push({ id: sentAway.finding, detail: sentAway.detail, severity: "info", endpoint })
   if (login?.state === "refused") raised.push({ id: "auth.external-refused", detail: [login.detail, oursIsForServersOnly(question) ? forServersOnly : ""].filter((part) => part !== "").join("; "), endpoint })
   if (login?.by === "dialback" && login.state === "untried") raised.push({ id: "auth.external-not-offered", detail: oursIsForServersOnly(question) ? forServersOnly : "", endpoint })
-  if (login?.state === "not-offered") raised.push({ id: "auth.no-way", detail: "", endpoint })
+  // As with a refusal: it has proven itself, and does not take us.
+  if (login?.state === "not-offered") raised.push({ id: "auth.no-way", detail: "", severity: "warn", endpoint })
   return raised
 }
 

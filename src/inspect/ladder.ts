@@ -8,10 +8,12 @@ import type { Instant } from "../model/verdict.ts"
 import { discover } from "../discovery/discover.ts"
 import type { DaneMaterial } from "../proof/dane-material.ts"
 import { rfc3339 } from "../proof/prove.ts"
+import { unableFindings } from "../gateway/dns-ability.ts"
 import { deadline } from "../federation/deadline.ts"
 import { climb } from "./climb.ts"
 import { conclude, leafOf } from "./conclude.ts"
 import { answerResult, certificateResult, endpointFacts, fingerprintOf, readCertificate, timeOf } from "./describe.ts"
+import { keysOf } from "./keys.ts"
 import { judgedAt } from "./later.ts"
 import { type Overall, overall, reaches, severityOf, standingOf } from "./levels.ts"
 import { Materials } from "./materials.ts"
@@ -42,13 +44,13 @@ export async function inspect(question: InspectQuestion, now: InspectPorts, sign
   const limit = deadline(clock, times.total, `the inspection of ${domain}`, signal)
   try {
     const found = await discover({ domain, service, resolver, random, reach, maxEndpoints: mostEndpoints, ...(override === undefined ? {} : { override }), signal: limit.signal })
-    const discovery: Found = family === undefined ? found : ofFamily(found, family)
+    const discovery: Found = await believed(family === undefined ? found : ofFamily(found, family), ports, limit.signal)
     const endpoints = discovery.outcome === "endpoints" ? discovery.endpoints : []
-    const climbs = await climbAll(question, ports, endpoints, times.endpoint, limit.signal)
+    const climbs = await climbAll(question, ports, endpoints, times, limit.signal)
     const back = await backwards(question, ports, asking, signal)
     const result = resultOf(question, { discovery, climbs, back, asking }, started, at ?? clock.now(), clock.monotonic() - began)
     const pair = { sender: question.from?.domain ?? nobodysDomain, target: domain }
-    return { result, evidence: () => climbs.flatMap(({ proof, proven }) => (proof === undefined ? [] : (proven?.evidence(pair) ?? []))) }
+    return { result, evidence: () => climbs.flatMap(({ proof, proven }) => (proof === undefined ? [] : (proven?.evidence(pair) ?? []))), keys: () => keysOf(climbs) }
   } finally {
     limit.done()
   }
@@ -62,15 +64,30 @@ function ofFamily(found: Found, family: 4 | 6): Found {
   return { outcome: "not-found", finding: "reach.no-such-family", detail: `no IPv${family} address`, report: found.report }
 }
 
+/** security.md 15: what fails validation is the domain's fault only where validation works, which the root shows. */
+async function believed(found: Found, { resolver }: InspectPorts, signal: AbortSignal): Promise<Found> {
+  if (found.outcome !== "unavailable" || found.finding !== "dns.bogus") return found
+  const ability = await resolver.ability?.(signal)
+  if (ability === undefined || ability.able || ability.because === "off") return found
+  const why = ability.why.at(-1)
+  return { outcome: "unavailable", finding: unableFindings[ability.because], detail: why?.detail ?? "", report: found.report }
+}
+
 /** In the order in which servers try them; a few at a time. */
-async function climbAll(question: InspectQuestion, ports: InspectPorts, endpoints: readonly Endpoint[], limit: number, signal: AbortSignal): Promise<Climb[]> {
-  const materials = new Materials(question, ports, signal)
+async function climbAll(question: InspectQuestion, ports: InspectPorts, endpoints: readonly Endpoint[], times: NonNullable<InspectQuestion["times"]>, signal: AbortSignal): Promise<Climb[]> {
+  // What a proof rests on is waited for as long as an endpoint; and it ends before all does, so that there is something to say of it.
+  const patience = deadline(ports.clock, Math.min(times.endpoint, times.total * 0.8), `what the proofs of ${question.domain} rest on`, signal)
+  const materials = new Materials(question, ports, signal, patience.signal)
   const climbs: Climb[] = []
   let next = 0
   const worker = async (): Promise<void> => {
-    for (let at = next++; at < endpoints.length; at = next++) climbs[at] = await climb(question, ports, materials, endpoints[at] as Endpoint, limit, signal)
+    for (let at = next++; at < endpoints.length; at = next++) climbs[at] = await climb(question, ports, materials, endpoints[at] as Endpoint, times.endpoint, signal)
   }
-  await Promise.all(Array.from({ length: Math.min(question.concurrency ?? usualConcurrency, endpoints.length) }, worker))
+  try {
+    await Promise.all(Array.from({ length: Math.min(question.concurrency ?? usualConcurrency, endpoints.length) }, worker))
+  } finally {
+    patience.done()
+  }
   return climbs
 }
 
@@ -124,9 +141,9 @@ function resultOf(question: InspectQuestion, { discovery, climbs, back, asking }
   }
 }
 
-/** Not to be there is an answer; not to be asked is none. */
+/** Not to be there is an answer, and so is what no validating server may use; not to be asked is none. */
 function withoutEndpoints(found: Found): Overall {
-  const unasked = found.outcome === "unavailable" || (found.outcome !== "endpoints" && severityOf(found.finding) === "unknown")
+  const unasked = found.outcome !== "endpoints" && severityOf(found.finding) === "unknown"
   return unasked ? { level: null, ok: false, unknown: true } : { level: "none", ok: false, unknown: false }
 }
 

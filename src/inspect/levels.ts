@@ -1,6 +1,7 @@
 // The level others reach at an endpoint, and at a domain (XEP-0238): computed from verdicts and findings, where "could not tell" is
 // never bad and never good.
 import { compareLevels } from "../model/association.ts"
+import { unableFindings } from "../gateway/dns-ability.ts"
 import { type FindingId, findings } from "../model/findings.ts"
 import type { RequiredLevel } from "../model/policy.ts"
 import { offersDialback } from "./climb.ts"
@@ -17,8 +18,9 @@ export interface Standing {
 const certain = (level: ReachedLevel): Standing => ({ level, open: false })
 const unknown: Standing = { level: null, open: true }
 
-/** The catalogue's; but that we were not allowed to ask there says nothing about the domain. */
-export const severityOf = (id: FindingId): ReportFinding["severity"] => (id === "dns.guarded" ? "unknown" : findings[id].severity)
+/** The catalogue's; but that we were not allowed or not able to ask says nothing about the domain. */
+export const severityOf = (id: FindingId): ReportFinding["severity"] => (aboutUs.has(id) ? "unknown" : findings[id].severity)
+const aboutUs: ReadonlySet<FindingId> = new Set(["dns.guarded", ...Object.values(unableFindings)])
 
 /** An address that nobody answers at is passed over by every server that connects. */
 export function unreached({ trouble }: Climb): boolean {

@@ -1,6 +1,6 @@
 // Every prooftype's material, obtained once (RFC 7712 4.2): what secure DNS says belongs to a server and port, the rest to the domain.
 import type { Endpoint } from "../model/endpoint.ts"
-import type { ProofPorts, ProofSubject } from "../proof/prooftype.ts"
+import type { AnyProoftype, ProofPorts, ProofSubject } from "../proof/prooftype.ts"
 import { type Obtained, obtainAll } from "../proof/prove.ts"
 import type { InspectPorts, InspectQuestion } from "./question.ts"
 
@@ -12,15 +12,19 @@ export interface Material {
 }
 
 export class Materials {
-  readonly #ports: InspectPorts
+  readonly #prooftypes: readonly AnyProoftype[]
   readonly #proofPorts: ProofPorts
   readonly #subject: Omit<ProofSubject, "endpoint">
   readonly #byServer = new Map<string, Material>()
   #ofDomain: Promise<readonly Obtained[]> | undefined
 
-  constructor({ domain, service }: InspectQuestion, ports: InspectPorts, signal: AbortSignal) {
+  /**
+   * @param signal gives it all up: a proof that is still asked for could not be obtained
+   * @param patience comes earlier, and to the prooftypes alone, so that they can say what is missing
+   */
+  constructor({ domain, service }: InspectQuestion, ports: InspectPorts, signal: AbortSignal, patience: AbortSignal) {
     const { anchors, reach, resolver, https, clock } = ports
-    this.#ports = ports
+    this.#prooftypes = ports.prooftypes.map((prooftype) => ({ ...prooftype, obtain: (subject, given) => prooftype.obtain(subject, { ...given, signal: patience }) }))
     this.#proofPorts = { anchors, reach, resolver, https, at: clock.now(), signal }
     this.#subject = { source: domain, service, role: "outgoing" }
   }
@@ -35,7 +39,7 @@ export class Materials {
     const key = `${delegation.derived} ${port} ${delegation.via} ${delegation.because}`
     const known = this.#byServer.get(key)
     if (known !== undefined) return known
-    const { prooftypes } = this.#ports
+    const prooftypes = this.#prooftypes
     const subject = this.subject(endpoint)
     const secureDns = obtainAll(prooftypes.filter(({ needsSecureDns }) => needsSecureDns), subject, this.#proofPorts)
     this.#ofDomain ??= obtainAll(prooftypes.filter(({ needsSecureDns }) => !needsSecureDns), subject, this.#proofPorts)

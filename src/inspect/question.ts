@@ -12,8 +12,10 @@ import type { AnchorSet } from "../x509/anchors.ts"
 import type { Discovery, DiscoveryOverride, DiscoveryReport } from "../discovery/discover.ts"
 import type { AnyProoftype } from "../proof/prooftype.ts"
 import type { Obtained, Proven } from "../proof/prove.ts"
+import type { GatewayResolver, unableFindings } from "../gateway/dns-ability.ts"
 import type { FederationPorts } from "../federation/contract.ts"
 import type { Opened } from "../federation/associate.ts"
+import type { Keys } from "./keys.ts"
 import type { DomainResult, EndpointResult } from "./report.ts"
 
 /** Says that it asks for itself alone; no server can connect back to it. */
@@ -44,6 +46,8 @@ export interface InspectQuestion {
 
 /** The machine, and whom it believes. `dial` and `https` guard what they reach (security.md 17). */
 export interface InspectPorts extends FederationPorts {
+  /** Where it can say whether it is able to validate, it is asked that before a domain is called bogus. */
+  readonly resolver: GatewayResolver
   readonly anchors: AnchorSet
   readonly reach: ReachPolicy
   readonly prooftypes: readonly AnyProoftype[]
@@ -53,10 +57,15 @@ export interface Inspection {
   readonly result: DomainResult
   /** What the verdicts rest on, of every endpoint that came to TLS; made when asked for. */
   evidence(): readonly Evidence[]
+  /** Those that were shown, and those that are announced. */
+  keys(): Keys
 }
 
+/** Why nothing that DNS says can be judged here, whatever domain is asked about. */
+export type UnableFinding = (typeof unableFindings)[keyof typeof unableFindings]
+
 /** What was found, less the addresses of another family than was asked for. */
-export type Found = Discovery | { readonly outcome: "not-found"; readonly finding: "reach.no-such-family"; readonly detail: string; readonly report: DiscoveryReport }
+export type Found = Discovery | { readonly outcome: "not-found" | "unavailable"; readonly finding: "reach.no-such-family" | UnableFinding; readonly detail: string; readonly report: DiscoveryReport }
 
 export interface Trouble {
   readonly finding: FindingId

@@ -182,7 +182,7 @@ function judged(net: Internet, items: readonly Evidence[]): readonly string[] {
   const roots = { prooftypes: builtInProoftypes, anchors: [net.anchors], dnsAnchors: [net.signed.zones.anchors] }
   const judgement = judge(readEvidenceFile(JSON.stringify(file)), roots)
   return judgement.items.map(({ prooftype, source, now, result }) => {
-    // A name that signed SRV added: the judge takes no recorded delegation on trust.
+    // Of a prooftype that is not built in, or with a name that only a delegation adds which the evidence does not show.
     if (now === undefined) return `${prooftype} for ${source}: cannot be judged by itself`
     const verdict = now.outcome === "proved" ? "proved" : `${now.outcome} [${now.finding}]`
     return `${prooftype} for ${source}: ${verdict}${result === "same" ? "" : `, recorded otherwise (${result})`}`

@@ -88,12 +88,13 @@ export class Theatre {
     const servers = net.servers
     const name = Math.max(...servers.map(({ domain }) => domain.length), 3)
     const row = (what: string, at: string, words: string): void => this.#write(`  ${what.padEnd(name)}  ${at.padEnd(21)}  ${words}`)
-    this.#write(bold("A small internet on loopback: no root, no network, nothing on disk."))
+    this.#write(bold("A small internet on loopback: no root, no network."))
     this.#write("")
     row("DNS", `${net.dns.address} port ${net.dns.port}`, "signed, with a root of its own")
     row("web", `${net.webAt.address} port ${net.webAt.port}`, "HTTPS hosts, by name")
     row("CA", '"Lab CA"', "every server knows its root")
     for (const { domain, s2s, spec } of servers) row(domain, `${s2s.address} port ${s2s.port}`, spec.what ?? "")
+    if (this.#scenes.length === 0) return
     this.#write("")
     this.#write("Each server is a whole gateway with a component behind it. They now meet; on")
     this.#write("the left, milliseconds since the scene began. The boxes of the chart are:")

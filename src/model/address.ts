@@ -15,17 +15,24 @@ export class CidrError extends Error {
 }
 
 function parseV4(text: string): Uint8Array | undefined {
-  const parts = text.split(".")
-  if (parts.length !== 4) return undefined
   const bytes = new Uint8Array(4)
-  for (const [index, part] of parts.entries()) {
+  let parts = 0
+  let value = -1
+  for (let at = 0; at <= text.length; at += 1) {
+    const code = at === text.length ? 0x2e : text.charCodeAt(at)
+    if (code === 0x2e) {
+      if (value < 0 || parts === 4) return undefined
+      bytes[parts] = value
+      parts += 1
+      value = -1
+      continue
+    }
     // A leading zero is octal to some libraries, so it is refused.
-    if (!/^(?:0|[1-9]\d{0,2})$/.test(part)) return undefined
-    const value = Number(part)
+    if (code < 0x30 || code > 0x39 || value === 0) return undefined
+    value = (value < 0 ? 0 : value * 10) + code - 0x30
     if (value > 255) return undefined
-    bytes[index] = value
   }
-  return bytes
+  return parts === 4 ? bytes : undefined
 }
 
 function groupsOf(text: string): number[] | undefined {

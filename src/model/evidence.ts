@@ -38,6 +38,14 @@ export interface Evidence {
   readonly verdict: Verdict
 }
 
+/** Whose file it is, and that nobody changed it since: an Ed25519 signature over its canonical form (security.md 25). */
+export interface EvidenceSeal {
+  /** The public key: `ed25519:` and its 32 octets in Base64. */
+  readonly key: string
+  /** Base64. */
+  readonly signature: string
+}
+
 /** What `serve` keeps of a refusal and `judge` reads. */
 export interface EvidenceFile {
   readonly evidence: 1
@@ -50,4 +58,5 @@ export interface EvidenceFile {
   readonly finding: string | null
   readonly sentence: string
   readonly items: readonly Evidence[]
+  readonly seal?: EvidenceSeal
 }

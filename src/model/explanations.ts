@@ -115,6 +115,7 @@ export const explanations: Readonly<Record<FindingId, string>> = {
   "policy.ratchet": "A domain that kept proving itself in a stronger way suddenly does so in a weaker one. That is what an attacker in the middle looks like, and also an expired certificate. DNSSEC could tell, and says nothing.",
   "policy.ratchet-full": "As many domains are remembered as there is room for. Others are judged by what they show today alone.",
   "policy.memory-lost": "The file with what was remembered is gone, damaged or from another machine. Domains begin anew; for a week nobody is held to anything.",
+  "policy.switched-off": "Both directions on one connection, or several pairs of domains on one, were switched off for this peer while such a connection was open. What left on it and may not any more gets a connection of its own; nothing is lost.",
   "policy.clock": "This machine shows an earlier time than it did before. Certificates, signatures and memories are judged by the clock, so that a wrong one makes wrong verdicts.",
   // Prooftypes as such.
   "proof.unavailable": "What the proof needs could not be fetched. That is neither for nor against the domain, and is tried again.",

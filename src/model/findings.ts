@@ -136,6 +136,7 @@ export const findings = {
   "policy.ratchet": finding("bad", "peer", "the domain proves less than it has done so far, and nothing that DNSSEC signs says why", "nothing if this was an attack; else ask its operator, and write an override with a reason and an end under federation.ratchet.overrides", "RFC 7590 3.4"),
   "policy.ratchet-full": finding("warn", "you", "no further domain can be remembered by the level it reaches", "nothing; those that are remembered stay, and make room when they are not seen for 90 days", "RFC 7590 3.4"),
   "policy.memory-lost": finding("bad", "you", "what was remembered of other domains is lost, so that nothing holds them to the level they had", "find out why; the ratchet begins anew and binds again after a week", "RFC 7590 3.4"),
+  "policy.switched-off": finding("info", "you", "a connection is no longer shared by what was switched off for this peer", "nothing; stanzas leave on a connection of their own", "XEP-0288 2.2"),
   "policy.clock": finding("warn", "you", "the clock was set back", "check time synchronisation", "RFC 5280 6"),
   // Prooftypes as such.
   "proof.unavailable": finding("unknown", "path", "a proof could not be obtained", "try again later", "RFC 7712 7"),

@@ -97,17 +97,8 @@ const ejabberd = of("ejabberd", "17.12 and later", "its own log", [
   ["Got stray dialback packet", "an answer to a question that was not asked; it is ignored", "peer", "nothing, if it stays at a few", "auth.dialback-error"],
   ["unexpected dialback result", "the answer to a dialback key is none that there is", "peer", "ask its operator which server it is", "auth.dialback-error"],
   ["Trying s2s dialback authentication with non-RFC compliant server", "the other server declares no dialback, and it is tried all the same", "peer", "nothing", null],
-  ["Retrying with s2s dialback authentication", "the login by certificate was refused; the line before says why", "you", "see the reason in the line before; messages go through by dialback", "auth.external-refused"],
   ["No certificate found matching *", "a hosted domain has no certificate", "you", "add one to certfiles", "tls.no-certificate"],
-  ["Failed to secure inbound s2s connection", "TLS with a server that connected failed; the reason follows", "peer", "see the reason", "tls.handshake-failed"],
-  ["TLS failed: *", "the TLS handshake failed; the reason follows", "peer", "see the reason; check protocol versions and the certificate with its key", "tls.handshake-failed"],
   ["Stream queue is overloaded", "more stanzas wait for that server than are kept", "you", "see why nothing goes out to it", null],
-  ["Failed inbound s2s EXTERNAL authentication *", "a server that connected could not prove its domain by its certificate; the reason follows", "peer", "see the reason; dialback comes next", "auth.reverse-refused"],
-  ["Failed outbound s2s EXTERNAL authentication *", "the other server refused your certificate; its words follow", "you", "see its words; dialback comes next", "auth.external-refused"],
-  ["Failed inbound s2s dialback authentication *", "a server that connected could not prove its domain by dialback; the reason follows", "peer", "see the reason", "auth.dialback-error"],
-  ["Failed outbound s2s dialback authentication *", "the other server did not accept your dialback key; its words follow", "you", "check that DNS leads it back to you", "auth.dialback-refused"],
-  ["Failed to establish outbound s2s connection *: authentication failed; bouncing for * seconds", "no way to prove yourself was left; until the time is over messages are returned at once", "you", "the lines before say what was tried; `xmpp-dna check` tries it again at once", "auth.no-way"],
-  ["Failed to establish outbound s2s connection *; bouncing for * seconds", "the connection failed for the reason that follows; until the time is over messages are returned at once", "peer", "see the reason; `xmpp-dna check` tries it again at once", "stream.closed"],
   ["Host unknown", "the other server does not serve the domain that was asked for", "peer", "check the spelling and its SRV records", "stream.host-unknown"],
 ])
 
@@ -116,10 +107,6 @@ const prosody = of("Prosody", "0.11 and later", "its own log, and errors to its 
   ["Encrypted server-to-server communication is required but was not *", "the other server offers or uses no TLS, and s2s_require_encryption asks for it", "peer", "its operator: configure a certificate, allow TLS", "tls.not-offered"],
   ["No SASL EXTERNAL offer and Dialback doesn't seem to be enabled", "the other server does not take your certificate, and offers no dialback", "you", "see what others make of your certificate: `xmpp-dna check YOUR-DOMAIN`", "auth.no-way"],
   ["No viable authentication method offered", "the other side does not take your certificate, and offers no dialback", "you", "see what others make of your certificate: `xmpp-dna check YOUR-DOMAIN`", "auth.no-way"],
-  ["No fallback from SASL EXTERNAL failure, giving up", "the other server refused your certificate, and dialback is off here or there", "you", "see its words in the line before; enable mod_dialback meanwhile", "auth.external-refused"],
-  ["Could not authenticate to remote server", "the other server refused your certificate, and nothing else is left", "you", "see its words in the log; enable mod_dialback meanwhile", "auth.external-refused"],
-  ["SASL EXTERNAL failed, falling back to dialback", "the other server refused your certificate; dialback is tried", "you", "see its words in the line before; messages may still go through", "auth.external-refused"],
-  ["SASL EXTERNAL with * failed: *", "the other server refused your certificate; its words follow", "you", "see its words; dialback comes next", "auth.external-refused"],
   ["authoritative server for * denied the key", "the server that DNS names for the sender says that the key is not its own", "peer", "check that its SRV records lead to the same server", "auth.dialback-invalid"],
   ["Asked to verify a dialback key that was incorrect. An imposter is claiming to be *", "another server asked whether a key is yours, and it is not: somebody claims your domain, or a second server of yours has another secret", "you", "set dialback_secret to the same on all servers of the domain; else find out who it was", "auth.dialback-invalid"],
   ["dialback authentication failed", "the other server did not accept your key: where its DNS led to, nobody vouched for it", "you", "check that DNS leads others to this server", "auth.dialback-refused"],
@@ -133,15 +120,11 @@ const prosody = of("Prosody", "0.11 and later", "its own log, and errors to its 
   ["Destroying incomplete session * due to inactivity", "a negotiation stood still for too long", "path", "see at which step: `xmpp-dna check`", "stream.too-slow"],
   ["unable to resolve service", "neither SRV records nor addresses were found, or none could be connected to", "peer", "check the spelling and the DNS of the domain: `xmpp-dna check`", "dns.target-unresolvable"],
   ["s2s connection attempt failed: connection refused", "nothing listens at the address that was tried", "peer", "its operator: start the server, open the port", "reach.refused"],
-  ["s2s connection attempt failed: *", "an address of the domain could not be connected to; the reason follows", "path", "see the reason; others may answer", "reach.address-dead"],
   ["Received invalid XML from remote server", "what came is not well-formed, or longer than is allowed", "peer", "report it to the makers of the other server", "stream.bad-xml"],
   ["XML stanza is too big", "a stanza is longer than the other side takes", "peer", "send less at once; s2s_stanza_size_limit in Prosody, max_stanza_size in ejabberd", "stream.error"],
   ["TLS negotiation with * failed", "the TLS handshake failed", "peer", "check protocol versions and the certificate with its key", "tls.handshake-failed"],
   ["No TLS context available for *", "Prosody could not load a certificate for the host; the reason stands where it started", "you", "check `certificate` and the permissions: prosodyctl check certs", "tls.no-certificate"],
   ["SSL/TLS: Failed to load '*'", "a certificate or key file cannot be read", "you", "check the path and the permissions; renewals often write files that only root can read", "tls.no-certificate"],
-  ["certificate chain validation result: invalid", "the chain of the other server does not hold; the next lines say at which depth", "peer", "see the lines after it", "cert.bad-chain"],
-  ["Sending error replies for * queued stanzas because of failed outgoing connection to *", "messages are returned; the lines before say why the connection failed", "peer", "see the lines before", "stream.closed"],
-  ["Server-to-server connection failed: *", "how Prosody begins the errors it returns to users; the reason follows", "peer", "see the reason", "stream.closed"],
 ])
 
 const openfire = of("Openfire", "4.7 and later", "its own log, and errors it sends", [
@@ -151,8 +134,6 @@ const openfire = of("Openfire", "4.7 and later", "its own log, and errors it sen
   ["TLS is mandatory, but was not established", "the other side offers no TLS, and it is required", "peer", "configure a certificate and STARTTLS", "tls.not-offered"],
   ["Cannot create a plain socket connection with any applicable remote host", "no address of the domain accepts connections, or DNS has none", "peer", "its operator: start the server, open the port, check DNS", "reach.refused"],
   ["Unable to authenticate the connection: SASL authentication failed (and dialback is not available)", "the certificate of the other server does not hold for its domain, and dialback is off", "peer", "see what is wrong with it: `xmpp-dna check`", "policy.level"],
-  ["Unable to encrypt and authenticate connection: Exhausted all options", "neither the certificate nor dialback worked", "you", "see what others make of your certificate: `xmpp-dna check YOUR-DOMAIN`", "auth.no-way"],
-  ["Unable to create a new session: Dialback (as a fallback) failed", "neither TLS nor dialback worked", "you", "the lines before say why; check that DNS leads others to this server", "auth.dialback-refused"],
   ["exhausted all options (not trying dialback as a fallback", "the certificate did not do, and dialback is off here", "you", "see what others make of your certificate: `xmpp-dna check YOUR-DOMAIN`", "auth.no-way"],
   ["Dialback has been disabled by configuration", "dialback is off, and nothing else was left", "you", "use a certificate that names the domain", "auth.no-way"],
   ["Server Dialback can be negotiated only after the connection has been encrypted", "the other side tried dialback without TLS", "peer", "it has to use TLS", "tls.not-offered"],
@@ -163,11 +144,13 @@ const openfire = of("Openfire", "4.7 and later", "its own log, and errors it sen
   ["No server available for verifying key of remote server", "to verify your key the other side looked for your server in DNS, and reached none", "you", "check that DNS leads others to this server, and the port is open", "auth.dialback-error"],
   ["Key verification did not complete", "to verify your key the other side asked the server that DNS names for you, and got no answer", "you", "check that DNS leads others to this server", "auth.dialback-error"],
   ["Authoritative server failed", "to verify your key the other side asked the server that DNS names for you, and failed", "you", "check that DNS leads others to this server", "auth.dialback-error"],
-  ["Unable to authenticate: Fail to create new session", "no connection came about; the lines before say why", "peer", "see the lines before", "stream.closed"],
 ])
 
-/** Conditions that every server uses: the last resort, where no words came with them. */
-const conditions = of("every server", "RFC 6120", "stream errors, SASL failures and errors to users", [
+/** Where what stands in an RFC is said, and not the words of one product. */
+export const anyServer = "every server"
+
+/** Conditions that every server uses, where no words came with them. */
+const conditions = of(anyServer, "RFC 6120", "stream errors, SASL failures and errors to users", [
   ["host-unknown", "the server does not serve the domain that was asked for", "peer", "check the spelling and the SRV records", "stream.host-unknown"],
   ["host-gone", "the domain is no longer served there", "peer", "check the SRV records", "stream.host-unknown"],
   ["remote-connection-failed", "the server could not reach the one it has to ask (for dialback)", "you", "check that DNS leads others to you", "auth.dialback-error"],
@@ -186,4 +169,34 @@ const conditions = of("every server", "RFC 6120", "stream errors, SASL failures 
   ["not-authorized", "the server does not accept the proof that it got; its words say more", "you", "see its words; `xmpp-dna check YOUR-DOMAIN` shows what others see of you", "auth.external-refused"],
 ])
 
-export const foreignSentences: readonly ForeignSentence[] = [...prosodyCertificates, ...ejabberd.slice(0, 3), ...openssl, ...node, ...ejabberd.slice(3), ...prosody, ...openfire, ...conditions]
+/** Sentences around a reason that another one tells: each counts only where the reason is not known. */
+const frames: ForeignSentence[] = [
+  ...of("ejabberd", "17.12 and later", "its own log", [
+    ["Retrying with s2s dialback authentication", "the login by certificate was refused; the line before says why", "you", "see the reason in the line before; messages go through by dialback", "auth.external-refused"],
+    ["Failed to secure inbound s2s connection", "TLS with a server that connected failed; the reason follows", "peer", "see the reason", "tls.handshake-failed"],
+    ["TLS failed: *", "the TLS handshake failed; the reason follows", "peer", "see the reason; check protocol versions and the certificate with its key", "tls.handshake-failed"],
+    ["Failed inbound s2s EXTERNAL authentication *", "a server that connected could not prove its domain by its certificate; the reason follows", "peer", "see the reason; dialback comes next", "auth.reverse-refused"],
+    ["Failed outbound s2s EXTERNAL authentication *", "the other server refused your certificate; its words follow", "you", "see its words; dialback comes next", "auth.external-refused"],
+    ["Failed inbound s2s dialback authentication *", "a server that connected could not prove its domain by dialback; the reason follows", "peer", "see the reason", "auth.dialback-error"],
+    ["Failed outbound s2s dialback authentication *", "the other server did not accept your dialback key; its words follow", "you", "check that DNS leads it back to you", "auth.dialback-refused"],
+    ["Failed to establish outbound s2s connection *: authentication failed; bouncing for * seconds", "no way to prove yourself was left; until the time is over messages are returned at once", "you", "the lines before say what was tried; `xmpp-dna check` tries it again at once", "auth.no-way"],
+    ["Failed to establish outbound s2s connection *; bouncing for * seconds", "the connection failed for the reason that follows; until the time is over messages are returned at once", "peer", "see the reason; `xmpp-dna check` tries it again at once", "stream.closed"],
+  ]),
+  ...of("Prosody", "0.11 and later", "its own log, and errors to its users", [
+    ["No fallback from SASL EXTERNAL failure, giving up", "the other server refused your certificate, and dialback is off here or there", "you", "see its words in the line before; enable mod_dialback meanwhile", "auth.external-refused"],
+    ["Could not authenticate to remote server", "the other server refused your certificate, and nothing else is left", "you", "see its words in the log; enable mod_dialback meanwhile", "auth.external-refused"],
+    ["SASL EXTERNAL failed, falling back to dialback", "the other server refused your certificate; dialback is tried", "you", "see its words in the line before; messages may still go through", "auth.external-refused"],
+    ["SASL EXTERNAL with * failed: *", "the other server refused your certificate; its words follow", "you", "see its words; dialback comes next", "auth.external-refused"],
+    ["s2s connection attempt failed: *", "an address of the domain could not be connected to; the reason follows", "path", "see the reason; others may answer", "reach.address-dead"],
+    ["certificate chain validation result: invalid", "the chain of the other server does not hold; the next lines say at which depth", "peer", "see the lines after it", "cert.bad-chain"],
+    ["Sending error replies for * queued stanzas because of failed outgoing connection to *", "messages are returned; the lines before say why the connection failed", "peer", "see the lines before", "stream.closed"],
+    ["Server-to-server connection failed: *", "how Prosody begins the errors it returns to users; the reason follows", "peer", "see the reason", "stream.closed"],
+  ]),
+  ...of("Openfire", "4.7 and later", "its own log", [
+    ["Unable to encrypt and authenticate connection: Exhausted all options", "neither the certificate nor dialback worked", "you", "see what others make of your certificate: `xmpp-dna check YOUR-DOMAIN`", "auth.no-way"],
+    ["Unable to create a new session: Dialback (as a fallback) failed", "neither TLS nor dialback worked", "you", "the lines before say why; check that DNS leads others to this server", "auth.dialback-refused"],
+    ["Unable to authenticate: Fail to create new session", "no connection came about; the lines before say why", "peer", "see the lines before", "stream.closed"],
+  ]),
+]
+
+export const foreignSentences: readonly ForeignSentence[] = [...prosodyCertificates, ...openssl, ...node, ...ejabberd, ...prosody, ...openfire, ...conditions, ...frames]

@@ -20,6 +20,7 @@ export class SharedSocket {
   readonly #connected: Promise<void>
   readonly #gone: () => void
   #count = 0
+  #ready = false
   #over = false
   #idle: NodeJS.Timeout | undefined
 
@@ -27,7 +28,10 @@ export class SharedSocket {
     this.#gone = gone
     this.#socket = createSocket(address.includes(":") ? "udp6" : "udp4")
     this.#connected = new Promise((resolve, reject) => {
-      this.#socket.once("connect", resolve)
+      this.#socket.once("connect", () => {
+        this.#ready = true
+        resolve()
+      })
       this.#socket.once("error", reject)
     })
     // Every exchange hears of it on its own; a socket that fails between two of them is simply replaced.
@@ -57,11 +61,13 @@ export class SharedSocket {
   }
 
   async exchange(query: Uint8Array, signal: AbortSignal, accept: (reply: Uint8Array) => boolean): Promise<Uint8Array> {
-    clearTimeout(this.#idle)
+    if (this.#count === 0) {
+      clearTimeout(this.#idle)
+      this.#socket.ref()
+    }
     this.#count += 1
-    this.#socket.ref()
     try {
-      await this.#connected
+      if (!this.#ready) await this.#connected
       return await this.#wait(query, signal, accept)
     } finally {
       this.#count -= 1

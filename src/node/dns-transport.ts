@@ -30,12 +30,16 @@ class Gate {
     this.#free = count
   }
 
+  /** @returns whether there was a place at once */
+  tryEnter(): boolean {
+    if (this.#free === 0) return false
+    this.#free -= 1
+    return true
+  }
+
   async enter(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    if (this.#free > 0) {
-      this.#free -= 1
-      return
-    }
+    if (this.tryEnter()) return
     await new Promise<void>((resolve, reject) => {
       const admit = () => {
         signal.removeEventListener("abort", giveUp)
@@ -135,8 +139,15 @@ export function nodeDnsTransport(limits: Partial<DnsTransportLimits> = {}): DnsT
   const { sockets, strays, sharedOnLoopback } = { ...defaultLimits, ...limits }
   const gate = new Gate(sockets)
   const shared = new Map<string, SharedSocket>()
-  const sharedTo = (upstream: NetworkAddress): SharedSocket => {
-    const key = `${upstream.address} ${upstream.port}`
+  /** What an upstream is called above; undefined off loopback. */
+  const keys = new WeakMap<NetworkAddress, string | undefined>()
+  const keyOf = (upstream: NetworkAddress): string | undefined => {
+    if (!keys.has(upstream)) keys.set(upstream, isLoopbackAddress(upstream.address) ? `${upstream.address} ${upstream.port}` : undefined)
+    return keys.get(upstream)
+  }
+  const sharedTo = (upstream: NetworkAddress): SharedSocket | undefined => {
+    const key = keyOf(upstream)
+    if (key === undefined) return undefined
     let socket = shared.get(key)
     if (socket === undefined) {
       socket = new SharedSocket(upstream, () => {
@@ -148,12 +159,13 @@ export function nodeDnsTransport(limits: Partial<DnsTransportLimits> = {}): DnsT
   }
   return {
     async exchange(query, upstream, protocol, signal, accept) {
-      await gate.enter(signal)
+      signal.throwIfAborted()
+      if (!gate.tryEnter()) await gate.enter(signal)
       try {
         // It may have aborted while we waited; a listener added now would never hear of it.
         signal.throwIfAborted()
-        if (protocol === "udp" && sharedOnLoopback && isLoopbackAddress(upstream.address))
-          return await sharedTo(upstream).exchange(query, signal, accept)
+        const socket = protocol === "udp" && sharedOnLoopback ? sharedTo(upstream) : undefined
+        if (socket !== undefined) return await socket.exchange(query, signal, accept)
         return await (protocol === "udp" ? overUdp(query, upstream, signal, accept, strays) : overTcp(query, upstream, signal, accept))
       } finally {
         gate.leave()

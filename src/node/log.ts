@@ -27,7 +27,10 @@ const mostItems = 32
 /** Control, format and line-separating characters: a peer's words must not draw on the terminal or begin a line of their own. */
 const unprintable = /[\p{Cc}\p{Cf}\u2028\u2029]/gu
 
+const onlyAscii = /^[ -~]*$/
+
 function printable(text: string): string {
+  if (text.length <= longestText && onlyAscii.test(text)) return text
   const cut = text.length > longestText ? `${text.slice(0, longestText)}…` : text
   return cut.replace(unprintable, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`)
 }
@@ -116,6 +119,7 @@ export function createLog(options: LogOptions = {}): Log & { setLevel(level: Log
       if (!logger.isLevelEnabled(level)) return
       logger[level]({ ev: event, ...(plain(fields, secret) as Record<string, unknown>) })
     },
+    enabled: (level) => logger.isLevelEnabled(level),
     setLevel(level) {
       logger.level = level
     },

@@ -73,6 +73,9 @@ export class SocketChannel implements Channel {
   #closed: ChannelClosed | undefined
   #closeTold: ChannelHandler | undefined
   #drainOwed = false
+  /** Something was written in this turn of the loop: what follows in the same turn leaves together, at its end. */
+  #writing = false
+  #corked = false
   /** Backlog after the last write; 0 once everything drained. Still known after the socket forgot its own count. */
   #tail = 0
   /** Octets that came when the connection took none any more. */
@@ -248,11 +251,34 @@ export class SocketChannel implements Channel {
       this.#refused += bytes.length
       return false
     }
+    this.#turn()
     this.#socket.write(bytes)
     this.#tail = this.#socket.writableLength
     if (this.#tail < writeHighWater) return true
     this.#drainOwed = true
     return false
+  }
+
+  /** Many small writes of one turn, each for another pair, would each be a TLS record and a segment. The first is not held up. */
+  #turn(): void {
+    if (!this.#writing) {
+      this.#writing = true
+      setImmediate((channel: SocketChannel) => channel.#turned(), this)
+    } else if (!this.#corked) {
+      this.#corked = true
+      this.#socket.cork()
+    }
+  }
+
+  #turned(): void {
+    this.#writing = false
+    this.#letGo()
+  }
+
+  #letGo(): void {
+    if (!this.#corked) return
+    this.#corked = false
+    this.#socket.uncork()
   }
 
   /** After the close: at most how much the kernel had not taken. */
@@ -278,6 +304,7 @@ export class SocketChannel implements Channel {
     if (this.#closed !== undefined) return
     this.#destroyed = true
     this.#stopPacing()
+    this.#letGo()
     this.#socket.destroy()
   }
 
@@ -290,6 +317,7 @@ export class SocketChannel implements Channel {
   handOver(): Socket | undefined {
     if (this.#handedOver) throw new Error("this channel was handed over to TLS")
     this.release()
+    this.#letGo()
     const socket = this.#socket
     if (this.#closed !== undefined || socket.destroyed || this.#peerEnded) return undefined
     this.#handedOver = true

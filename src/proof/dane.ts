@@ -22,7 +22,7 @@ import {
   srvNames,
 } from "./dane-material.ts"
 import { groundKey, validatedAgain } from "./dane-signed.ts"
-import type { ProofPorts, ProofSubject, Prooftype } from "./prooftype.ts"
+import type { ProofPorts, ProofSubject, Prooftype, RecordedWay } from "./prooftype.ts"
 import { defaultTlsaPolicy, matchTlsa, selectTlsa, tlsaParameters, tlsaUsage, type TlsaMatch, type TlsaPolicy, type UsableTlsa } from "./tlsa.ts"
 
 export type { DaneLookup, DaneMaterial } from "./dane-material.ts"
@@ -267,6 +267,28 @@ function factOf(ground: DnsGround, signed: readonly string[] = [], records?: rea
   return { fact: `DNS: ${ground.name} ${ground.type} ${what}, ${status}`, mark: signed.includes(groundKey(ground)) ? "signed" : "attested" }
 }
 
+/** No DNS answer stands behind it: whoever judges has to believe the configuration. */
+function configuredFact(source: Domain, endpoint: DaneMaterial["endpoint"]): readonly EvidenceFact[] {
+  return endpoint?.via === "operator" ? [{ fact: `the operator's configuration sends ${source} to ${endpoint.target} port ${endpoint.port}`, mark: "attested" }] : []
+}
+
+/** Where SRV, or whoever configured it, led: other proofs may take the target's name for it (ID-12, DANE-13). */
+function wayOf({ tlsa: _, ...material }: DaneMaterial): RecordedWay | undefined {
+  const { source, service, endpoint, grounds, at, signed } = material
+  if (endpoint === null) return undefined
+  const { target, port, delegation, via } = endpoint
+  const srv = grounds.filter(({ type }) => type === "SRV")
+  const checked = srv.every((ground) => signed?.includes(groundKey(ground)) === true)
+  const led: EvidenceFact = { fact: `DNS: ${source} leads to ${target} port ${port}`, mark: checked ? "signed" : "attested" }
+  return {
+    service,
+    delegation: { source, derived: target, secure: delegation === "secure" || delegation === "configured" },
+    from: at,
+    until: ageing({ ...material, tlsa: [] }).until,
+    facts: via === "operator" ? configuredFact(source, endpoint) : [led, ...srv.map((ground) => factOf(ground, signed))],
+  }
+}
+
 /**
  * The prooftype with a policy of its own, for instance with usages 1 and 0.
  *
@@ -311,9 +333,12 @@ export function createDane(policy: TlsaPolicy = defaultTlsaPolicy): Prooftype<"d
       ...tlsa.map(({ name, status, records, problem }) => [`${name} TLSA`, `${status}${problem === null ? "" : `, ${problem}`}${records.slice(0, 16).map((record) => `; ${tlsaParameters(record)} ${record.association.slice(0, 128)}`).join("")}`] as const),
     ],
 
+    since: ({ at }) => at,
+
+    way: wayOf,
+
     rests: ({ source, endpoint, grounds, tlsa, signed }) => [
-      // No DNS answer stands behind it: whoever judges has to believe the configuration.
-      ...(endpoint?.via === "operator" ? [{ fact: `the operator's configuration sends ${source} to ${endpoint.target} port ${endpoint.port}`, mark: "attested" as const }] : []),
+      ...configuredFact(source, endpoint),
       ...grounds.map((ground) => factOf(ground, signed)),
       ...tlsa.map((lookup) => factOf(lookup, signed, lookup.records)),
     ],

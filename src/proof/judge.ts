@@ -1,40 +1,52 @@
 // Judging saved evidence again, without network (security.md 25-27): anchors are ours or the operator's, the
 // reference is recomputed, unknown prooftypes and anchors cannot be judged.
+import { Buffer } from "node:buffer"
 import { type AnchorSet as DnsAnchorSet, rootAnchors } from "../dns/dnssec/anchors.ts"
-import { type Domain, parseDomain, tryDomain } from "../model/domain.ts"
-import type { Endpoint } from "../model/endpoint.ts"
+import { type Domain, parseDomain } from "../model/domain.ts"
 import type { Evidence, EvidenceFact, EvidenceFile } from "../model/evidence.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
-import type { Instant, Presented, ServerProof, Verdict } from "../model/verdict.ts"
+import type { AcceptedIdentity, Instant, Presented, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
-import type { AnyProoftype } from "./prooftype.ts"
-import { rfc3339 } from "./prove.ts"
+import type { AnyProoftype, RecordedWay } from "./prooftype.ts"
+import { combine, rfc3339, type WeighedVerdict } from "./prove.ts"
 import { referenceIdentity } from "./reference.ts"
+import { checkSeal, type SealState } from "./seal.ts"
 
-/** Bounds on what a stranger's file may cost. */
-export const evidenceLimits = { octets: 1024 * 1024, nesting: 32, items: 64, certificates: 16 }
-
-export class EvidenceError extends Error {
-  override readonly name = "EvidenceError"
-}
+export { EvidenceError, evidenceLimits, readEvidenceFile } from "./evidence-file.ts"
 
 export interface JudgedItem {
   readonly prooftype: string
   readonly source: string
+  /** The moment it was judged for. */
   readonly at: string
   readonly recorded: Verdict
   readonly now: Verdict | undefined
   /** `same`: as recorded; `different`: not; `cannot-judge`: unknown anchors, prooftype or a broken item. */
   readonly result: "same" | "different" | "cannot-judge"
+  /** Since when it would have proved so, where it would. */
+  readonly from: string | null
   /** What the verdict rests on, as far as this program can say whether it is signed (security.md 25). */
   readonly facts: readonly EvidenceFact[]
+  /** What may be said, without the facts that it takes to be true; or why nothing may be. */
+  readonly claim: string
+  /** The whole of what may be said (security.md 25). */
+  readonly sentence: string
+}
+
+/** What the file says was decided, beside what its items prove. */
+export interface JudgedDecision {
+  /** `not-judged`: it does not say that the domain was authenticated, or not every item could be judged. */
+  readonly result: "supported" | "contradicted" | "not-judged"
   readonly sentence: string
 }
 
 export interface Judgement {
   readonly items: readonly JudgedItem[]
-  /** No seal is checked in this version, so tampering that stays consistent is not detected. */
-  readonly sealed: false
+  readonly decision: JudgedDecision
+  /** Only then is it said that nobody changed the file: the seal fits, by a key that the judging side named. */
+  readonly sealed: boolean
+  readonly seal: { readonly state: SealState; readonly key: string | null; readonly sentence: string }
+  /** 0 as recorded, 2 otherwise or changed after it was sealed, 3 cannot judge or not sealed by the key that was asked for. */
   readonly exit: 0 | 2 | 3
 }
 
@@ -45,146 +57,162 @@ export interface JudgeOptions {
   readonly dnsAnchors?: readonly DnsAnchorSet[]
   /** Judge at this moment instead of the recorded one. */
   readonly at?: Instant
-}
-
-/**
- * Reads an evidence file.
- *
- * @param text JSON, at most `evidenceLimits.octets` long
- * @throws EvidenceError that says what is wrong where
- */
-export function readEvidenceFile(text: string): EvidenceFile {
-  if (text.length > evidenceLimits.octets) throw new EvidenceError(`the file is larger than ${evidenceLimits.octets} octets`)
-  checkNesting(text)
-  let read: unknown
-  try {
-    read = JSON.parse(text)
-  } catch (error) {
-    throw new EvidenceError(`not JSON, or cut off: ${error instanceof Error ? error.message : String(error)}`)
-  }
-  const file = object(read, "the file")
-  if (file["evidence"] !== 1) {
-    const version = typeof file["evidence"] === "number" ? `version ${file["evidence"]}` : "no version"
-    throw new EvidenceError(`this is evidence of ${version}; this program reads version 1`)
-  }
-  const items = file["items"]
-  if (!Array.isArray(items)) throw new EvidenceError("`items` is not a list")
-  if (items.length > evidenceLimits.items) throw new EvidenceError(`more than ${evidenceLimits.items} items`)
-  items.forEach(checkItem)
-  return read as EvidenceFile
-}
-
-/** Counted before parsing, so that no depth of brackets reaches the parser. */
-function checkNesting(text: string): void {
-  let depth = 0
-  let inString = false
-  for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index)
-    if (inString) {
-      if (code === 0x5c) index++
-      else if (code === 0x22) inString = false
-    } else if (code === 0x22) inString = true
-    else if (code === 0x7b || code === 0x5b) {
-      depth++
-      if (depth > evidenceLimits.nesting) throw new EvidenceError(`nested deeper than ${evidenceLimits.nesting} at character ${index}`)
-    } else if (code === 0x7d || code === 0x5d) depth--
-  }
-}
-
-function object(value: unknown, what: string): Record<string, unknown> {
-  if (value === null || typeof value !== "object" || Array.isArray(value)) throw new EvidenceError(`${what} is not an object`)
-  return value as Record<string, unknown>
-}
-
-function checkItem(value: unknown, index: number): void {
-  const where = `items[${index}]`
-  const item = object(value, where)
-  if (item["version"] !== 1) throw new EvidenceError(`${where}.version is not 1`)
-  if (typeof item["prooftype"] !== "string") throw new EvidenceError(`${where}.prooftype is not text`)
-  if (item["role"] !== "outgoing" && item["role"] !== "incoming") throw new EvidenceError(`${where}.role is neither outgoing nor incoming`)
-  const pair = object(item["pair"], `${where}.pair`)
-  for (const end of ["sender", "target"]) {
-    if (typeof pair[end] !== "string" || tryDomain(pair[end]) === undefined) throw new EvidenceError(`${where}.pair.${end} is not a domain`)
-  }
-  const proof = object(item["proof"], `${where}.proof`)
-  const chain = proof["chain"]
-  if (!Array.isArray(chain) || chain.some((der) => typeof der !== "string")) throw new EvidenceError(`${where}.proof.chain is not a list of texts`)
-  if (chain.length > evidenceLimits.certificates) throw new EvidenceError(`${where}.proof.chain has more than ${evidenceLimits.certificates} certificates`)
-  for (const name of ["protocol", "cipher"]) if (typeof proof[name] !== "string") throw new EvidenceError(`${where}.proof.${name} is not text`)
-  if (typeof item["at"] !== "string" || Number.isNaN(Date.parse(item["at"]))) throw new EvidenceError(`${where}.at is not a time`)
-  const verdict = object(item["verdict"], `${where}.verdict`)
-  if (!["proved", "refuted", "absent", "unavailable"].includes(String(verdict["outcome"]))) throw new EvidenceError(`${where}.verdict.outcome is unknown`)
+  /** Names of keys, one of which must have sealed the file (`trustedSealKey`). */
+  readonly sealKeys?: readonly string[]
 }
 
 /** Judges every item of a file that `readEvidenceFile` accepted. Creates nothing but this report. */
 export function judge(file: EvidenceFile, options: JudgeOptions): Judgement {
-  const known = new Map(options.anchors.map((anchors) => [anchors.digest, anchors]))
-  const types = new Map(options.prooftypes.map((prooftype) => [prooftype.name, prooftype]))
-  const items = file.items.map((evidence) => judgeItem(evidence, types, { known, dns: options.dnsAnchors ?? [rootAnchors] }, options.at))
+  const revived = file.items.map((evidence) => revive(evidence, options))
+  const judged = revived.map((item, index) => judgeItem(item, wayOf(index, revived), options.at))
+  const items = judged.map(({ item }) => item)
   const results = items.map(({ result }) => result)
-  const exit = results.includes("different") ? 2 : results.includes("cannot-judge") || items.length === 0 ? 3 : 0
-  return { items, sealed: false, exit }
+  const decision = judgeDecision(file, judged)
+  const trusted = options.sealKeys ?? []
+  const { state, key } = checkSeal(file, trusted)
+  const seal = { state, key, sentence: sealSentence(state, key) }
+  const wrong = results.includes("different") || decision.result === "contradicted" || state === "broken"
+  const open = results.includes("cannot-judge") || items.length === 0 || (trusted.length > 0 && state !== "good")
+  return { items, decision, sealed: state === "good", seal, exit: wrong ? 2 : open ? 3 : 0 }
 }
 
-interface Anchors {
-  readonly known: ReadonlyMap<string, AnchorSet>
-  readonly dns: readonly DnsAnchorSet[]
+function sealSentence(state: SealState, key: string | null): string {
+  if (state === "good") return `Sealed by ${key}: nobody has changed the file since.`
+  if (state === "broken") return "The seal is broken: the file was changed after it was sealed."
+  if (state === "unknown-key") return `Sealed by ${key}, which --key does not name: whoever changed the file may have sealed it.`
+  return "The file is unsealed: changes that fit together would not show."
 }
 
-function judgeItem(evidence: Evidence, types: ReadonlyMap<string, AnyProoftype>, anchors: Anchors, moment: Instant | undefined): JudgedItem {
-  const at = moment ?? Date.parse(evidence.at)
+interface Revived {
+  readonly evidence: Evidence
+  readonly source: Domain
+  readonly found: { readonly prooftype: AnyProoftype; readonly material: unknown; readonly way: RecordedWay | undefined } | { readonly cannotJudge: string }
+}
+
+function revive(evidence: Evidence, { prooftypes, anchors, dnsAnchors = [rootAnchors] }: JudgeOptions): Revived {
   // The peer's domain is what was to be proved; which end it is follows from the role, not from the file's reference.
   const source = parseDomain(evidence.role === "outgoing" ? evidence.pair.target : evidence.pair.sender)
-  const common = { prooftype: evidence.prooftype, source, at: rfc3339(at), recorded: evidence.verdict }
-  const cannot = (why: string): JudgedItem => ({ ...common, now: undefined, result: "cannot-judge", facts: [], sentence: `cannot judge: ${why}` })
-  const prooftype = types.get(evidence.prooftype)
-  if (prooftype === undefined) return cannot(`the prooftype ${JSON.stringify(evidence.prooftype)} is not known here`)
+  const name = JSON.stringify(evidence.prooftype)
+  const cannot = (cannotJudge: string): Revived => ({ evidence, source, found: { cannotJudge } })
+  const prooftype = prooftypes.find((each) => each.name === evidence.prooftype)
+  if (prooftype === undefined) return cannot(`the prooftype ${name} is not known here`)
   // A user's prooftype, or a built-in one that a forged file brings down, costs this item and no more.
   try {
-    return judgeWith(prooftype, evidence, anchors, at, source, common, cannot)
+    const known = new Map(anchors.map((set) => [set.digest, set]))
+    const revived = prooftype.revive(evidence.material, known, dnsAnchors)
+    if ("cannotJudge" in revived) return cannot(revived.cannotJudge)
+    return { evidence, source, found: { prooftype, material: revived.material, way: prooftype.way?.(revived.material) } }
   } catch (error) {
-    return cannot(`the prooftype ${JSON.stringify(evidence.prooftype)} cannot read it: ${error instanceof Error ? error.message : String(error)}`)
+    return cannot(unreadable(name, error))
   }
 }
 
-function judgeWith(
-  prooftype: AnyProoftype,
-  evidence: Evidence,
-  anchors: Anchors,
-  at: Instant,
-  source: Domain,
-  common: Pick<JudgedItem, "prooftype" | "source" | "at" | "recorded">,
-  cannot: (why: string) => JudgedItem,
-): JudgedItem {
-  const revived = prooftype.revive(evidence.material, anchors.known, anchors.dns)
-  if ("cannotJudge" in revived) return cannot(revived.cannotJudge)
-  const { presentedAs } = evidence.proof
-  if (presentedAs !== "tls-server" && presentedAs !== "tls-client") return cannot("the file does not say whether a server or a client showed the certificate")
-  const proof: ServerProof = {
-    chain: evidence.proof.chain.map((der) => Buffer.from(der, "base64")),
-    ...(evidence.proof.presented === undefined ? {} : { presented: evidence.proof.presented as Presented }),
+const unreadable = (name: string, error: unknown): string => `the prooftype ${name} cannot read it: ${error instanceof Error ? error.message : String(error)}`
+
+/** Items of one connection: of one pair and moment, about one chain. */
+function connectionOf({ role, pair, at, proof }: Evidence): string {
+  return JSON.stringify([role, pair.sender, pair.target, at, proof.chain])
+}
+
+/** What another item of the same connection shows of the way there; DNS is recorded once, by the proof that rests on it. */
+function wayOf(index: number, all: readonly Revived[]): RecordedWay | undefined {
+  const own = all[index] as Revived
+  if ("cannotJudge" in own.found || own.found.prooftype.way !== undefined) return undefined
+  const connection = connectionOf(own.evidence)
+  for (const { evidence, source, found } of all) {
+    if ("way" in found && found.way !== undefined && source === own.source && connectionOf(evidence) === connection) return found.way
+  }
+  return undefined
+}
+
+interface JudgedWith {
+  readonly item: JudgedItem
+  readonly connection: string
+  readonly role: Role
+  readonly weighed: WeighedVerdict | undefined
+}
+
+function judgeItem({ evidence, source, found }: Revived, way: RecordedWay | undefined, moment: Instant | undefined): JudgedWith {
+  const at = moment ?? Date.parse(evidence.at)
+  const common = { prooftype: evidence.prooftype, source, at: rfc3339(at), recorded: evidence.verdict }
+  const which = { connection: connectionOf(evidence), role: evidence.role }
+  const cannot = (why: string): JudgedWith => ({
+    item: { ...common, now: undefined, result: "cannot-judge", from: null, facts: [], claim: why, sentence: `cannot judge: ${why}` },
+    ...which,
+    weighed: undefined,
+  })
+  if ("cannotJudge" in found) return cannot(found.cannotJudge)
+  const { prooftype, material } = found
+  const proof = proofOf(evidence)
+  if (proof === undefined) return cannot("the file does not say whether a server or a client showed the certificate")
+  try {
+    const service: Service = (evidence.reference as { service?: unknown } | undefined)?.service === "xmpp-client" ? "xmpp-client" : "xmpp-server"
+    const led = way !== undefined && way.service === service && way.delegation.secure && at >= way.from - clockSlack && at < way.until ? way : undefined
+    const bare = prooftype.match(proof, material, referenceIdentity({ source, service }), at)
+    const wider = led === undefined || bare.outcome === "proved" ? bare : prooftype.match(proof, material, referenceIdentity({ source, service, endpoint: led }), at)
+    const byWay = led !== undefined && wider.outcome === "proved" && bare.outcome !== "proved"
+    const now = byWay ? { ...wider, until: Math.min(wider.until, led.until) } : wider
+    // A name that only a secure delegation adds is not believed from a file, and not called wrong either.
+    if (way === undefined && evidence.verdict.outcome === "proved" && now.outcome !== "proved") {
+      const reference = referenceIdentity({ source, service })
+      const told = { ...reference, accept: [...reference.accept, ...delegatedNames(evidence.reference)] }
+      if (prooftype.match(proof, material, told, at).outcome === "proved") return cannot("the proof rests on a delegation, which this file does not show")
+    }
+    const since = Math.max(prooftype.since?.(material, proof, at) ?? at, byWay ? led.from : Number.NEGATIVE_INFINITY)
+    const from = now.outcome === "proved" ? rfc3339(Math.min(since, at)) : null
+    const facts = [...handshakeFacts, ...(prooftype.rests?.(material, proof, at) ?? []), ...(byWay ? led.facts : [])]
+    const claim = claimOf(now, source, from)
+    const sentence = now.outcome === "proved" ? `${claim}${restingOn(facts)}` : claim
+    const item: JudgedItem = { ...common, now, result: sameVerdict(now, evidence.verdict) ? "same" : "different", from, facts, claim, sentence }
+    return { item, ...which, weighed: { verdict: now, binding: prooftype.binding(material, evidence.role), dispensable: prooftype.dispensable === true } }
+  } catch (error) {
+    return cannot(unreadable(JSON.stringify(evidence.prooftype), error))
+  }
+}
+
+/** Of two items of one connection one may have been recorded by a clock a little behind; as `dane` allows. */
+const clockSlack = 300_000
+
+function proofOf({ proof }: Evidence): ServerProof | undefined {
+  const { presentedAs } = proof
+  if (presentedAs !== "tls-server" && presentedAs !== "tls-client") return undefined
+  return {
+    chain: proof.chain.map((der) => Buffer.from(der, "base64")),
+    ...(proof.presented === undefined ? {} : { presented: proof.presented as Presented }),
     presentedAs,
-    protocol: evidence.proof.protocol,
-    cipher: evidence.proof.cipher,
-    serverName: evidence.proof.serverName ?? undefined,
-    alpn: evidence.proof.alpn ?? undefined,
+    protocol: proof.protocol,
+    cipher: proof.cipher,
+    serverName: proof.serverName ?? undefined,
+    alpn: proof.alpn ?? undefined,
   }
-  // No recorded delegation is believed: what made it secure would have to be judged, too.
-  const endpoint: Endpoint | undefined = undefined
-  const reference = referenceIdentity({ source, service: (evidence.reference as { service?: unknown } | undefined)?.service === "xmpp-client" ? "xmpp-client" : "xmpp-server", endpoint })
-  const now = prooftype.match(proof, revived.material, reference, at)
-  // A name that only a secure delegation adds is not believed from a file, and not called wrong either.
-  if (evidence.verdict.outcome === "proved" && now.outcome !== "proved" && restsOnDelegation(evidence.reference)) {
-    return cannot("the proof rests on a delegation, which this file does not show")
-  }
-  const result = sameVerdict(now, evidence.verdict) ? "same" : "different"
-  const facts = [...handshakeFacts, ...(prooftype.rests?.(revived.material) ?? [])]
-  return { ...common, now, result, facts, sentence: sentenceOf(now, source, facts) }
 }
 
-function restsOnDelegation(reference: unknown): boolean {
+/**
+ * `authenticated` follows from what is in the file: somewhere the proofs of one connection, weighed, prove the domain. Other levels and
+ * refusals rest on more than proofs (policy, dialback, what peers answered).
+ */
+function judgeDecision({ decision, level }: EvidenceFile, judged: readonly JudgedWith[]): JudgedDecision {
+  if (decision !== "associated" || level !== "authenticated") return { result: "not-judged", sentence: "What was decided rests on more than proofs, and is not judged." }
+  let open = judged.length === 0
+  for (const name of new Set(judged.map(({ connection }) => connection))) {
+    const together = judged.filter(({ connection }) => connection === name)
+    const weighed = together.flatMap((each) => each.weighed ?? [])
+    if (weighed.length < together.length) open = true
+    else if (combine(weighed, (together[0] as JudgedWith).role).outcome === "proved") return { result: "supported", sentence: "The file says that the domain was authenticated, and so its proofs do." }
+  }
+  if (open) return { result: "not-judged", sentence: "The file says that the domain was authenticated; not every proof could be judged." }
+  return { result: "contradicted", sentence: "The file says that the domain was authenticated; its proofs do not." }
+}
+
+/** The names that the recorder says a secure delegation added. Nothing is proved by them; without them nothing is called wrong either. */
+function delegatedNames(reference: unknown): readonly AcceptedIdentity[] {
   const accept = (reference as { accept?: unknown } | null | undefined)?.accept
-  return Array.isArray(accept) && accept.some((identity) => (identity as { because?: unknown } | null)?.because === "secure-delegation")
+  if (!Array.isArray(accept)) return []
+  return accept.slice(0, 16).flatMap((each: unknown) => {
+    const { type, value, because } = (each ?? {}) as Readonly<Record<string, unknown>>
+    if (because !== "secure-delegation" || typeof value !== "string" || (type !== "DNS-ID" && type !== "SRV-ID")) return []
+    return [{ type, value, because }]
+  })
 }
 
 function sameVerdict(a: Verdict, b: Verdict): boolean {
@@ -197,12 +225,14 @@ const handshakeFacts: readonly EvidenceFact[] = [
   { fact: "the time of recording", mark: "attested" },
 ]
 
-/** What may be said (security.md 25): conditional, with the facts it rests on. */
-function sentenceOf(verdict: Verdict, source: string, facts: readonly EvidenceFact[]): string {
-  if (verdict.outcome === "proved") {
-    const marked = (wanted: EvidenceFact["mark"]): string => facts.flatMap(({ mark, fact }) => (mark === wanted ? [fact] : [])).join("; ")
-    const signed = marked("signed")
-    return `this material would have proved ${source} by ${verdict.by} until ${rfc3339(verdict.until)}, if these recorded facts are true: ${marked("attested")}${signed === "" ? "" : `. Signed, and checked again here: ${signed}`}`
-  }
+/** Conditional, always (security.md 25). */
+function claimOf(verdict: Verdict, source: string, from: string | null): string {
+  if (verdict.outcome === "proved") return `this material would have proved ${source} by ${verdict.by} from ${from} to ${rfc3339(verdict.until)}`
   return `this material does not prove ${source} by ${verdict.by}: ${findingSentence(verdict.finding as FindingId, verdict.detail)}`
+}
+
+function restingOn(facts: readonly EvidenceFact[]): string {
+  const marked = (wanted: EvidenceFact["mark"]): string => facts.flatMap(({ mark, fact }) => (mark === wanted ? [fact] : [])).join("; ")
+  const signed = marked("signed")
+  return `, if these recorded facts are true: ${marked("attested")}${signed === "" ? "" : `. Signed, and checked again here: ${signed}`}`
 }

@@ -3,6 +3,7 @@ import type { FindingId } from "../model/findings.ts"
 import type { Instant, ReferenceIdentity, ServerProof, Verdict } from "../model/verdict.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import { matchIdentity } from "../x509/identifiers.ts"
+import { nameText } from "../x509/names.ts"
 import { type PathProblem, type ProvedPath, type RefusedPath, validatePath } from "../x509/path.ts"
 import type { Prooftype } from "./prooftype.ts"
 
@@ -81,6 +82,17 @@ export const pkix: Prooftype<"pkix", PkixMaterial> = {
     const anchors = known.get(digest)
     if (anchors === undefined) return { cannotJudge: `the trust anchors ${digest.slice(0, 16)}… are not known here; name their file with --anchors` }
     return { material: { anchors } }
+  },
+
+  // security.md 25: chains are signed, and were checked again.
+  rests({ anchors }, { chain }, at) {
+    const path = chain.length === 0 ? undefined : pathOf(chain, anchors, at)
+    return path?.ok === true ? [{ fact: `the certificate of ${path.path[0]?.subjectText ?? "nobody"} leads to the trust anchor ${nameText(path.anchor.subject)}`, mark: "signed" }] : []
+  },
+
+  since({ anchors }, { chain }, at) {
+    const path = pathOf(chain, anchors, at)
+    return path.ok ? path.from : at
   },
 
   facts: ({ anchors }) => [

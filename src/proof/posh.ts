@@ -173,6 +173,8 @@ export function createPosh({ memory, older = false, port = 443 }: PoshOptions = 
     },
 
     rests: factsOfPosh,
+
+    since: ({ at }) => at,
   }
 }
 

@@ -3,7 +3,7 @@ import type { AnchorSet as DnsAnchorSet } from "../dns/dnssec/anchors.ts"
 import type { DomainPair } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import type { Resolver } from "../model/dns-answer.ts"
-import type { Endpoint } from "../model/endpoint.ts"
+import type { Delegation, Endpoint } from "../model/endpoint.ts"
 import type { EvidenceFact } from "../model/evidence.ts"
 import type { FindingId } from "../model/findings.ts"
 import type { ReachPolicy } from "../model/reach.ts"
@@ -114,8 +114,21 @@ export interface Prooftype<Name extends string = string, Material = unknown> {
   revive(recorded: unknown, anchors: ReadonlyMap<string, AnchorSet>, dnsAnchors?: readonly DnsAnchorSet[]): { material: Material } | { cannotJudge: string }
   /** For people: label and value. */
   facts(material: Material): readonly (readonly [label: string, value: string])[]
-  /** The recorded facts a verdict rests on, beyond the handshake itself (security.md 25). */
-  rests?(material: Material): readonly EvidenceFact[]
+  /** The facts a verdict about this proof rests on, beyond the handshake itself (security.md 25). */
+  rests?(material: Material, proof: ServerProof, at: Instant): readonly EvidenceFact[]
+  /** Since when the same proof and material would have proved the same; absent: since the moment of judging. */
+  since?(material: Material, proof: ServerProof, at: Instant): Instant
+  /** Of recorded material: the way to the endpoint that it shows, for the other proofs of the same connection. */
+  way?(material: Material): RecordedWay | undefined
+}
+
+/** A delegation that can be judged again, for as long as what it rests on holds. */
+export interface RecordedWay {
+  readonly service: Service
+  readonly delegation: Pick<Delegation, "source" | "derived" | "secure">
+  readonly from: Instant
+  readonly until: Instant
+  readonly facts: readonly EvidenceFact[]
 }
 
 /** A prooftype whose material type nobody needs to know. */

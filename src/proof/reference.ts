@@ -1,5 +1,5 @@
 // Reference identities (RFC 6120 13.7.2.1, RFC 9525, RFC 7673 4.1): built from what we asked for, never from what is shown.
-import type { Endpoint } from "../model/endpoint.ts"
+import type { Delegation } from "../model/endpoint.ts"
 import type { AcceptedIdentity, ReferenceIdentity } from "../model/verdict.ts"
 import type { ProofSubject } from "./prooftype.ts"
 
@@ -7,7 +7,9 @@ import type { ProofSubject } from "./prooftype.ts"
  * The names that would prove the subject: its source domain, and the SRV target only where the delegation is secure
  * (ID-12, DANE-13, DANE-14).
  */
-export function referenceIdentity(subject: Pick<ProofSubject, "source" | "service"> & { endpoint?: Endpoint | undefined }): ReferenceIdentity {
+export function referenceIdentity(
+  subject: Pick<ProofSubject, "source" | "service"> & { endpoint?: { readonly delegation: Pick<Delegation, "source" | "derived" | "secure"> } | undefined },
+): ReferenceIdentity {
   const { source, service } = subject
   const accept: AcceptedIdentity[] = [
     { type: "DNS-ID", value: source, because: "source" },

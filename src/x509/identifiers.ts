@@ -37,9 +37,48 @@ function dnsMatches(presented: string, wanted: readonly string[], wildcards: boo
   return labels.every((label, index) => label === wanted[index] || (index === 0 && label === "*"))
 }
 
-/** Whether it is worth a closer look: a certificate of a host of many domains has hundreds of names, judged for each of them. */
-function mayMatch(presented: string, wanted: string): boolean {
-  return presented.startsWith("*") || (presented.length === wanted.length && presented.toLowerCase() === wanted)
+/** The names of one certificate, by what may match what: a host of many domains has hundreds, judged for each of them. */
+interface NameIndex {
+  /** DNS names without wildcard, in lower case, as they are written. */
+  readonly dns: ReadonlyMap<string, readonly string[]>
+  readonly wildcards: readonly string[]
+  readonly srv: readonly string[]
+  readonly xmppAddr: readonly string[]
+}
+
+const indexes = new WeakMap<Certificate, NameIndex>()
+
+function indexOf(leaf: Certificate): NameIndex {
+  const known = indexes.get(leaf)
+  if (known !== undefined) return known
+  const dns = new Map<string, string[]>()
+  const wildcards: string[] = []
+  const srv: string[] = []
+  const xmppAddr: string[] = []
+  for (const name of leaf.subjectAltNames ?? []) {
+    if (name.type === "srv") srv.push(name.text)
+    else if (name.type === "xmppAddr") xmppAddr.push(name.text)
+    else if (name.type === "dns" && name.text.startsWith("*")) wildcards.push(name.text)
+    else if (name.type === "dns") {
+      const lower = name.text.toLowerCase()
+      const same = dns.get(lower)
+      if (same === undefined) dns.set(lower, [name.text])
+      else same.push(name.text)
+    }
+  }
+  const index = { dns, wildcards, srv, xmppAddr }
+  indexes.set(leaf, index)
+  return index
+}
+
+/** The first name of the certificate that matches; among DNS names one without wildcard goes first. */
+function matching(names: NameIndex, { type, value }: AcceptedIdentifier, srvWildcards: boolean): string | undefined {
+  if (type === "SRV-ID") return names.srv.find((name) => srvMatches(name, value, srvWildcards))
+  if (type === "XmppAddr") return names.xmppAddr.find((name) => xmppAddrMatches(name, value))
+  const labels = dnsLabels(value, false)
+  if (labels === undefined) return undefined
+  const exact = names.dns.get(labels.join("."))
+  return [...(exact ?? []), ...names.wildcards].find((name) => dnsMatches(name, labels, true))
 }
 
 /** ID-04: service and domain are one unit, both without regard to case. */
@@ -81,16 +120,10 @@ export function matchIdentity<Accepted extends AcceptedIdentifier>(
   options: MatchOptions = {},
 ): IdentityMatch<Accepted> {
   const srvWildcards = options.srvWildcards ?? true
+  const index = indexOf(leaf)
   for (const accepted of accept) {
-    const labels = accepted.type === "DNS-ID" ? dnsLabels(accepted.value, false) : undefined
-    const wanted = labels?.join(".")
-    for (const name of leaf.subjectAltNames ?? []) {
-      const found =
-        (accepted.type === "DNS-ID" && name.type === "dns" && labels !== undefined && wanted !== undefined && mayMatch(name.text, wanted) && dnsMatches(name.text, labels, true)) ||
-        (accepted.type === "SRV-ID" && name.type === "srv" && srvMatches(name.text, accepted.value, srvWildcards)) ||
-        (accepted.type === "XmppAddr" && name.type === "xmppAddr" && xmppAddrMatches(name.text, accepted.value))
-      if (found && "text" in name) return { matched: { ...accepted, presented: name.text } }
-    }
+    const presented = matching(index, accepted, srvWildcards)
+    if (presented !== undefined) return { matched: { ...accepted, presented } }
   }
   const names = [...new Set(presentedNames(leaf).map(shown))]
   const more = names.length - MOST_SHOWN

@@ -1,6 +1,7 @@
 // Floods of distinct pairs, verifies and targets: what a stranger can make us do is bounded by stream and by network, and nobody else
 // suffers from it (security.md 14, 17, 18; RFC 6120 13.12). Each works against a copy without the bound.
 import assert from "node:assert/strict"
+import { readFileSync } from "node:fs"
 import { afterEach, describe, it, test } from "node:test"
 import { ClaimGuard, type ClaimLimits, defaultClaimLimits } from "../../src/federation/claim-guard.ts"
 import type { FederationPorts } from "../../src/federation/contract.ts"
@@ -61,6 +62,9 @@ test("attack: a flood of claims behind a proof: its own network is refused, its 
     await peer.authenticated("m.example", "b.example", credentialsOf(good("m.example", { names: { dns: names } })))
     for (let n = 0; n < 2000; n += 1) peer.send(claim(`f${n}.nowhere.example`))
     await scene.settle()
+    // Those that are begun at all are begun one after the other.
+    const atOnce = verified(scene)
+    await scene.clock.advance(3000)
     const connectBacks = verified(scene)
     const refused = peer.text.split("<resource-constraint").length - 1
     const lines = b.findings.length
@@ -75,16 +79,17 @@ test("attack: a flood of claims behind a proof: its own network is refused, its 
     await scene.settle()
     const admitted = b.admitted.map(({ pair }) => pair.sender)
     await scene.close()
-    return { connectBacks, refused, lines, bodies: b.bodies, admitted, honest: honest.association.pair.target }
+    return { atOnce, connectBacks, refused, lines, bodies: b.bodies, admitted, honest: honest.association.pair.target }
   }
   const served = { bodies: ["mine", "more"], admitted: ["m.example", "more.example", "a.example"], honest: "b.example" }
   const red = await run({ budget: boundless })
-  assert.deepEqual({ ...red, lines: 0 }, { ...served, connectBacks: 2000, refused: 0, lines: 0 })
+  assert.deepEqual({ ...red, lines: 0 }, { ...served, atOnce: 2000, connectBacks: 2000, refused: 0, lines: 0 })
   const green = await run({})
   assert.ok(green.connectBacks < 450, `${green.connectBacks} connect-backs: a second of work`)
+  assert.ok(green.atOnce < 100, `${green.atOnce} of them at once`)
   assert.equal(green.refused, 2000 - green.connectBacks)
   assert.ok(green.lines <= 25, "and a few lines in the log")
-  assert.deepEqual({ ...green, lines: 0, connectBacks: 0, refused: 0 }, { ...served, connectBacks: 0, refused: 0, lines: 0 })
+  assert.deepEqual({ ...green, lines: 0, atOnce: 0, connectBacks: 0, refused: 0 }, { ...served, atOnce: 0, connectBacks: 0, refused: 0, lines: 0 })
 })
 
 test("security.md 14, attack: a failing domain claims one target of ours after the other", async () => {
@@ -138,11 +143,22 @@ describe("100 handshakes and 2,000 claims a second from one source, on real sock
 
   interface Outcome {
     readonly p99: number
+    /** The part of the time in which this thread could have run and another process did. */
+    readonly queued: number
     readonly bounced: number
     readonly sent: number
     readonly arrived: number
     readonly lookups: number
     readonly report: FloodReport
+  }
+
+  /** Milliseconds; nothing where the system does not say. */
+  function queuedSoFar(): number {
+    try {
+      return Number(readFileSync("/proc/self/schedstat", "latin1").split(" ")[1]) / 1e6
+    } catch {
+      return 0 // not Linux: the machine is taken for idle
+    }
   }
 
   /** 500 stanzas/s from a.example to b.example for so long, while b.example is flooded. */
@@ -174,6 +190,7 @@ describe("100 handshakes and 2,000 claims a second from one source, on real sock
     })
     const flood = startFlood({ target: right.s2s, source: "127.99.1.1", domains: ["b.example"], claimed: "nowhere.example", handshakes: 100, claims: 2000, verifies: 200 })
     const began = performance.now()
+    const queuedBefore = queuedSoFar()
     let sent = 0
     await new Promise<void>((resolve) => {
       const tick = (): void => {
@@ -190,24 +207,25 @@ describe("100 handshakes and 2,000 claims a second from one source, on real sock
     })
     a.send("<message from='x@a.example' to='y@b.example' id='last'/>")
     await b.until(/id='last'/)
+    const queued = (queuedSoFar() - queuedBefore) / (performance.now() - began)
     const report = await flood.stop()
     for (const component of [a, b]) component.socket.destroy()
     times.sort((one, other) => one - other)
     const bounced = a.text.split("type='error'").length - 1
-    return { p99: times[Math.floor(times.length * 0.99)]!, bounced, sent, arrived: times.length, lookups, report }
+    return { p99: times[Math.floor(times.length * 0.99)]!, queued, bounced, sent, arrived: times.length, lookups, report }
   }
 
   it("delay nobody else, bounce nothing, and buy no more work than one network gets", async (t) => {
     const red = await flooded(2, { budget: boundless })
     const green = await flooded(3, {})
-    t.diagnostic(`legitimate p99: without budget ${red.p99.toFixed(1)} ms, with ${green.p99.toFixed(1)} ms`)
+    t.diagnostic(`legitimate p99: without budget ${red.p99.toFixed(1)} ms, with ${green.p99.toFixed(1)} ms; others ran ${(green.queued * 100).toFixed(0)} % of the time`)
     t.diagnostic(JSON.stringify(green.report))
     assert.ok(red.lookups > 2000, `without a budget every claim is looked up: ${red.lookups}`)
     assert.ok(green.report.handshakes > 50 && green.report.claims > 500, "it was a flood")
     assert.ok(green.lookups < 1500, `${green.lookups} lookups`)
     assert.ok((green.report.ended["resource-constraint"] ?? 0) > 0)
     assert.deepEqual([green.bounced, green.arrived], [0, green.sent])
-    // A bound for machines that do other things at the same time; `npm run bench:flood` measures.
-    assert.ok(green.p99 <= 50, `${green.p99} ms`)
+    // A bound for machines that do other things at the same time, wider the more they do; `npm run bench:flood` measures.
+    assert.ok(green.p99 <= 50 + 1000 * green.queued, `${green.p99} ms`)
   })
 })

@@ -11,9 +11,11 @@ import type { DialbackElement } from "../../src/federation/dialback.ts"
 import { Outbound } from "../../src/federation/outbound.ts"
 import { dane } from "../../src/proof/dane.ts"
 import { pkix } from "../../src/proof/pkix.ts"
+import { posh } from "../../src/proof/posh.ts"
 import type { AnyProoftype } from "../../src/proof/prooftype.ts"
 import { anchorsFromPem } from "../../src/x509/anchors.ts"
 import { errorsRemembered } from "../federation/ratchet-support.ts"
+import { Webs } from "../scenarios/posh-web.ts"
 import { SignedDns, tlsaRow } from "../scenarios/signed-dns.ts"
 import { auth, credentialsOf, good, memoryScene, message, never, openHeader, own, pairOf, type RawPeer, type Server, start, stranger } from "../scenarios/support.ts"
 import { patched } from "./weakened.ts"
@@ -119,6 +121,34 @@ test("attack: the DANE proof of one domain serves the next one that is led to th
   assert.deepEqual(await run(both), { added: "refused", levels: [["evil.example", "authenticated"]] })
 })
 
+test("attack: the POSH document of one domain serves a further one, as target and as sender", async () => {
+  const run = async (second: AnyProoftype) => {
+    const scene = memoryScene()
+    const webs = new Webs(scene)
+    const [key, real] = [own("evil.example", { names: {}, commonName: "E" }), own("victim.example", { names: {}, commonName: "V" })]
+    await webs.publish("evil.example", key)
+    await webs.publish("victim.example", real)
+    const prooftypes = [pkix, second]
+    const a = await scene.server({ domains: ["a.example"], prooftypes, ...piggyback })
+    const evil = await scene.server({ domains: ["evil.example", "victim.example"], certificate: key, prooftypes: [pkix] })
+    // Spoofed: the victim's service is where the attacker's is.
+    scene.dns("_xmpp-server._tcp.victim.example", { SRV: [[0, 0, evil.address.port, "host.evil.example"]] })
+    const stream = await scene.until(a.join("evil.example"))
+    assert.equal(stream.association.verdict.by, "posh")
+    const target = await scene.until(stream.add(pairOf("a.example", "victim.example"), never).then(({ level }) => level, () => "refused"))
+    const peer = await scene.raw(a)
+    await scene.until(peer.authenticated("evil.example", "a.example", credentialsOf(key)))
+    peer.send("<db:result from='victim.example' to='a.example'>any</db:result>")
+    await scene.eventually("the claim is answered", () => peer.text.includes("<db:result"))
+    const sender = /<db:result [^>]*type='([a-z]*)'/.exec(peer.text)?.[1]
+    await webs.close()
+    await scene.close()
+    return { target, sender }
+  }
+  assert.deepEqual(await run(byCertificateAlone(posh)), { target: "authenticated", sender: "valid" })
+  assert.deepEqual(await run(posh), { target: "refused", sender: "error" })
+})
+
 test("attack: the address is right and the certificate has the name, but the target's own TLSA names another key (security.md 3)", async () => {
   const weak: AnyProoftype = { ...dane, binding: () => false, terms: () => ({ tls: false }) }
   const run = async (prooftypes: readonly AnyProoftype[]) => {
@@ -202,6 +232,27 @@ test("attack: unsolicited results on an accepted stream with both directions", a
   assert.deepEqual(await run(), { carried: [], admitted: ["evil.example b.example"] })
 })
 
+test("attack: the same on a stream that we opened, with both directions", async () => {
+  const run = async () => {
+    const scene = memoryScene()
+    const a = await scene.server({ domains: ["b.example", "c.example"], ...bidi })
+    const evil = await scene.server({ domains: ["evil.example"], ...bidi })
+    const out = await scene.until(a.join("evil.example"))
+    await scene.eventually("it may write back", () => evil.ways.length === 1)
+    evil.ways[0]!.stream.channel.write(Buffer.from(unsolicited))
+    await scene.settle()
+    const carried = out.associations().map(({ pair }) => `${pair.sender} ${pair.target}`)
+    const admitted = a.admitted.map(({ pair }) => `${pair.sender} ${pair.target}`)
+    await scene.close()
+    return { carried, admitted }
+  }
+  await patched(Outbound.prototype, "answer", credulous, async () => {
+    const { carried } = await run()
+    assert.ok(carried.includes("b.example victim.example") && carried.includes("c.example evil.example"))
+  })
+  assert.deepEqual(await run(), { carried: ["b.example evil.example"], admitted: [] })
+})
+
 test("attack: while one pair is asked for, the answer for another one", async () => {
   const run = async () => {
     const scene = memoryScene()
@@ -254,11 +305,13 @@ test("attack: let in by a key, then our stanzas for a domain with TLSA leave on 
 
 test("attack: the way back was opened by a key while nothing promised more, and TLSA records that the stream does not satisfy come later (security.md 3)", async () => {
   const hour = 3_600_000
-  const run = async (publishes: "nothing" | "the real key" | "the key that was shown", { reloads = false, prooftypes = both } = {}) => {
+  const run = async (publishes: "nothing" | "the real key" | "the key that was shown", { reloads = false, prooftypes = both, host = "host.a.example" } = {}) => {
     const scene = memoryScene()
     const dns = new SignedDns()
     const [real, shown] = [own("a.example", { names: {}, commonName: "A" }), own("a.example", { names: {}, commonName: "M" })]
     const a = await scene.server({ domains: ["a.example"], certificate: real, require: "encrypted" })
+    scene.dns("_xmpp-server._tcp.a.example", { SRV: [[0, 0, 5269, "host.a.example"], [1, 0, 5269, "second.a.example"]] })
+    scene.dns("second.a.example", { A: ["127.0.0.77"] })
     const b = await scene.server({ domains: ["b.example"], require: "encrypted", prooftypes, ports: dns.ports, ...bidi })
     const peer = await scene.raw(b)
     await peer.upToFeatures("a.example", "b.example", credentialsOf(shown))
@@ -271,7 +324,7 @@ test("attack: the way back was opened by a key while nothing promised more, and 
     back.onWithdrawn = (pairs) => void withdrawn.push(...pairs.map(({ target }) => target))
     assert.equal((await scene.until(back.add(pairOf("b.example", "a.example"), never))).level, "encrypted")
     const records = { nothing: [], "the real key": [tlsaRow(real)], "the key that was shown": [tlsaRow(real), tlsaRow(shown)] }[publishes]
-    if (records.length > 0) scene.dns("_5269._tcp.host.a.example", { TLSA: records })
+    if (records.length > 0) scene.dns(`_5269._tcp.${host}`, { TLSA: records })
     await scene.clock.advance(hour + 5 * 60_000)
     if (reloads) b.reload({})
     const carried = back.associations().map(({ pair }) => pair.target)
@@ -288,6 +341,9 @@ test("attack: the way back was opened by a key while nothing promised more, and 
   const ended = { carried: [], withdrawn: ["a.example"], findings: ["dane.mismatch"] }
   assert.deepEqual(await run("the real key"), ended)
   assert.deepEqual(await run("the real key", { reloads: true }), ended)
+  // At another server of the domain's than the one that the key was verified with.
+  assert.deepEqual(await run("the real key", { host: "second.a.example" }), ended)
+  assert.deepEqual(await run("the key that was shown", { host: "second.a.example" }), kept)
 })
 
 test("attack: a stanza for us on a stream that we opened, from a domain that was claimed there but not granted", async () => {

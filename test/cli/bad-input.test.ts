@@ -104,7 +104,7 @@ const rows: readonly Row[] = [
   ["no JSON", ["judge", "-"], 64, /^xmpp-dna: -: not JSON/, "hello"],
   ["nothing at all", ["judge", "-"], 64, /not JSON, or cut off/],
   ["evidence cut off", ["judge", "-"], 64, /not JSON, or cut off/, evidence().slice(0, 200)],
-  ["evidence of a newer version", ["judge", "-"], 64, /version 2; this program reads version 1/, evidence({ evidence: 2 })],
+  ["evidence of a newer version", ["judge", "-"], 3, /version 2; this program reads version 1/, evidence({ evidence: 2 })],
   ["other JSON", ["judge", "-"], 64, /no version/, "{}"],
   ["too large", ["judge", "-"], 64, /larger than 1048576 octets/, `{"x":"${"y".repeat(2_000_000)}"}`],
   ["nested too deep", ["judge", "-"], 64, /nested deeper than 32/, "[".repeat(100_000)],
@@ -116,6 +116,8 @@ const rows: readonly Row[] = [
   ["an anchor file without certificates", ["judge", "--anchors", at("secret"), "-"], 64, /--anchors .*secret/, evidence()],
   ["anchors of DNSSEC for judge that are not there", ["judge", "--dns-anchors", at("none.ds"), "-"], 64, /--dns-anchors .*none\.ds/, evidence()],
   ["anchors of DNSSEC for judge that are none", ["judge", "--dns-anchors", at("secret"), "-"], 64, /--dns-anchors .*neither a DS nor a DNSKEY record/, evidence()],
+  ["a key of seals that is not there", ["judge", "--key", at("none.pem"), "-"], 64, /--key .*none\.pem/, evidence()],
+  ["a key of seals that is none", ["judge", "--key", at("secret"), "-"], 64, /--key .*: it holds no key that can be read/, evidence()],
   ["a scene that does not exist", ["lab", "--once", "no-such-scene"], 64, /there is no scene "no-such-scene"/],
 ]
 

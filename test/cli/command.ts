@@ -36,7 +36,7 @@ export function ending(child: ChildProcess, input = ""): Promise<Ended> {
 }
 
 /** Starting a process for each would take longer than all of them. */
-export async function together(lines: readonly (readonly string[])[], cwd: string): Promise<readonly Ended[]> {
+export async function together(lines: readonly (readonly string[])[], cwd: string, environment: Readonly<Record<string, string>> = {}): Promise<readonly Ended[]> {
   const program = `
     // One command a process is what listeners are counted for.
     process.setMaxListeners(0)
@@ -51,7 +51,7 @@ export async function together(lines: readonly (readonly string[])[], cwd: strin
       ended.push({ status: await run(line), ...said })
     }
     write(JSON.stringify(ended))`
-  const child = spawn(process.execPath, ["--input-type=module", "-e", program, "rows", command, JSON.stringify(lines)], { timeout: 60_000, cwd, env: { ...usual, LC_ALL: "C.UTF-8", TERM: "xterm" } })
+  const child = spawn(process.execPath, ["--input-type=module", "-e", program, "rows", command, JSON.stringify(lines)], { timeout: 60_000, cwd, env: { ...usual, LC_ALL: "C.UTF-8", TERM: "xterm", ...environment } })
   const { status, out, err } = await ending(child)
   assert.equal(status, 0, err)
   return JSON.parse(out)

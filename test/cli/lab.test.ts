@@ -2,8 +2,12 @@
 import assert from "node:assert/strict"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { join } from "node:path"
+import { existsSync } from "node:fs"
+import { dirname, join } from "node:path"
 import { test } from "node:test"
+import { seenOf } from "../../src/inspect/looking.ts"
+import { domainSchema } from "../../src/inspect/report.ts"
+import { exhibits } from "../../src/lab/exhibits.ts"
 import { scenes } from "../../src/lab/programme.ts"
 
 const root = join(import.meta.dirname, "../..")
@@ -25,8 +29,11 @@ class Run {
   readonly #began = performance.now()
   readonly #waiting = new Set<() => void>()
 
-  constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined } })
+  constructor(args: readonly string[], { command = process.execPath, input = "", environment = {} }: { command?: string; input?: string; environment?: Readonly<Record<string, string>> } = {}) {
+    this.child = spawn(command, args, { cwd: root, stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: undefined, ...environment } })
+    // It may end before it has read everything.
+    this.child.stdin?.on("error", (error: NodeJS.ErrnoException) => assert.equal(error.code, "EPIPE"))
+    this.child.stdin?.end(input)
     this.child.stdout?.setEncoding("utf8").on("data", (text: string) => {
       this.stdout += text
       for (const look of [...this.#waiting]) look()
@@ -69,7 +76,7 @@ test("lab --once --json: one document with every scene, twice at the same time",
     assert.deepEqual(Object.keys(document), ["scenes"])
     assert.deepEqual(
       document.scenes.map(({ id }) => id),
-      scenes.map(({ id }) => id),
+      [...scenes, ...exhibits].map(({ id }) => id),
     )
     for (const scene of document.scenes) {
       assert.deepEqual(scene.got, scene.expected, scene.id)
@@ -78,7 +85,7 @@ test("lab --once --json: one document with every scene, twice at the same time",
     }
     assert.equal(code, 0)
     // Two at once, beside whatever else is tested: alone one takes a few seconds.
-    assert.ok(ms < 25_000, `${ms} ms`)
+    assert.ok(ms < 40_000, `${ms} ms`)
   }
   t.diagnostic(`two at once: ${both.map(({ ms }) => `${Math.round(ms)} ms`).join(", ")}`)
 })
@@ -156,12 +163,55 @@ test("lab: through the launcher of npm start", async () => {
   assert.match(stdout, /1 of 1 scenes as expected\n$/)
 })
 
-test("lab --list names every scene; an unknown one gets a suggestion and 64", async () => {
+test("lab --list names every scene and what check finds there; an unknown one gets a suggestion and 64", async () => {
   const [listed, json, unknown] = await Promise.all([lab("--list").ended, lab("--list", "--json").ended, lab("--once", "expierd").ended])
-  for (const { id, section } of scenes) assert.ok(listed.stdout.includes(`${id.padEnd(24)}${section}\n`), id)
+  for (const { id, section } of [...scenes, ...exhibits]) assert.ok(listed.stdout.includes(`${id.padEnd(27)} ${section}\n`), id)
+  assert.match(listed.stdout, /^ {4}check: encrypted; bad pkix\.name-mismatch; exit 2$/m)
   assert.equal(listed.code, 0)
-  assert.equal((JSON.parse(json.stdout) as { scenes: unknown[] }).scenes.length, scenes.length)
+  const document = JSON.parse(json.stdout) as { scenes: { id: string; kind: string; title: string; check: Record<string, { exit: number; findings: string[] }> }[] }
+  assert.equal(document.scenes.length, scenes.length + exhibits.length)
+  for (const { id, title, check } of document.scenes) assert.ok(title !== "" && Object.keys(check).length > 0, id)
+  assert.deepEqual(document.scenes.find(({ id }) => id === "cert-expired")?.check["cert-expired.example"], { exit: 2, level: "encrypted", findings: ["bad cert.expired", "info dane.no-tlsa", "info posh.not-published"] })
+  assert.equal(document.scenes.find(({ id }) => id === "expired")?.check["old.example"]?.exit, 2)
   assert.equal(unknown.code, 64)
   assert.equal(unknown.stdout, "")
   assert.match(unknown.stderr, /^xmpp-dna: there is no scene "expierd"\. Did you mean expired\?/)
+})
+
+test("lab EXHIBIT: stands until Ctrl-C, and the command it prints finds what it says", async () => {
+  // One for each way in which the command differs.
+  const chosen = ["pkix-hosted", "reach-no-ipv6", "dns-clock", "stream-too-slow", "clients-good", "auth-accepted", "posh-good"]
+  const run = lab(...chosen)
+  let folder = ""
+  try {
+    await run.says(/^\. (\S+)\/environment$/m)
+    folder = /^\. (\S+)\/environment$/m.exec(run.stdout)?.[1] ?? ""
+    assert.match(run.stdout, /^hosted: unsigned SRV leads to a server/m)
+    const commands = [...run.stdout.matchAll(/^xmpp-dna check .*$/gm)].map(([line]) => line)
+    assert.equal(commands.length, chosen.length)
+    const ended = await Promise.all(commands.map((line) => new Run(["-c", `. ${folder}/environment\n${line} --jsonl`], { command: "/bin/sh" }).ended))
+    for (const [at, { code, stdout, stderr }] of ended.entries()) {
+      const exhibit = exhibits.find(({ domain }) => commands[at]?.endsWith(` ${domain}`)) ?? assert.fail(commands[at])
+      assert.equal(stderr, "")
+      assert.deepEqual(seenOf(domainSchema.parse(JSON.parse(stdout))), exhibit.expected, exhibit.id)
+      assert.equal(code, exhibit.expected.exit, exhibit.id)
+    }
+    assert.equal(run.child.exitCode, null, "still up")
+  } finally {
+    run.child.kill("SIGINT")
+  }
+  assert.equal((await run.ended).code, 0)
+  assert.equal(existsSync(folder), false, "its folder goes with it")
+})
+
+test("lab --shell: every command asks the lab, the command line outweighs it, and the shell's status is the lab's", async () => {
+  const input = "xmpp-dna check -q good.example; echo \"good $?\"\nxmpp-dna check -q cert-expired.example; echo \"expired $?\"\nxmpp-dna check --resolver 127.0.0.1:1 --timeout 2s -q good.example; echo \"other $?\"\nxmpp-dna posh verify posh-good.example > /dev/null; echo \"posh $?\"\necho \"$XMPP_DNA_CA_FILE\"\nexit 7\n"
+  const { code, stdout } = await new Run([program, "lab", "--shell", "good", "cert-expired", "posh-good"], { input, environment: { SHELL: "/bin/sh" } }).ended
+  for (const line of ["good 0", "expired 2", "other 3", "posh 0"]) assert.match(stdout, new RegExp(`^${line}$`, "m"), stdout)
+  assert.equal(code, 7)
+  const [file = assert.fail(stdout)] = /^\/.*\/authority\.pem$/m.exec(stdout) ?? []
+  assert.equal(existsSync(dirname(file)), false, "its folder goes with it")
+  const { code: none, stderr } = await new Run([program, "lab", "--shell", "good"], { environment: { SHELL: "/nowhere/sh" } }).ended
+  assert.equal(none, 69)
+  assert.match(stderr, /^xmpp-dna: \/nowhere\/sh cannot be started/)
 })

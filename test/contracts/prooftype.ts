@@ -74,7 +74,7 @@ export function prooftypeContract(prooftype: AnyProoftype, situations: readonly 
         assert.equal(typeof prooftype.binding(material, subject.role), "boolean")
         if (prooftype.dispensable === true) assert.equal(prooftype.binding(material, subject.role), false, "what binds is waited for")
         for (const [label, value] of prooftype.facts(material)) assert.ok(label !== "" && typeof value === "string")
-        for (const { fact, mark } of prooftype.rests?.(material) ?? []) assert.ok(fact !== "" && (mark === "signed" || mark === "attested"))
+        for (const { fact, mark } of prooftype.rests?.(material, proof, at) ?? []) assert.ok(fact !== "" && (mark === "signed" || mark === "attested"))
         const ageing = prooftype.ageing?.(material)
         if (ageing !== undefined) assert.ok((ageing.from < ageing.until || ageing.from === Number.POSITIVE_INFINITY) && ageing.from >= at - longestProof)
       })

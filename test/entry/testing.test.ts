@@ -57,3 +57,20 @@ test("lab: a scene of the command, played in a test; two labs at once do not mee
   }
   await assert.rejects(lab({ scene: "expierd" }), /there is no scene "expierd"; known: mutual-external/)
 })
+
+test("lab: an exhibit put up by its name, checked and judged; any domain of a lab can be checked", async () => {
+  const net = await lab({ scene: "auth-no-way", servers: [{ domain: "self.example", certificate: { from: "self" } }] })
+  try {
+    const report = await net.play()
+    assert.deepEqual(report.got, report.expected)
+    assert.equal(report.ok, true)
+    // Asked as the exhibit is to be asked.
+    assert.equal((await net.check("auth-no-way.example")).asked.from, "visitor.example")
+    const strict = await net.check("self.example")
+    assert.deepEqual([strict.level, strict.ok, strict.findings[0]?.id], ["encrypted", false, "cert.self-signed"])
+    assert.equal((await net.check("self.example", { expect: "encrypted" })).ok, true)
+    await assert.rejects(net.check("192.0.2.1"), /is an IP address/)
+  } finally {
+    await net.close()
+  }
+})

@@ -105,3 +105,19 @@ test("no order of charging, giving back and proving makes a debt, or a credit, b
     }),
   )
 })
+
+test("a network whose connect-backs come to nothing begins them one after the other; others begin at once", async () => {
+  const { clock, budget } = budgetOf({ burst: 100_000 })
+  assert.equal(budget.turn("192.0.2"), 0)
+  budget.change("192.0.2", 19_000)
+  assert.equal(budget.turn("192.0.2"), 0, "little came to nothing yet")
+  budget.change("192.0.2", 30_000)
+  assert.deepEqual([1, 2, 3].map(() => budget.turn("192.0.2")), [0, 5, 10])
+  budget.change("192.0.2", 2500)
+  assert.equal(budget.turn("192.0.2"), 15, "its place is kept")
+  assert.equal(budget.turn("198.51.100"), 0)
+  await clock.advance(100)
+  assert.equal(budget.turn("192.0.2"), 0)
+  await clock.advance(1000)
+  assert.deepEqual([1, 2, 3].map(() => budget.turn("192.0.2")), [0, 0, 0], "worn off")
+})

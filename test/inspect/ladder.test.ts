@@ -136,7 +136,7 @@ test("a stale TLSA record stops every server that looks, and the right one is pr
 test("bogus answers: not a byte goes to the server, and it is said why", async () => {
   await serve({ domain: "bogus-srv.example", zone: { bogusSrv: true } })
   const srv = await look("bogus-srv.example")
-  assert.deepEqual(verdict(srv), [null, false, true])
+  assert.deepEqual(verdict(srv), ["none", false, false])
   assert.equal(srv.findings[0]?.id, "dns.bogus")
   await serve({ domain: "bogus-tlsa.example", zone: { targets: [{ name: "xmpp.bogus-tlsa.example", tlsa: [{ usage: 3, selector: 1, matching: 1 }], bogusTlsa: true }] } })
   const tlsa = await look("bogus-tlsa.example")

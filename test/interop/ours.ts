@@ -2,19 +2,23 @@
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Bot, startBot } from "./bot.ts"
-import { type DnsServer, type PeerProcess, startProcess, temporaryFolder, untilListening } from "./peers/process.ts"
+import { type DnsServer, type Identity, type PeerProcess, startProcess, temporaryFolder, untilListening } from "./peers/process.ts"
 import type { Flaw, World } from "./world.ts"
 
 const program = join(import.meta.dirname, "../../src/cli/main.ts")
 
 export interface OurSetup {
-  /** Hosted domains, each with a component; with the flaw of its certificate. */
-  readonly domains: readonly { readonly name: string; readonly flaw?: Flaw }[]
+  /** Hosted domains, each with a component; with the flaw of its certificate, and the name of it where that is another one. */
+  readonly domains: readonly { readonly name: string; readonly flaw?: Flaw; readonly identity?: Identity; readonly certificate?: string }[]
   readonly require: "authenticated" | "encrypted" | "verified"
   /** Publish and serve Direct TLS instead of STARTTLS. */
   readonly directTls?: boolean
   /** One certificate has the names of all domains. */
   readonly oneCertificate?: boolean
+  /** A free one unless given. */
+  readonly address?: string
+  /** Roots it believes, as PEM, where those are not the world's. */
+  readonly roots?: string
   /** For one attempt to reach a peer, as in the configuration. */
   readonly timeout?: string
 }
@@ -72,13 +76,13 @@ export async function startOurs(world: World, setup: OurSetup): Promise<OurGatew
   const folder = temporaryFolder("gateway")
   const certificates = join(folder, "certificates")
   mkdirSync(certificates)
-  writeFileSync(join(folder, "roots.pem"), world.caPem)
-  const address = await world.address()
+  writeFileSync(join(folder, "roots.pem"), setup.roots ?? world.caPem)
+  const address = setup.address ?? (await world.address())
   const secrets = new Map<string, string>()
   const [first] = setup.domains
   const one = setup.oneCertificate === true && first !== undefined ? world.identity(first.name, undefined, setup.domains.slice(1).map(({ name }) => name)) : undefined
-  for (const { name, flaw } of setup.domains) {
-    const identity = one ?? world.identity(name, flaw)
+  for (const { name, flaw, identity: given } of setup.domains) {
+    const identity = given ?? one ?? world.identity(name, flaw)
     writeFileSync(join(certificates, `${name}.crt`), identity.chainPem)
     writeFileSync(join(certificates, `${name}.key`), identity.keyPem, { mode: 0o600 })
     secrets.set(name, world.secret())
@@ -100,7 +104,7 @@ export async function startOurs(world: World, setup: OurSetup): Promise<OurGatew
       allow: { networks: ["127.0.0.0/8"], names: ["example"] },
     },
     certificates: { dirs: [certificates], reload: "signal" },
-    domains: setup.domains.map(({ name }) => ({ name, component: { secret: secrets.get(name) } })),
+    domains: setup.domains.map(({ name, certificate }) => ({ name, ...(certificate === undefined ? {} : { certificate }), component: { secret: secrets.get(name) } })),
     shutdown: { drain: "0s", deadline: "2s" },
     log: { level: "debug", format: "json" },
   }

@@ -3,13 +3,15 @@
 import assert from "node:assert/strict"
 import { existsSync, readFileSync } from "node:fs"
 import { after, before, describe, it } from "node:test"
-import { looking } from "../../src/cli/lab-look.ts"
+import { looking, seenOf } from "../../src/inspect/looking.ts"
 import { exhibits, lookAtAll, raiseExhibits } from "../../src/lab/exhibits.ts"
 import { Internet } from "../../src/lab/internet.ts"
 import { scenes } from "../../src/lab/programme.ts"
 import { raisedBy } from "../../src/lab/raises.ts"
 import type { SceneReport } from "../../src/lab/scene.ts"
+import { scenesPage } from "../../src/lab/scenes-page.ts"
 import { type FindingId, findings } from "../../src/model/findings.ts"
+import { createAskingWorld } from "../../src/node/asking-world.ts"
 import { elsewhere } from "./raised-elsewhere.ts"
 import { labPorts } from "./support.ts"
 
@@ -18,7 +20,8 @@ let reports: readonly SceneReport[]
 
 before(async () => {
   net = await Internet.start(labPorts)
-  reports = await lookAtAll(net, await raiseExhibits(net, exhibits), looking(net).look)
+  const look = looking(net, createAskingWorld)
+  reports = await lookAtAll(net, await raiseExhibits(net, exhibits), async ({ domain }, { question, resolver }) => seenOf(await look(domain, question, resolver)))
 })
 
 after(() => net.close())
@@ -51,9 +54,17 @@ describe("the exhibits", () => {
     assert.deepEqual(domains.filter((domain, at) => domains.indexOf(domain) !== at), [])
   })
 
+  it("stand in docs/scenes.md, with the scenes (npm run pages)", () => {
+    assert.equal(readFileSync(new URL("../../docs/scenes.md", import.meta.url), "utf8"), scenesPage())
+  })
+
   it("cover every exit status and outcome", () => {
     assert.deepEqual([...new Set(exhibits.map(({ expected }) => expected.exit))].sort(), [0, 2, 3])
     for (const { id, expected, title, section } of exhibits) {
+      const bad = expected.findings.some((each) => each.startsWith("bad "))
+      // What is bad makes it bad, and nothing else does; what could not be told has something that says so.
+      assert.equal(expected.exit === 2, bad, id)
+      if (expected.exit === 3) assert.ok(expected.findings.some((each) => each.startsWith("unknown ")), id)
       assert.equal(expected.exit === 3, expected.level === null, `${id}: what could not be told has no level`)
       assert.ok(title.length > 10 && section.length > 3, id)
     }

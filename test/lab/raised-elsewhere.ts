@@ -37,6 +37,7 @@ export const elsewhere: Partial<Record<FindingId, RaisedElsewhere>> = {
   "policy.clock": inFile("federation/ratchet.test.ts"),
   "proof.not-presented": inFile("examples/token-prooftype.test.ts", "token-prooftype.ts"),
   "proof.not-valid": inFile("examples/token-prooftype.test.ts", "token-prooftype.ts"),
+  "proof.unavailable": inFile("proof/prove.test.ts"),
   "proof.internal": inFile("proof/dane-outgoing.test.ts"),
   "own.no-proof": inFile("gateway/self-check.test.ts"),
   "own.refused": inFile("gateway/self-check.test.ts"),

@@ -1,70 +1,26 @@
 // Evidence of DANE with the messages of DNS in it: `judge` validates them again, marks what is signed, and is not taken in by a
 // file that says more than its messages show (security.md 16, 25).
 import assert from "node:assert/strict"
-import { test } from "node:test"
-import { parseAnchors } from "../../src/dns/dnssec/anchors.ts"
-import { createResolver, type DnsTransport } from "../../src/dns/resolver.ts"
-import { classInternet, decodeMessage, encodeMessage } from "../../src/dns/message.ts"
-import { SignedTree } from "../../src/lab/dns-signed-tree.ts"
+import { describe, test } from "node:test"
 import { makeSigningKey } from "../../src/lab/dns-signer.ts"
-import { parseDomain } from "../../src/model/domain.ts"
+import { SignedTree } from "../../src/lab/dns-signed-tree.ts"
 import type { Evidence } from "../../src/model/evidence.ts"
-import { parseCidr } from "../../src/model/reach.ts"
-import { discover } from "../../src/discovery/discover.ts"
 import { dane } from "../../src/proof/dane.ts"
 import { judge, type JudgedItem, readEvidenceFile } from "../../src/proof/judge.ts"
-import { match } from "../../src/proof/prove.ts"
-import type { ProofSubject } from "../../src/proof/prooftype.ts"
-import { seededRandom } from "../dns/support.ts"
-import { a, never, publicAnchors, shownBy } from "./dane-support.ts"
-import { withoutWeb } from "./proof-ports.ts"
-import { now, own, tlsa } from "./tlsa-support.ts"
+import { publicAnchors } from "./dane-support.ts"
+import { both, record, records, resolverFor, tree, validity, zones } from "./signed-evidence.ts"
+import { issued, now, own, publicRoot, tlsa } from "./tlsa-support.ts"
 
-const leaf = own()
-const { usage, selector, matching, association } = tlsa(leaf.der, "3 1 1")
-const seconds = Math.floor(now / 1000)
-const records = {
-  "_xmpp-server._tcp.a.example": { SRV: [[0, 0, 5269, "host.example"]] as const },
-  "host.example": { A: ["127.0.0.1"] },
-  "_5269._tcp.host.example": { TLSA: [[usage, selector, matching, association]] as const },
-}
-const zones = (ds?: "none") => ({ ".": { keys: [makeSigningKey(13)] }, example: { keys: [makeSigningKey(13)], records, ...(ds === undefined ? {} : { ds }) } })
-const validity = { inception: seconds - 3600, expiration: seconds + 7200 }
-const tree = new SignedTree({ validity, zones: zones() })
-const anchors = parseAnchors(tree.anchorText())
+const anchors = tree.anchors()
+const evidenceOf = async (role: "outgoing" | "incoming", mode: "validate" | "trust-ad" = "validate", of = tree): Promise<Evidence> => (await record(role, { mode, of }))[0]!
 
-/** A resolver in front of the tree; with `trust-ad` it is believed to have validated. */
-function resolverFor(of: SignedTree, mode: "validate" | "trust-ad") {
-  const transport: DnsTransport = {
-    exchange: async (octets) => {
-      const query = decodeMessage(octets)
-      const { name, type } = query.questions[0]!
-      const found = of.answer(name, type, query.edns?.dnssecOk === true)
-      return encodeMessage({ ...query, response: true, recursionAvailable: true, authenticData: query.authenticData, questions: [{ name, type, class: classInternet }], ...found })
-    },
-  }
-  const clock = { now: () => now, monotonic: () => 0, after: () => () => undefined }
-  const dnssec = mode === "trust-ad" ? mode : { anchors: of.anchors() }
-  return createResolver({ dnssec, upstreams: [{ address: "127.0.0.1", port: 53 }], transport, clock, random: seededRandom(5) })
+function judgeAll(items: readonly unknown[], { dnsAnchors = [anchors], ...more }: Partial<Parameters<typeof judge>[1]> & { level?: string } = {}) {
+  const { pair, at } = items[0] as Evidence
+  const { level = null, ...options } = more
+  const file = { evidence: 1, tool: { name: "xmpp-dna", version: "0" }, recorded: at, direction: "out", pair, decision: "associated", level, finding: null, sentence: "", items }
+  return judge(readEvidenceFile(JSON.stringify(file)), { prooftypes: both, anchors: [publicAnchors], dnsAnchors, ...options })
 }
-
-async function evidenceOf(role: "outgoing" | "incoming", mode: "validate" | "trust-ad" = "validate", of = tree): Promise<Evidence> {
-  const resolver = resolverFor(of, mode)
-  const reach = { networks: [parseCidr("127.0.0.0/8")], names: ["example"], ownListeners: [] }
-  const found = await discover({ domain: a, service: "xmpp-server", resolver, random: seededRandom(1), reach })
-  assert.ok(found.outcome === "endpoints")
-  const subject: ProofSubject = { source: a, service: "xmpp-server", role, endpoint: role === "outgoing" ? found.endpoints[0] : undefined }
-  const material = await dane.obtain(subject, { ...withoutWeb, anchors: publicAnchors, resolver, at: now, signal: never })
-  const us = parseDomain("us.example")
-  const pair = role === "outgoing" ? { sender: us, target: a } : { sender: a, target: us }
-  return match([{ prooftype: dane, material }], subject, shownBy(leaf.chain, role === "outgoing" ? "tls-server" : "tls-client"), now).evidence(pair)[0]!
-}
-
-function judged(item: unknown, dnsAnchors = [anchors]): JudgedItem {
-  const { pair, at } = item as Evidence
-  const file = { evidence: 1, tool: { name: "xmpp-dna", version: "0" }, recorded: at, direction: "out", pair, decision: "associated", level: null, finding: null, sentence: "", items: [item] }
-  return judge(readEvidenceFile(JSON.stringify(file)), { prooftypes: [dane], anchors: [publicAnchors], dnsAnchors }).items[0]!
-}
+const judged = (item: unknown, dnsAnchors = [anchors]): JudgedItem => judgeAll([item], { dnsAnchors, prooftypes: [dane] }).items[0]!
 
 // biome-ignore lint/suspicious/noExplicitAny: evidence is taken apart here as a forger would
 type Material = any
@@ -209,4 +165,58 @@ test("without SRV only the usual port speaks for the domain", async () => {
     )
     assert.equal(item.result, "cannot-judge", item.sentence)
   }
+})
+
+describe("PKIX by a name that signed SRV added: judged by the DNS material beside it", () => {
+  // The certificate names the host alone; DANE has nothing to compare with.
+  const chain = issued(publicRoot, "host.example").chain
+  const without = new SignedTree({ validity, zones: zones(undefined, { "_xmpp-server._tcp.a.example": records["_xmpp-server._tcp.a.example"], "host.example": records["host.example"] }) })
+  const recorded = () => record("outgoing", { prooftypes: both, of: without, chain })
+  const options = { dnsAnchors: [without.anchors()] }
+
+  test("it is proved again, the delegation marked signed, and holds no longer than DNS does", async () => {
+    const items = await recorded()
+    assert.deepEqual(items.map(({ verdict }) => verdict.outcome), ["proved", "absent"])
+    const { items: found, exit, decision } = judgeAll(items, { ...options, level: "authenticated" })
+    assert.deepEqual([found.map(({ result }) => result), exit, decision.result], [["same", "same"], 0, "supported"])
+    const [pkix] = found
+    assert.match(pkix!.sentence, /proved a\.example by pkix from 2026-11-20T12:00:00\.000Z to 2026-11-20T13:15:00\.000Z, if /)
+    assert.deepEqual(pkix!.facts.filter(({ fact }) => fact.startsWith("DNS: ")), [
+      { fact: "DNS: a.example leads to host.example port 5269", mark: "signed" },
+      { fact: "DNS: _xmpp-server._tcp.a.example SRV data, secure", mark: "signed" },
+    ])
+    assert.equal(judgeAll(items, { ...options, at: now + 2 * 3_600_000 }).items[0]!.now?.outcome, "refuted", "after DNS has ended the name counts no more")
+  })
+
+  test("without that material, or where it cannot be validated, it cannot be judged, as before", async () => {
+    const items = await recorded()
+    for (const some of [items.slice(0, 1), [items[0], { ...items[1], prooftype: "magic" }]]) assert.equal(judgeAll(some, options).items[0]!.result, "cannot-judge")
+    const elsewhere = judgeAll(items, { dnsAnchors: [anchors] })
+    assert.deepEqual(elsewhere.items.map(({ result }) => result), ["cannot-judge", "cannot-judge"])
+    assert.match(elsewhere.items[0]!.sentence, /rests on a delegation, which this file does not show/)
+  })
+
+  test("attack: the way of another connection or domain is not taken for this one", async () => {
+    const items = await recorded()
+    const [pkix, dns] = items as [Evidence, Evidence]
+    const victim = { sender: pkix.pair.sender, target: "victim.example" }
+    const rows: readonly (readonly [string, readonly unknown[]])[] = [
+      ["another domain", [{ ...pkix, pair: victim }, dns]],
+      ["another domain, its pair on both", [{ ...pkix, pair: victim }, { ...dns, pair: victim }]],
+      ["another chain", [{ ...pkix, proof: { ...pkix.proof, chain: issued(publicRoot, "host.example").chain.map((der) => Buffer.from(der).toString("base64")) } }, dns]],
+      ["another moment", [{ ...pkix, at: new Date(now + 1000).toISOString() }, dns]],
+      ["the other role", [pkix, { ...dns, role: "incoming", pair: { sender: pkix.pair.target, target: pkix.pair.sender } }]],
+    ]
+    for (const [what, forged] of rows) assert.notEqual(judgeAll(forged, options).items[0]!.now?.outcome, "proved", what)
+  })
+
+  test("attack: an unsigned delegation called secure by the reference is a false verdict", async () => {
+    const unsigned = new SignedTree({ validity, zones: zones("none") })
+    const items = await record("outgoing", { prooftypes: both, of: unsigned, chain })
+    assert.deepEqual(items.map(({ verdict }) => verdict.outcome), ["refuted", "absent"])
+    const reference = { ...items[0]!.reference, accept: [...items[0]!.reference.accept, { type: "DNS-ID", value: "host.example", because: "secure-delegation" }] }
+    const verdict = { outcome: "proved", by: "pkix", detail: "", until: now + 1000 }
+    const { items: found, exit } = judgeAll([{ ...items[0], reference, verdict }, items[1]], { dnsAnchors: [unsigned.anchors()] })
+    assert.deepEqual([found[0]!.result, exit], ["different", 2])
+  })
 })

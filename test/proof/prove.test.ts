@@ -40,6 +40,7 @@ describe("obtaining", () => {
     controller.abort(new Error("time is up"))
     const { combined, verdicts } = match(await waiting, subject, proofOf(own("a.example")), start)
     assert.equal(combined.outcome, "unavailable")
+    assert.equal(combined.verdict.finding, "proof.unavailable")
     assert.match(combined.verdict.detail, /time is up/)
     assert.equal(verdicts.length, 2)
   })

@@ -181,6 +181,28 @@ test("the way in ends with the way out that it rests on, and the way out with th
   await scene.close()
 })
 
+test("BIDI-4: of two pairs that were granted to the peer's domain one ends: the way back rests on the other", async () => {
+  const scene = memoryScene()
+  const certificate = good("b.example", { names: { dns: ["b.example", "c.example"] } })
+  await scene.server({ domains: ["a.example"] })
+  for (const [ends, stays] of [["c.example", "b.example"], ["b.example", "c.example"]] as const) {
+    const b = await scene.server({ domains: ["b.example", "c.example"], certificate, ...bidi })
+    const peer = await scene.raw(b)
+    await peer.upToFeatures("a.example", "b.example", credentialsOf(good("a.example")))
+    peer.send(bidiElement)
+    await external(peer, "a.example", "b.example")
+    peer.send("<db:result from='a.example' to='c.example'>key</db:result>")
+    await peer.expect("type='valid'")
+    const back = b.ways[0]!.stream
+    for (const sender of ["b.example", "c.example"]) await scene.until(back.add(pairOf(sender, "a.example"), never))
+    b.reload({ hosts: (name) => name === stays })
+    assert.equal(back.associationOf(pairOf(ends, "a.example")), undefined)
+    assert.equal(back.associationOf(pairOf(stays, "a.example"))?.level, "authenticated")
+    assert.equal(back.ended, false)
+  }
+  await scene.close()
+})
+
 test("a peer without bidi, or with the switch off: one direction, and stanzas back end the stream", async () => {
   const scene = memoryScene()
   const a = await scene.server({ domains: ["a.example"], ...bidi })

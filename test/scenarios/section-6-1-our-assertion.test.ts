@@ -91,6 +91,23 @@ test("DB-07: a peer that never answers: our timer, a connection of its own the n
   await scene.close()
 })
 
+test("the pair that a further sender rested on ends: the next one rests on another pair with the target", async () => {
+  const scene = memoryScene()
+  const names = ["a.example", "c.example", "e.example"]
+  const a = await scene.server({ domains: names, certificate: good("a.example", { names: { dns: names } }), ...piggyback })
+  await scene.server({ domains: ["b.example"] })
+  const stream = await scene.until(a.join("b.example"))
+  await scene.until(a.join("b.example", "c.example"))
+  a.reload({ hosts: (name) => name !== "a.example" && names.includes(name) })
+  // Where the target is served is not looked up for an assertion.
+  scene.dns("_xmpp-server._tcp.b.example", { SRV: [[0, 0, 1, "nowhere.example"]] })
+  assert.equal((await scene.until(stream.add(pairOf("e.example", "b.example"), never))).level, "authenticated")
+  assert.deepEqual(stream.associations().map(({ pair }) => pair.sender), ["c.example", "e.example"])
+  stream.drop([pairOf("c.example", "b.example"), pairOf("e.example", "b.example")])
+  await assert.rejects(stream.add(pairOf("c.example", "b.example"), never), NotCarried)
+  await scene.close()
+})
+
 const minute = 60_000
 const ends: readonly (readonly [what: string, end: (stream: OutgoingStream, accepted: IncomingStream) => void, apart: number])[] = [
   ["it is closed here, since it was idle", (stream) => stream.close(), 0],
@@ -133,6 +150,51 @@ for (const [what, end, apart] of ends) {
     await scene.close()
   })
 }
+
+test("DB-36: no room for a further pair: a connection of its own; no room there either: one failure, and no third try", async () => {
+  let full = "c.example"
+  const noRoom = "<error type='wait'><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></db:result>"
+  const link = () => ({ middle: alteredText((text) => text.replace(new RegExp(`(<db:result from='b\\.example' to='${full}') type='valid'/>`), `$1 type='error'>${noRoom}`)) })
+  const scene = memoryScene({ link })
+  // Where it shows no certificate the pair of a connection of its own is asked for by a key, too.
+  const a = await scene.server({ domains: ["a.example", "c.example"], certificate: both, mute: true, require: "encrypted", ...piggyback })
+  const b = await scene.server({ domains: ["b.example"], require: "encrypted" })
+  const asked = (): number => a.of("dialback").filter(({ step, pair }) => step === "result-sent" && pair.sender === "c.example").length
+  const first = await scene.until(a.join("b.example"))
+  await scene.until(assert.rejects(a.join("b.example", "c.example"), OutgoingRefused))
+  assert.deepEqual([asked(), scene.world.connections.filter(({ to }) => to.address === b.address.address).length], [2, 2])
+  full = "nobody.example"
+  const own = await scene.until(a.join("b.example", "c.example"))
+  assert.notEqual(own, first)
+  assert.equal(asked(), 3, "the first stream is not asked again")
+  assert.equal(first.ended, false)
+  await scene.close()
+})
+
+test("joining has one deadline, however many streams the peer keeps that answer nothing: then a connection of its own", async () => {
+  const names = ["a.example", "c.example", "e.example"]
+  let silent = false
+  const scene = memoryScene({ link: () => ({ middle: alteredText((text) => (silent && text.includes("<db:result from='b.example'") ? "" : text)) }) })
+  const times = { negotiation: 4000, dialbackAnswer: 60_000 }
+  const a = await scene.server({ domains: [...names, "f.example"], certificate: good("a.example", { names: { dns: [...names, "f.example"] } }), times, ...piggyback })
+  const b = await scene.server({ domains: ["b.example"] })
+  for (const sender of names) a.carriers.reachable(pairOf(sender, "b.example").target, await scene.until(a.open("b.example", sender)))
+  silent = true
+  const began = scene.clock.monotonic()
+  const joining = a.join("b.example", "f.example")
+  let asked = 0
+  await scene.eventually("the first stream is asked", () => (asked = a.of("dialback").filter(({ step }) => step === "result-sent").length) > 0)
+  const connections = scene.world.connections.length
+  await scene.eventually("it is given up", () => scene.world.connections.length > connections)
+  const took = scene.clock.monotonic() - began
+  assert.ok(took >= 4000 && took < 4500, `${took} ms`)
+  assert.equal((await scene.until(joining)).pair.sender, "f.example")
+  assert.equal(asked, 1)
+  // The others carry what they carried.
+  for (const stream of a.outgoing) stream.channel.write(message(`x@${stream.pair.sender}`, "y@b.example", stream.pair.sender))
+  await scene.eventually("all four", () => b.bodies.length === 4)
+  await scene.close()
+})
 
 test("DB-08: answers that nobody asked for, for other pairs or in the other direction, change nothing", async () => {
   let more = ""

@@ -41,7 +41,7 @@ const refused = visited("auth-external-refused", "XEP-0178 3", "the server asks 
   behind: saying(`${openingOf(domain)}${featuresOf(mechanismsOf("EXTERNAL") + dialbackOffer)}`, "<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><not-authorized/></failure>"),
 }))
 const notOffered = visited("auth-external-not-offered", "XEP-0178 3", "the server does not look at certificates: dialback is all there is", seen("authenticated", 0, "warn auth.external-not-offered"), () => ({}))
-const noWay = visited("auth-no-way", "RFC 6120 6", "the server offers neither EXTERNAL nor dialback", seen("authenticated", 0, "bad auth.no-way"), (domain) => ({
+const noWay = visited("auth-no-way", "RFC 6120 6", "the server offers neither EXTERNAL nor dialback", seen("authenticated", 0, "warn auth.no-way"), (domain) => ({
   // The old way of offering dialback is the namespace on the header.
   behind: (_, answered) => opens(domain, "")(_, answered)?.replace(" xmlns:db='jabber:server:dialback'", ""),
 }))

@@ -79,7 +79,7 @@ const reference = hosted("posh-reference-to-reference", "RFC 7711 3.2", "a refer
   answers: { [wellKnown]: { json: { url: `https://${domain}/first`, expires: 3600 } }, "/first": { json: { url: `https://${domain}/second`, expires: 3600 } } },
 }))
 const otherWeb = hosted("posh-tls-error", "RFC 7711 3", "the web server shows a certificate of another name", vain("bad posh.tls-error"), () => ({ certificate: "wrong-name" }))
-const slow = hosted("posh-not-in-time", "RFC 7712 7", "the web server takes the request, and time is up before it answers", vain("unknown proof.unavailable"), () => ({ answers: { [wellKnown]: { silent: true } } }), 800)
+const slow = hosted("posh-too-slow", "RFC 7711 5", "the web server takes the request, and does not answer", vain("bad posh.too-slow"), () => ({ answers: { [wellKnown]: { silent: true } } }), 6000)
 const none = hosted("posh-none", "RFC 7711 3", "the web server has no document: the certificate alone decides", vain("info posh.not-published"), () => ({}))
 const deadWeb: Exhibit = {
   id: "posh-unreachable",

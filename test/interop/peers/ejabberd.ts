@@ -27,6 +27,7 @@ export async function startEjabberd(options: ForeignServerOptions): Promise<Fore
   }
   const components = options.domains.flatMap((domain) => domain.components ?? [])
   const rooms = options.domains.filter((domain) => domain.rooms !== undefined)
+  const inClear = options.domains.filter((domain) => domain.inClear === true)
   const text = (value: string): string => JSON.stringify(value)
   const config = [
     `loglevel: ${options.debug === true ? "debug" : "info"}`,
@@ -49,6 +50,8 @@ export async function startEjabberd(options: ForeignServerOptions): Promise<Fore
     ...(components.length === 0
       ? []
       : ["    hosts:", ...components.map((one) => `      ${text(one.name)}: { password: ${text(one.secret)} }`)]),
+    ...(inClear.length === 0 ? [] : ["host_config:"]),
+    ...inClear.flatMap((domain) => [`  ${text(domain.name)}:`, "    s2s_use_starttls: false"]),
     "shaper_rules: { s2s_shaper: none }",
     "modules:",
     "  mod_disco: {}",

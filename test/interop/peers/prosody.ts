@@ -10,6 +10,10 @@ export interface PeerDomain {
   readonly components?: readonly { readonly name: string; readonly secret: string; readonly identity: Identity }[]
   /** A multi-user chat service (XEP-0045). */
   readonly rooms?: { readonly name: string; readonly identity: Identity }
+  /** It offers no TLS and asks for none. */
+  readonly inClear?: boolean
+  /** Prosody: it offers no SASL, so that dialback is all there is. */
+  readonly withoutSasl?: boolean
 }
 
 export interface ForeignServerOptions {
@@ -74,6 +78,9 @@ export async function startProsody(options: ForeignServerOptions & ProsodyOption
   for (const domain of options.domains) {
     install(domain.name, domain.identity)
     sections.push(`VirtualHost ${lua(domain.name)}`, tls(domain.name))
+    const disabled = [...(domain.inClear === true ? ["tls"] : []), ...(domain.withoutSasl === true ? ["saslauth"] : [])]
+    if (disabled.length > 0) sections.push(`  modules_disabled = { ${disabled.map(lua).join(", ")} }`)
+    if (domain.inClear === true) sections.push("  s2s_require_encryption = false")
     for (const component of domain.components ?? []) {
       install(component.name, component.identity)
       sections.push(`Component ${lua(component.name)}`, `  component_secret = ${lua(component.secret)}`, ...own, tls(component.name))
@@ -125,7 +132,8 @@ export async function startProsody(options: ForeignServerOptions & ProsodyOption
   const peer = startProcess("prosody", "/usr/bin/prosody", ["--config", file, "-F"], { folder })
   try {
     await untilListening(peer, "prosody", options.address, 5269)
-    await untilListening(peer, "prosody", options.address, 5347)
+    // Without components nobody listens there.
+    if (options.domains.some(({ components = [] }) => components.length > 0)) await untilListening(peer, "prosody", options.address, 5347)
   } catch (error) {
     await peer.stop()
     throw error

@@ -1,0 +1,50 @@
+// The JSON Schemas of what is printed and read (draft 2020-12), made from the definitions that the code itself uses. Members may be added
+// without a new number; readers ignore what they do not know.
+import { z } from "zod"
+import { configSchema, includeSchema } from "../gateway/config-schema.ts"
+import { evidenceFileSchema, judgementSchema } from "./evidence-schema.ts"
+import { explainSchema } from "./explain-report.ts"
+import { labListSchema, labReportSchema } from "./lab-schema.ts"
+import { checkSchema, domainSchema } from "./report.ts"
+
+interface Published {
+  readonly schema: z.ZodType
+  /** Of what, for a list of them. */
+  readonly of: string
+}
+
+/** What every command prints with `--json` when it was called in a wrong way. */
+export const mistakeSchema = z.object({
+  error: z.string(),
+  exit: z.number().int().describe("64 and above"),
+  file: z.string().optional().describe("judge: which file"),
+  problems: z
+    .array(z.object({ place: z.string(), setting: z.string().optional(), sentence: z.string() }))
+    .optional()
+    .describe("what is wrong with a configuration, and where"),
+})
+
+export const schemas = {
+  check: { schema: checkSchema, of: "check --json" },
+  "check-line": { schema: domainSchema, of: "a line of check --jsonl" },
+  explain: { schema: explainSchema, of: "explain --json" },
+  judge: { schema: judgementSchema, of: "judge --json" },
+  evidence: { schema: evidenceFileSchema, of: "an evidence file" },
+  lab: { schema: labReportSchema, of: "lab --json" },
+  "lab-list": { schema: labListSchema, of: "lab --list --json" },
+  mistake: { schema: mistakeSchema, of: "what --json prints instead when an argument is wrong" },
+  config: { schema: configSchema, of: "the configuration of the gateway" },
+  include: { schema: includeSchema, of: "a tenant's file in the configuration's include folder" },
+} as const satisfies Record<string, Published>
+
+export type SchemaName = keyof typeof schemas
+
+/** Rises when a member is removed or changes its meaning. */
+const version = 1
+
+/** What is written and read, not what code makes of it: the form before any transformation. */
+export function jsonSchema(name: SchemaName): Readonly<Record<string, unknown>> {
+  const { schema, of } = schemas[name]
+  const { $schema, ...rest } = z.toJSONSchema(schema, { io: "input", unrepresentable: "throw" })
+  return { $schema, $id: `urn:xmpp-dna:schema:${name}:${version}`, title: `xmpp-dna: ${of}`, ...rest }
+}

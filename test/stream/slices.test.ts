@@ -1,0 +1,96 @@
+// Input in slices: order, what waits and what does not, and the end.
+import assert from "node:assert/strict"
+import { test } from "node:test"
+import fc from "fast-check"
+import { sliceBytes, Slices } from "../../src/stream/slices.ts"
+import { ManualClock } from "../world/clock.ts"
+
+/** Octets of value `x` are elements; all others are stanzas. */
+function reading() {
+  const clock = new ManualClock()
+  const read: Buffer[] = []
+  let paused = 0
+  const slices: Slices = new Slices({
+    clock,
+    read: (bytes) => {
+      read.push(Buffer.from(bytes))
+      for (const octet of bytes) if (octet === 0x78) slices.laborious()
+    },
+    pause: () => void (paused += 1),
+    resume: () => void (paused -= 1),
+  })
+  return { clock, slices, sizes: () => read.map(({ length }) => length), text: () => Buffer.concat(read).toString(), paused: () => paused }
+}
+const claims = (size: number): Buffer => Buffer.alloc(size, "x")
+const stanzas = (size: number): Buffer => Buffer.alloc(size, "-")
+
+test("ordinary stanzas never wait, and are read as they come once it is seen that they are ordinary", () => {
+  const { slices, sizes, clock } = reading()
+  for (let chunk = 0; chunk < 20; chunk += 1) slices.chunk(stanzas(65_536))
+  assert.equal(sizes().reduce((sum, size) => sum + size, 0), 20 * 65_536)
+  assert.equal(sizes().at(-1), 65_536)
+  assert.equal(clock.pending, 0)
+})
+
+test("laborious elements: one slice a turn, the connection paused meanwhile, order kept", async () => {
+  const { slices, sizes, clock, text, paused } = reading()
+  slices.chunk(claims(3 * sliceBytes))
+  slices.chunk(stanzas(10))
+  assert.deepEqual([sizes(), paused()], [[sliceBytes], 1], "the rest of the same turn waits")
+  await clock.advance(1)
+  assert.equal(sizes().length, 2)
+  await clock.advance(10)
+  assert.equal(text(), "x".repeat(3 * sliceBytes) + "-".repeat(10))
+  assert.deepEqual([paused(), clock.pending], [0, 0])
+})
+
+test("a few of them are no labour", () => {
+  const { slices, clock } = reading()
+  slices.chunk(claims(15))
+  assert.equal(clock.pending, 0)
+})
+
+test("what is held is a copy: the channel uses its memory again", async () => {
+  const { slices, clock, text } = reading()
+  const [first, second] = [claims(2 * sliceBytes), stanzas(10)]
+  slices.chunk(first)
+  slices.chunk(second)
+  first.fill("?")
+  second.fill("?")
+  await clock.advance(10)
+  assert.equal(text(), "x".repeat(2 * sliceBytes) + "-".repeat(10))
+})
+
+test("the connection ends: what was read of it is heard; the stream ends: nothing more is", async () => {
+  const lost = reading()
+  lost.slices.chunk(claims(3 * sliceBytes))
+  lost.slices.finish()
+  assert.equal(lost.text().length, 3 * sliceBytes)
+  assert.equal(lost.clock.pending, 0)
+  const over = reading()
+  over.slices.chunk(claims(3 * sliceBytes))
+  over.slices.stop()
+  over.slices.chunk(claims(1))
+  await over.clock.advance(10)
+  assert.equal(over.text().length, sliceBytes)
+  assert.equal(over.clock.pending, 0)
+})
+
+test("nothing is lost, doubled or out of order, however it comes", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.tuple(fc.nat(3 * sliceBytes), fc.boolean(), fc.nat(2)), { maxLength: 12 }), async (chunks) => {
+      const { slices, text, clock, paused } = reading()
+      let sent = ""
+      for (const [size, laborious, wait] of chunks) {
+        const bytes = laborious ? claims(size) : stanzas(size)
+        sent += bytes.toString()
+        slices.chunk(bytes)
+        await clock.advance(wait)
+      }
+      await clock.advance(200)
+      assert.equal(text() === sent, true)
+      assert.deepEqual([paused(), clock.pending], [0, 0])
+    }),
+    { numRuns: 60 },
+  )
+})
