@@ -65,7 +65,8 @@ describe("the exhibits", () => {
       // What is bad makes it bad, and nothing else does; what could not be told has something that says so.
       assert.equal(expected.exit === 2, bad, id)
       if (expected.exit === 3) assert.ok(expected.findings.some((each) => each.startsWith("unknown ")), id)
-      assert.equal(expected.exit === 3, expected.level === null, `${id}: what could not be told has no level`)
+      // The level is that of the way there; what is not known of the way back leaves it.
+      if (!id.startsWith("auth-reverse")) assert.equal(expected.exit === 3, expected.level === null, `${id}: what could not be told has no level`)
       assert.ok(title.length > 10 && section.length > 3, id)
     }
   })

@@ -25,8 +25,6 @@ export const elsewhere: Partial<Record<FindingId, RaisedElsewhere>> = {
   "dane.too-old": inFile("proof/dane-outgoing.test.ts"),
   "posh.capped": inFile("proof/posh-memory.test.ts"),
   "posh.wrong-service": inFile("proof/posh.test.ts"),
-  "auth.reverse-refused": inFile("inspect/reverse.test.ts"),
-  "auth.reverse-unseen": inFile("inspect/reverse.test.ts"),
   "auth.dialback-invalid": inFile("attacks/dialback.test.ts"),
   "auth.dialback-error": inFile("scenarios/section-6-1-assertion.test.ts", "type='error'><error type='cancel'><item-not-found"),
   "auth.dialback-timeout": inFile("interop/silent-peer.test.ts"),
