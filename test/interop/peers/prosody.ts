@@ -56,7 +56,12 @@ const saysErrors = `module:hook("s2s-stream-features", function(event)
 end, -100);
 `
 
-export async function startProsody(options: ForeignServerOptions & ProsodyOptions): Promise<ForeignServer> {
+export interface Prosody extends ForeignServer {
+  /** Its configuration file, for prosodyctl. */
+  readonly config: string
+}
+
+export async function startProsody(options: ForeignServerOptions & ProsodyOptions): Promise<Prosody> {
   const folder = temporaryFolder("prosody")
   const certificates = join(folder, "certificates")
   mkdirSync(certificates)
@@ -139,6 +144,7 @@ export async function startProsody(options: ForeignServerOptions & ProsodyOption
     throw error
   }
   return Object.assign(peer, {
+    config: file,
     address: options.address,
     s2s: { address: options.address, port: 5269 },
     component: { address: options.address, port: 5347 },
