@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { test } from "node:test"
 import { seenOf } from "../../src/inspect/looking.ts"
@@ -176,6 +176,19 @@ test("lab --list names every scene and what check finds there; an unknown one ge
   assert.equal(unknown.code, 64)
   assert.equal(unknown.stdout, "")
   assert.match(unknown.stderr, /^xmpp-dna: there is no scene "expierd"\. Did you mean expired\?/)
+})
+
+test("lab EXHIBIT: says what docs/lab.md shows", async () => {
+  const run = lab("pkix-hosted")
+  try {
+    await run.says(/^\. \S+\/environment$/m)
+  } finally {
+    run.child.kill("SIGTERM")
+  }
+  const { stdout } = await run.ended
+  const shown = readFileSync(join(root, "docs/lab.md"), "utf8").split("$ xmpp-dna lab pkix-hosted\n")[1]?.split("```")[0]
+  const masked = (text: string): string => text.replace(/port \d+ */g, "port PORT ").replace(/^\. \S+$/m, ". PATH").replace(/127\.0\.0\.\d+/g, "ADDRESS")
+  assert.equal(masked(stdout), masked(shown ?? ""))
 })
 
 test("lab EXHIBIT: stands until Ctrl-C, and the command it prints finds what it says", async () => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict"
 import { existsSync, readFileSync } from "node:fs"
 import { after, before, describe, it } from "node:test"
 import { looking, seenOf } from "../../src/inspect/looking.ts"
-import { exhibits, lookAtAll, raiseExhibits } from "../../src/lab/exhibits.ts"
+import { exhibits, type Look, lookAtAll, raiseExhibits } from "../../src/lab/exhibits.ts"
 import { Internet } from "../../src/lab/internet.ts"
 import { scenes } from "../../src/lab/programme.ts"
 import { raisedBy } from "../../src/lab/raises.ts"
@@ -38,10 +38,14 @@ describe("the oracle", () => {
 
   it("says so where something else is found, and where looking fails", async () => {
     const [first = assert.fail(), second = assert.fail()] = exhibits
-    const told = await lookAtAll(net, [{ exhibit: first, standing: {} }, { exhibit: second, standing: {} }], async ({ id }) => {
+    const inOrder: string[] = []
+    const look: Look = async ({ id }) => {
       if (id === second.id) throw new Error("nobody looked")
+      await new Promise((resolve) => setImmediate(resolve))
       return { exit: 2, level: "none", findings: ["bad cert.expired"] }
-    })
+    }
+    const told = await lookAtAll(net, [{ exhibit: first, standing: {} }, { exhibit: second, standing: {} }], look, ({ id }) => inOrder.push(id))
+    assert.deepEqual(inOrder, [first.id, second.id])
     assert.deepEqual(told.map(({ ok, broken }) => [ok, broken]), [[false, undefined], [false, "nobody looked"]])
   })
 })
