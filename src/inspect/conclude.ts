@@ -83,6 +83,7 @@ function troubled(climbs: readonly Climb[], climbed: Climb, endpoint: number): R
   const { finding, detail } = climbed.trouble as NonNullable<Climb["trouble"]>
   const others = climbs.filter((each) => !unreached(each))
   if (!unreached(climbed) || others.length === 0) return { id: finding, detail, endpoint }
+  if (finding === "reach.no-route") return { id: finding, detail, endpoint, severity: "info" }
   const isSix = ({ endpoint: { address } }: Climb): boolean => address.includes(":")
   const six = isSix(climbed) && !others.some(isSix)
   return { id: six ? "reach.ipv6-dead" : "reach.address-dead", detail, endpoint }

@@ -6,8 +6,10 @@ import type { InspectQuestion } from "../../src/inspect/question.ts"
 import { type DomainResult, domainSchema } from "../../src/inspect/report.ts"
 import { builtInProoftypes } from "../../src/proof/registry.ts"
 import { judge, readEvidenceFile } from "../../src/proof/judge.ts"
+import { DialError } from "../../src/model/errors.ts"
 import { parseDomain } from "../../src/model/domain.ts"
 import type { LabCertificate, ServerSpec } from "../../src/lab/internet.ts"
+import type { Dial } from "../../src/ports.ts"
 import { type Inspector, inspector } from "./support.ts"
 import { header, type Script, scripted, scriptedTls } from "./scripted.ts"
 
@@ -93,6 +95,22 @@ test("a certificate that ends soon is a warning", async () => {
   assert.deepEqual(verdict(result), ["authenticated", true, false])
   assert.ok(ids(result).includes("warn cert.expiring"))
   assert.ok(!ids(await look("soon.example", { expiryWarning: 2 * day })).some((id) => id.includes("expiring")))
+})
+
+test("a machine without IPv6: nothing is held against the domain", async () => {
+  await serve({ domain: "twofold.example" })
+  const { port } = lab.net.server("twofold.example").s2s
+  const addresses = lab.net.server("twofold.example").s2s.address
+  lab.net.signed.zones.set("_xmpp-server._tcp.twofold.example", { SRV: [[0, 0, port, "xmpp.twofold.example"]] })
+  lab.net.signed.zones.set("xmpp.twofold.example", { A: [addresses], AAAA: ["::1"] })
+  lab.net.signed.zones.set("_xmpp-server._tcp.six.example", { SRV: [[0, 0, port, "xmpp.six.example"]] })
+  lab.net.signed.zones.set("xmpp.six.example", { AAAA: ["::1"] })
+  const dial: Dial = { connect: async (to, options) => (to.address.includes(":") ? Promise.reject(new DialError("unreachable", `${to.address} port ${to.port}: ENETUNREACH`)) : lab.ports.dial.connect(to, options)) }
+  const from = async (domain: string): Promise<DomainResult> => (await inspect(lab.question(domain), { ...lab.ports, dial }, never)).result
+  const both = await from("twofold.example")
+  assert.deepEqual([...verdict(both), ids(both).filter((id) => id.includes("reach."))], ["authenticated", true, false, ["info reach.no-route"]])
+  const six = await from("six.example")
+  assert.deepEqual([...verdict(six), ids(six)[0]], [null, false, true, "unknown reach.no-route"])
 })
 
 test("as of another moment: certificates by their dates then, DANE as of now", async () => {

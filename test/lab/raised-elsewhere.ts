@@ -15,6 +15,7 @@ export const elsewhere: Partial<Record<FindingId, RaisedElsewhere>> = {
   "dns.unreachable": inFile("gateway/dns-ability.test.ts"),
   "dns.not-validating": inFile("gateway/dns-ability.test.ts"),
   "dns.not-a-domain": inFile("discovery/discover.test.ts"),
+  "reach.no-route": inFile("inspect/ladder.test.ts"),
   "reach.capped": inFile("scenarios/section-5-no-client-certificate.test.ts"),
   "reach.budget": inFile("gateway/hostile-peer.test.ts", "too much work was asked for"),
   "stream.from-own-domain": inFile("attacks/certificates.test.ts"),
