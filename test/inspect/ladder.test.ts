@@ -8,6 +8,7 @@ import { builtInProoftypes } from "../../src/proof/registry.ts"
 import { judge, readEvidenceFile } from "../../src/proof/judge.ts"
 import { DialError } from "../../src/model/errors.ts"
 import { parseDomain } from "../../src/model/domain.ts"
+import type { Service } from "../../src/model/verdict.ts"
 import type { LabCertificate, ServerSpec } from "../../src/lab/internet.ts"
 import type { Dial } from "../../src/ports.ts"
 import { type Inspector, inspector } from "./support.ts"
@@ -38,7 +39,7 @@ async function serve(spec: ServerSpec): Promise<void> {
   await lab.net.addServer(spec)
 }
 
-async function play(domain: string, script: Script, service?: string): Promise<Awaited<ReturnType<typeof scripted>>> {
+async function play(domain: string, script: Script, service?: Service): Promise<Awaited<ReturnType<typeof scripted>>> {
   const peer = await scripted(lab.net, domain, script, service)
   running.push(peer)
   return peer
@@ -252,7 +253,8 @@ test("a server without TLS, one that says nothing, one that does not know the do
   await play("clear.example", (_, answered) => (answered === 0 ? `${header("clear.example")}<stream:features>${dialback}</stream:features>` : undefined))
   const clear = await look("clear.example")
   assert.deepEqual([...verdict(clear), ids(clear)[0]], ["verified", false, false, "bad tls.not-offered"])
-  assert.deepEqual(verdict(await look("clear.example", { expect: "verified" })), ["verified", true, false])
+  const modest = await look("clear.example", { expect: "verified" })
+  assert.deepEqual([...verdict(modest), ids(modest)[0]], ["verified", true, false, "warn tls.not-offered"])
 
   await play("quiet.example", () => undefined)
   const quiet = await look("quiet.example", { times: { total: 5000, endpoint: 200 } })
@@ -289,7 +291,7 @@ test("behind TLS: a clients' server as it should be; one that says nothing, one 
     const { chainPem, keyPem } = lab.net.authority.issue({ names: { dns: [domain] } })
     return { cert: chainPem, key: keyPem }
   }
-  const behind = async (domain: string, script: Script, service?: string): Promise<Awaited<ReturnType<typeof scriptedTls>>> => {
+  const behind = async (domain: string, script: Script, service?: Service): Promise<Awaited<ReturnType<typeof scriptedTls>>> => {
     const peer = await scriptedTls(lab.net, domain, { ...issue(domain), script }, service)
     running.push(peer)
     return peer
