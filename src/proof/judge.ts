@@ -5,7 +5,7 @@ import { type AnchorSet as DnsAnchorSet, rootAnchors } from "../dns/dnssec/ancho
 import { type Domain, parseDomain } from "../model/domain.ts"
 import type { Evidence, EvidenceFact, EvidenceFile } from "../model/evidence.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
-import type { AcceptedIdentity, Instant, Presented, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
+import type { AcceptedIdentity, Instant, Presented, ReferenceIdentity, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { AnyProoftype, RecordedWay } from "./prooftype.ts"
 import { combine, rfc3339, type WeighedVerdict } from "./prove.ts"
@@ -148,20 +148,16 @@ function judgeItem({ evidence, connection, source, found }: Revived, way: Record
   if (proof === undefined) return cannot("the file does not say whether a server or a client showed the certificate")
   try {
     const service: Service = (evidence.reference as { service?: unknown } | undefined)?.service === "xmpp-client" ? "xmpp-client" : "xmpp-server"
-    const led = way !== undefined && way.service === service && way.delegation.secure && at >= way.from - clockSlack && at < way.until ? way : undefined
-    const bare = prooftype.match(proof, material, referenceIdentity({ source, service }), at)
-    const wider = led === undefined || bare.outcome === "proved" ? bare : prooftype.match(proof, material, referenceIdentity({ source, service, endpoint: led }), at)
-    const byWay = led !== undefined && wider.outcome === "proved" && bare.outcome !== "proved"
-    const now = byWay ? { ...wider, until: Math.min(wider.until, led.until) } : wider
+    const { now, led } = matchAgain((reference) => prooftype.match(proof, material, reference, at), { source, service }, way, at)
     // A name that only a secure delegation adds is not believed from a file, and not called wrong either.
     if (way === undefined && evidence.verdict.outcome === "proved" && now.outcome !== "proved") {
       const reference = referenceIdentity({ source, service })
       const told = { ...reference, accept: [...reference.accept, ...delegatedNames(evidence.reference)] }
       if (prooftype.match(proof, material, told, at).outcome === "proved") return cannot("the proof rests on a delegation, which this file does not show")
     }
-    const since = Math.max(prooftype.since?.(material, proof, at) ?? at, byWay ? led.from : Number.NEGATIVE_INFINITY)
+    const since = Math.max(prooftype.since?.(material, proof, at) ?? at, led?.from ?? Number.NEGATIVE_INFINITY)
     const from = now.outcome === "proved" ? rfc3339(Math.min(since, at)) : null
-    const facts = [...handshakeFacts, ...(prooftype.rests?.(material, proof, at) ?? []), ...(byWay ? led.facts : [])]
+    const facts = [...handshakeFacts, ...(prooftype.rests?.(material, proof, at) ?? []), ...(led?.facts ?? [])]
     // Which service was asked about is the file's word, so it is said.
     const claim = claimOf(now, service === "xmpp-client" ? `${source} for clients` : source, from)
     const sentence = now.outcome === "proved" ? `${claim}${restingOn(facts)}` : claim
@@ -170,6 +166,21 @@ function judgeItem({ evidence, connection, source, found }: Revived, way: Record
   } catch (error) {
     return cannot(unreadable(JSON.stringify(evidence.prooftype), error))
   }
+}
+
+/** By the domain's own names, else with those that the way adds while it holds; `led` where it took those. */
+function matchAgain(
+  match: (reference: ReferenceIdentity) => Verdict,
+  subject: Pick<ReferenceIdentity, "source" | "service">,
+  way: RecordedWay | undefined,
+  at: Instant,
+): { readonly now: Verdict; readonly led: RecordedWay | undefined } {
+  const own = match(referenceIdentity(subject))
+  const holds = way !== undefined && way.service === subject.service && way.delegation.secure && at >= way.from - clockSlack && at < way.until
+  if (own.outcome === "proved" || !holds) return { now: own, led: undefined }
+  const wider = match(referenceIdentity({ ...subject, endpoint: way }))
+  if (wider.outcome !== "proved") return { now: wider, led: undefined }
+  return { now: { ...wider, until: Math.min(wider.until, way.until) }, led: way }
 }
 
 /** With a clock a little behind the recorder's; as `dane` allows. */
