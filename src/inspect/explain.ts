@@ -12,7 +12,17 @@ const ids = Object.keys(findings) as FindingId[]
 /** A line of a log has less. */
 export const longestLine = 4096
 
-const plain = (text: string): string => text.slice(0, longestLine).toLowerCase().replace(/[\u2018\u2019]/g, "'").replace(/\s+/g, " ").trim()
+/** As it stands in XML that was copied out of an error. */
+const escapes: Readonly<Record<string, string>> = { apos: "'", "#39": "'", quot: '"', lt: "<", gt: ">", amp: "&" }
+
+const plain = (text: string): string =>
+  text
+    .slice(0, longestLine)
+    .toLowerCase()
+    .replace(/&(apos|#39|quot|lt|gt|amp);/g, (_, name: string) => escapes[name] ?? "")
+    .replace(/[\u2018\u2019]/g, "'")
+    .replace(/\s+/g, " ")
+    .trim()
 
 /** The literal parts of a sentence, in its order; what `*` stands for lies between. */
 const parts = (says: string): string[] => plain(says).split("*").map((part) => part.trim()).filter((part) => part !== "")

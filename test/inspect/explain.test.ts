@@ -61,6 +61,7 @@ describe("sentences of other servers", () => {
     ["Unable to create new session: Cannot create a plain socket connection with any applicable remote host.", "reach.refused", "peer"],
     ["remote-server-not-found: Server-to-server connection failed: unable to resolve service", "dns.target-unresolvable", "peer"],
     ["<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>", "stream.host-unknown", "peer"],
+    ["<error type='wait'><remote-server-timeout/><text>Server-to-server connection failed: Remote server&apos;s certificate is not trusted</text></error>", "cert.unknown-root", "peer"],
     ["Access-denied by nobody in particular: Server-to-server communication is disabled for this host", undefined, "peer"],
   ]
   for (const [line, finding, party] of lines)
