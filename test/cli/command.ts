@@ -74,8 +74,8 @@ export async function commands(cwd: string, environment: Readonly<Record<string,
         child.send(args)
         return (await answer) as Ended
       })
-      // Whoever waits for it is told; the next one is run all the same.
-      last = next.catch(() => undefined)
+      // Whoever waits for it is told how it went; the next one is run all the same.
+      last = Promise.allSettled([next])
       return next
     },
     close: async () => {
