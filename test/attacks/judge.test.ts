@@ -43,7 +43,7 @@ function recordedPkix(chain: readonly Uint8Array[], at = now): Evidence {
 /** What a judge makes of the file alone: the verdict is confirmed. */
 const taken = ({ exit, items }: Judgement): boolean => exit === 0 && items[0]!.now?.outcome === "proved"
 
-test("forged anchors: the attacker's own root, named and brought along by the file", () => {
+test("attack: forged anchors: the attacker's own root, named and brought along by the file", () => {
   const chain = [...issued(strangerRoot, a).chain, strangerRoot.certificate.der]
   const roots = anchorSet([strangerRoot.certificate.der])
   const item = { ...recordedPkix(chain), verdict: { ...claimed, by: "pkix" }, material: { anchors: { digest: roots.digest, count: 1, pem: strangerRoot.certificate.pem } } }
@@ -56,7 +56,7 @@ test("forged anchors: the attacker's own root, named and brought along by the fi
   assert.deepEqual([honest.items[0]!.result, honest.exit], ["different", 2], "under our own anchors it is no proof")
 })
 
-test("forged reference: the file says which names were looked for", () => {
+test("attack: forged reference: the file says which names were looked for", () => {
   const item = recordedPkix(issued(publicRoot, "attacker.example").chain)
   const accept: ReferenceIdentity["accept"] = [{ type: "DNS-ID", value: "attacker.example", because: "source" }]
   const forged = { ...item, reference: { ...item.reference, accept }, verdict: { ...claimed, by: "pkix" } }
@@ -67,7 +67,7 @@ test("forged reference: the file says which names were looked for", () => {
   assert.deepEqual([judged(delegated).items[0]!.result, judged(delegated).exit], ["cannot-judge", 3])
 })
 
-test("backdated: an expired certificate, recorded today, moved to a time when it was good", () => {
+test("attack: backdated: an expired certificate, recorded today, moved to a time when it was good", () => {
   const key = sealKeyFromSeed(new Uint8Array(32).fill(3))
   const ended = recordedPkix(issued(publicRoot, a, { notBefore: now - day / 2, notAfter: now - day / 4 }).chain)
   assert.equal(ended.verdict.outcome, "refuted")
@@ -124,7 +124,7 @@ describe("dropped NSEC: absence without its proof", () => {
     return { ...honest, pair, proof: { ...honest!.proof, chain }, material, verdict: { ...claimed, by: "dane" } }
   }
 
-  test("an SRV record is hidden, so that a forgotten TLSA record proves the attacker's server", async () => {
+  test("attack: an SRV record is hidden, so that a forgotten TLSA record proves the attacker's server", async () => {
     const item = await forge()
     const believing: AnyProoftype = { ...dane, revive: (material, known) => reviveDane(material, known) }
     assert.ok(taken(judged(item, [believing], { dnsAnchors })), "red: whoever takes the word for the absence")
@@ -133,7 +133,7 @@ describe("dropped NSEC: absence without its proof", () => {
     assert.match(items[0]!.sentence, /messages for _xmpp-server\._tcp\.a\.example SRV do not show it to be secure/)
   })
 
-  test("with the messages away altogether it is the recorder's word, and never called signed", async () => {
+  test("attack: with the messages away altogether it is the recorder's word, and never called signed", async () => {
     const item = (await forge()) as { material: { grounds: Record<string, unknown>[] } }
     delete item.material.grounds[0]!["wire"]
     const { items } = judged(item, [dane], { dnsAnchors })
@@ -143,7 +143,7 @@ describe("dropped NSEC: absence without its proof", () => {
   })
 })
 
-test("nesting bomb: brackets that bring a reader down are counted before anything reads them", () => {
+test("attack: nesting bomb: brackets that bring a reader down are counted before anything reads them", () => {
   const bomb = `{"evidence":1,"items":${"[".repeat(200_000)}${"]".repeat(200_000)}}`
   assert.throws(() => canonicalJson(JSON.parse(bomb)), RangeError, "red: whoever parses first and walks then")
   const before = performance.now()
@@ -151,7 +151,7 @@ test("nesting bomb: brackets that bring a reader down are counted before anythin
   assert.ok(performance.now() - before < 1000)
 })
 
-test("forged conclusion: honest items under a heading that they do not carry", () => {
+test("attack: forged conclusion: honest items under a heading that they do not carry", () => {
   const item = recordedPkix(own().chain)
   assert.equal(item.verdict.outcome, "refuted")
   const { items, decision, exit } = judged(item)
@@ -161,7 +161,7 @@ test("forged conclusion: honest items under a heading that they do not carry", (
   assert.deepEqual([refused.decision.result, refused.exit], ["not-judged", 0])
 })
 
-test("a binding refutation beside a proof: the file's own proofs, weighed, do not authenticate", async () => {
+test("attack: a binding refutation beside a proof: the file's own proofs, weighed, do not authenticate", async () => {
   const good = issued(publicRoot, a)
   const { tried } = await outgoing(signedZone({ "_5269._tcp.host.example TLSA": { records: [{ usage: 3, selector: 1, matching: 1, association: "00".repeat(32) }] } }), good.chain)
   const subject = { source: a, service: "xmpp-server", role: "outgoing", endpoint: tried[0]!.endpoint } as const

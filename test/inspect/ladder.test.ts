@@ -6,8 +6,11 @@ import type { InspectQuestion } from "../../src/inspect/question.ts"
 import { type DomainResult, domainSchema } from "../../src/inspect/report.ts"
 import { builtInProoftypes } from "../../src/proof/registry.ts"
 import { judge, readEvidenceFile } from "../../src/proof/judge.ts"
+import { DialError } from "../../src/model/errors.ts"
 import { parseDomain } from "../../src/model/domain.ts"
+import type { Service } from "../../src/model/verdict.ts"
 import type { LabCertificate, ServerSpec } from "../../src/lab/internet.ts"
+import type { Dial } from "../../src/ports.ts"
 import { type Inspector, inspector } from "./support.ts"
 import { header, type Script, scripted, scriptedTls } from "./scripted.ts"
 
@@ -36,7 +39,7 @@ async function serve(spec: ServerSpec): Promise<void> {
   await lab.net.addServer(spec)
 }
 
-async function play(domain: string, script: Script, service?: string): Promise<Awaited<ReturnType<typeof scripted>>> {
+async function play(domain: string, script: Script, service?: Service): Promise<Awaited<ReturnType<typeof scripted>>> {
   const peer = await scripted(lab.net, domain, script, service)
   running.push(peer)
   return peer
@@ -93,6 +96,22 @@ test("a certificate that ends soon is a warning", async () => {
   assert.deepEqual(verdict(result), ["authenticated", true, false])
   assert.ok(ids(result).includes("warn cert.expiring"))
   assert.ok(!ids(await look("soon.example", { expiryWarning: 2 * day })).some((id) => id.includes("expiring")))
+})
+
+test("a machine without IPv6: nothing is held against the domain", async () => {
+  await serve({ domain: "twofold.example" })
+  const { port } = lab.net.server("twofold.example").s2s
+  const addresses = lab.net.server("twofold.example").s2s.address
+  lab.net.signed.zones.set("_xmpp-server._tcp.twofold.example", { SRV: [[0, 0, port, "xmpp.twofold.example"]] })
+  lab.net.signed.zones.set("xmpp.twofold.example", { A: [addresses], AAAA: ["::1"] })
+  lab.net.signed.zones.set("_xmpp-server._tcp.six.example", { SRV: [[0, 0, port, "xmpp.six.example"]] })
+  lab.net.signed.zones.set("xmpp.six.example", { AAAA: ["::1"] })
+  const dial: Dial = { connect: async (to, options) => (to.address.includes(":") ? Promise.reject(new DialError("unreachable", `${to.address} port ${to.port}: ENETUNREACH`)) : lab.ports.dial.connect(to, options)) }
+  const from = async (domain: string): Promise<DomainResult> => (await inspect(lab.question(domain), { ...lab.ports, dial }, never)).result
+  const both = await from("twofold.example")
+  assert.deepEqual([...verdict(both), ids(both).filter((id) => id.includes("reach."))], ["authenticated", true, false, ["info reach.no-route"]])
+  const six = await from("six.example")
+  assert.deepEqual([...verdict(six), ids(six)[0]], [null, false, true, "unknown reach.no-route"])
 })
 
 test("as of another moment: certificates by their dates then, DANE as of now", async () => {
@@ -234,7 +253,8 @@ test("a server without TLS, one that says nothing, one that does not know the do
   await play("clear.example", (_, answered) => (answered === 0 ? `${header("clear.example")}<stream:features>${dialback}</stream:features>` : undefined))
   const clear = await look("clear.example")
   assert.deepEqual([...verdict(clear), ids(clear)[0]], ["verified", false, false, "bad tls.not-offered"])
-  assert.deepEqual(verdict(await look("clear.example", { expect: "verified" })), ["verified", true, false])
+  const modest = await look("clear.example", { expect: "verified" })
+  assert.deepEqual([...verdict(modest), ids(modest)[0]], ["verified", true, false, "warn tls.not-offered"])
 
   await play("quiet.example", () => undefined)
   const quiet = await look("quiet.example", { times: { total: 5000, endpoint: 200 } })
@@ -271,7 +291,7 @@ test("behind TLS: a clients' server as it should be; one that says nothing, one 
     const { chainPem, keyPem } = lab.net.authority.issue({ names: { dns: [domain] } })
     return { cert: chainPem, key: keyPem }
   }
-  const behind = async (domain: string, script: Script, service?: string): Promise<Awaited<ReturnType<typeof scriptedTls>>> => {
+  const behind = async (domain: string, script: Script, service?: Service): Promise<Awaited<ReturnType<typeof scriptedTls>>> => {
     const peer = await scriptedTls(lab.net, domain, { ...issue(domain), script }, service)
     running.push(peer)
     return peer

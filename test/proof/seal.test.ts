@@ -77,6 +77,13 @@ test("every leaf of a sealed file is under the seal", () => {
   assert.ok(tried > 100, String(tried))
 })
 
+test("what was sealed once stays sealed: the signature of a fixed key over a golden file", () => {
+  assert.deepEqual(sealed.seal, {
+    key: "ed25519:6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=",
+    signature: "KwLAbX57sOkZryufHyzzLxC0Ag6zW1q15ds+6Me23/Wi+Yq4z8coBNvMXOXELVuB4iWMAVUJ1ICfytTq9VoCBg==",
+  })
+})
+
 test("another layout is the same file", () => {
   const shuffled = (value: unknown): unknown =>
     Array.isArray(value) ? value.map(shuffled) : value !== null && typeof value === "object" ? Object.fromEntries(Object.entries(value).reverse().map(([member, part]) => [member, shuffled(part)])) : value
