@@ -202,7 +202,12 @@ test("lab EXHIBIT: stands until Ctrl-C, and the command it prints finds what it 
     assert.match(run.stdout, /^hosted: unsigned SRV leads to a server/m)
     const commands = [...run.stdout.matchAll(/^xmpp-dna check .*$/gm)].map(([line]) => line)
     assert.equal(commands.length, chosen.length)
-    const ended = await Promise.all(commands.map((line) => new Run(["-c", `. ${folder}/environment\n${line} --jsonl`], { command: "/bin/sh" }).ended))
+    const ended: Ended[] = []
+    const pasted = async (at: number): Promise<void> => {
+      ended[at] = await new Run(["-c", `. ${folder}/environment\n${commands[at] ?? ""} --jsonl`], { command: "/bin/sh" }).ended
+    }
+    // Two at a time: some of them wait for what never comes, and have little time for the rest.
+    for (let at = 0; at < commands.length; at += 2) await Promise.all([at, at + 1].filter((each) => each < commands.length).map(pasted))
     for (const [at, { code, stdout, stderr }] of ended.entries()) {
       const exhibit = exhibits.find(({ domain }) => commands[at]?.endsWith(` ${domain}`)) ?? assert.fail(commands[at])
       assert.match(stderr, exhibit.id === "auth-reverse-refused" ? /^note: waiting at 127\./ : /^$/)
