@@ -256,6 +256,16 @@ test("a server without TLS, one that says nothing, one that does not know the do
   const modest = await look("clear.example", { expect: "verified" })
   assert.deepEqual([...verdict(modest), ids(modest)[0]], ["verified", true, false, "warn tls.not-offered"])
 
+  // What our gateway says that has no certificate for the domain and takes nothing in clear (TLS-04): the namespace stands on every header.
+  const failed = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"
+  for (const [name, offers] of [["bare", ""], ["bare-feature", dialback]] as const) {
+    const domain = `${name}.example`
+    await play(domain, (_, answered) => [`${header(domain)}<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>${offers}</stream:features>`, failed][answered])
+    const bare = await look(domain, { expect: "verified" })
+    assert.deepEqual([...verdict(bare), ids(bare)[0]], ["none", false, false, "bad tls.not-offered"])
+    assert.equal(proofs(bare)["dialback"], "absent", "behind TLS only, and there is none")
+  }
+
   await play("quiet.example", () => undefined)
   const quiet = await look("quiet.example", { times: { total: 5000, endpoint: 200 } })
   assert.deepEqual([...verdict(quiet), ids(quiet)[0]], [null, false, true, "unknown stream.too-slow"])
