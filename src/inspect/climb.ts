@@ -217,8 +217,9 @@ class Attempt {
   }
 }
 
-/** Dialback is offered in features, or in the old way by its namespace on the header (DB-02). */
+/** Dialback is offered in features, or in the old way by its namespace on the header (DB-02); before TLS that is required by neither. */
 export function offersDialback({ features, header }: Opened): boolean {
+  if (features.starttls?.required === true) return false
   return features.dialback !== undefined || header.dialbackDeclared
 }
 

@@ -155,6 +155,7 @@ function reportFinding(question: InspectQuestion, climbs: readonly Climb[], { id
     host: endpoint?.delegation.derived,
     port: endpoint?.port,
     leaf: leafOf(climbed?.proof?.chain),
+    vouched: climbed?.proven?.verdicts.some(({ outcome }) => outcome === "proved") === true,
   })
   return { id, severity: severity ?? severityOf(id), party: partyOf(question, id, climbed), sentence, detail: short(detail), fix, section, endpoints }
 }

@@ -116,6 +116,11 @@ function connectionOf({ role, pair, at, proof }: Evidence): string {
   return JSON.stringify([role, pair.sender, pair.target, at, proof.chain])
 }
 
+/** The pair and which end of it was to prove itself; the file's own pair is nobody's checked word. */
+function subjectOf(role: Role, pair: Evidence["pair"] | undefined): string {
+  return JSON.stringify([role, pair?.sender, pair?.target])
+}
+
 /** What another item of the same connection shows of the way there; DNS is recorded once, by the proof that rests on it. */
 function wayOf(index: number, all: readonly Revived[]): RecordedWay | undefined {
   const own = all[index] as Revived
@@ -129,6 +134,8 @@ function wayOf(index: number, all: readonly Revived[]): RecordedWay | undefined 
 interface JudgedWith {
   readonly item: JudgedItem
   readonly connection: string
+  /** Whom it is about, as `subjectOf` writes it. */
+  readonly of: string
   readonly role: Role
   readonly weighed: WeighedVerdict | undefined
 }
@@ -136,7 +143,7 @@ interface JudgedWith {
 function judgeItem({ evidence, connection, source, found }: Revived, way: RecordedWay | undefined, moment: Instant | undefined): JudgedWith {
   const at = moment ?? Date.parse(evidence.at)
   const common = { prooftype: evidence.prooftype, source, at: rfc3339(at), recorded: evidence.verdict }
-  const which = { connection, role: evidence.role }
+  const which = { connection, of: subjectOf(evidence.role, evidence.pair), role: evidence.role }
   const cannot = (why: string): JudgedWith => ({
     item: { ...common, now: undefined, result: "cannot-judge", from: null, facts: [], claim: why, sentence: `cannot judge: ${why}` },
     ...which,
@@ -204,15 +211,19 @@ function proofOf({ proof }: Evidence): ServerProof | undefined {
  * `authenticated` follows from what is in the file: somewhere the proofs of one connection, weighed, prove the domain. Other levels and
  * refusals rest on more than proofs (policy, dialback, what peers answered).
  */
-function judgeDecision({ decision, level }: EvidenceFile, judged: readonly JudgedWith[]): JudgedDecision {
+function judgeDecision(file: EvidenceFile, judged: readonly JudgedWith[]): JudgedDecision {
+  const { decision, level } = file
   if (decision !== "associated" || level !== "authenticated") return { result: "not-judged", sentence: "What was decided rests on more than proofs, and is not judged." }
+  // What is proven of one pair says nothing about the one that the file names.
+  const own = judged.filter(({ of }) => of === subjectOf(file.direction === "out" ? "outgoing" : "incoming", file.pair))
   let open = judged.length === 0
-  for (const name of new Set(judged.map(({ connection }) => connection))) {
-    const together = judged.filter(({ connection }) => connection === name)
+  for (const name of new Set(own.map(({ connection }) => connection))) {
+    const together = own.filter(({ connection }) => connection === name)
     const weighed = together.flatMap((each) => each.weighed ?? [])
     if (weighed.length < together.length) open = true
     else if (combine(weighed, (together[0] as JudgedWith).role).outcome === "proved") return { result: "supported", sentence: "The file says that the domain was authenticated, and so its proofs do." }
   }
+  if (judged.length > 0 && own.length === 0) return { result: "contradicted", sentence: "The file says that a domain was authenticated that none of its proofs is about." }
   if (open) return { result: "not-judged", sentence: "The file says that the domain was authenticated; not every proof could be judged." }
   return { result: "contradicted", sentence: "The file says that the domain was authenticated; its proofs do not." }
 }

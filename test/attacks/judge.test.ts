@@ -6,6 +6,7 @@ import { describe, test } from "node:test"
 import { decodeMessage, encodeMessage } from "../../src/dns/message.ts"
 import { typeNumbers } from "../../src/dns/records.ts"
 import { SignedTree } from "../../src/lab/dns-signed-tree.ts"
+import { parseDomain } from "../../src/model/domain.ts"
 import { groundOf } from "../../src/model/endpoint.ts"
 import type { Evidence, EvidenceFile } from "../../src/model/evidence.ts"
 import type { ReferenceIdentity } from "../../src/model/verdict.ts"
@@ -22,7 +23,7 @@ import { a, outgoing, publicAnchors, shownBy, signedZone } from "../proof/dane-s
 import { leaf, promise, record, records, resolverFor, validity, zones } from "../proof/signed-evidence.ts"
 import { day, issued, now, own, publicRoot, strangerRoot } from "../proof/tlsa-support.ts"
 
-const us = "us.example"
+const us = parseDomain("us.example")
 const pair = { sender: us, target: a }
 const claimed = { outcome: "proved", by: "", detail: "", until: now + day } as const
 
@@ -37,7 +38,7 @@ function judged(item: unknown, prooftypes: readonly AnyProoftype[] = [pkix, dane
 /** What was honestly recorded of a connection to a.example that showed this chain. */
 function recordedPkix(chain: readonly Uint8Array[], at = now): Evidence {
   const subject = { source: a, service: "xmpp-server", role: "outgoing", endpoint: undefined } as const
-  return match([{ prooftype: pkix, material: { anchors: publicAnchors } }], subject, shownBy(chain), at).evidence({ sender: a, target: a })[0]!
+  return match([{ prooftype: pkix, material: { anchors: publicAnchors } }], subject, shownBy(chain), at).evidence(pair)[0]!
 }
 
 /** What a judge makes of the file alone: the verdict is confirmed. */
@@ -65,6 +66,20 @@ test("attack: forged reference: the file says which names were looked for", () =
   assert.deepEqual([judged(forged).items[0]!.result, judged(forged).exit], ["different", 2])
   const delegated = { ...forged, reference: { ...item.reference, accept: [{ ...accept[0], because: "secure-delegation" }] } }
   assert.deepEqual([judged(delegated).items[0]!.result, judged(delegated).exit], ["cannot-judge", 3])
+})
+
+test("attack: another's proof: a file that names one domain, and holds the proof of another", () => {
+  const options = { prooftypes: [pkix], anchors: [publicAnchors] }
+  const honest = fileOf([recordedPkix(issued(publicRoot, a).chain)])
+  assert.deepEqual([judge(honest, options).exit, judge(honest, options).decision.result], [0, "supported"])
+  const victims = [{ sender: us, target: "victim.example" }, { sender: "victim.example", target: a }, undefined]
+  for (const victim of victims) {
+    const { exit, items, decision } = judge(readEvidenceFile(JSON.stringify({ ...honest, pair: victim })), options)
+    assert.equal(items[0]!.result, "same", "red: whoever asks the items alone")
+    assert.deepEqual([exit, decision.result], [2, "contradicted"])
+    assert.match(decision.sentence, /none of its proofs is about/)
+  }
+  assert.equal(judge({ ...honest, direction: "in" }, options).exit, 2, "nor is the proof of whom we connected to one of who connected to us")
 })
 
 test("attack: backdated: an expired certificate, recorded today, moved to a time when it was good", () => {

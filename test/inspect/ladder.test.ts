@@ -2,6 +2,7 @@
 import assert from "node:assert/strict"
 import { after, before, test } from "node:test"
 import { inspect } from "../../src/inspect/ladder.ts"
+import { repairsOf } from "../../src/inspect/repairs.ts"
 import type { InspectQuestion } from "../../src/inspect/question.ts"
 import { type DomainResult, domainSchema } from "../../src/inspect/report.ts"
 import { builtInProoftypes } from "../../src/proof/registry.ts"
@@ -152,6 +153,23 @@ test("a stale TLSA record stops every server that looks, and the right one is pr
   assert.deepEqual(found?.fix[0], { kind: "record", text: `_${port}._tcp.xmpp.stale.example. 3600 IN TLSA 3 1 1 ${spki}`, where: null })
 })
 
+test("attack: the key of somebody on the path must not be published by those he deceives", async () => {
+  await serve({ domain: "deceived.example", certificate: { from: "self" }, zone: { targets: [{ name: "xmpp.deceived.example", tlsa: [{ usage: 3, selector: 1, matching: 1, of: "stale" }] }] } })
+  const { findings } = await look("deceived.example")
+  const fixOf = (id: string) => findings.find((each) => each.id === id)?.fix ?? []
+  for (const [id, kind] of [["dane.mismatch", "record"], ["posh.not-published", "file"]] as const) {
+    const [first, second] = fixOf(id)
+    assert.deepEqual([first?.kind, second?.kind], ["text", kind], id)
+    assert.match(first?.text ?? "", /no proof vouches for the key .* compare it on the server itself/)
+  }
+})
+
+test("a domain without SRV is told to write the name that works already", () => {
+  const domain = parseDomain("nosrv.example")
+  const facts = { domain, service: "xmpp-server", host: domain, port: 5269, leaf: undefined, vouched: false } as const
+  assert.deepEqual(repairsOf("dns.no-srv-fallback", facts), [{ kind: "record", text: "_xmpp-server._tcp.nosrv.example. 3600 IN SRV 0 5 5269 nosrv.example.", where: null }])
+})
+
 test("bogus answers: not a byte goes to the server, and it is said why", async () => {
   await serve({ domain: "bogus-srv.example", zone: { bogusSrv: true } })
   const srv = await look("bogus-srv.example")
@@ -255,6 +273,16 @@ test("a server without TLS, one that says nothing, one that does not know the do
   assert.deepEqual([...verdict(clear), ids(clear)[0]], ["verified", false, false, "bad tls.not-offered"])
   const modest = await look("clear.example", { expect: "verified" })
   assert.deepEqual([...verdict(modest), ids(modest)[0]], ["verified", true, false, "warn tls.not-offered"])
+
+  // What our gateway says that has no certificate for the domain and takes nothing in clear (TLS-04): the namespace stands on every header.
+  const failed = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"
+  for (const [name, offers] of [["bare", ""], ["bare-feature", dialback]] as const) {
+    const domain = `${name}.example`
+    await play(domain, (_, answered) => [`${header(domain)}<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>${offers}</stream:features>`, failed][answered])
+    const bare = await look(domain, { expect: "verified" })
+    assert.deepEqual([...verdict(bare), ids(bare)[0]], ["none", false, false, "bad tls.not-offered"])
+    assert.equal(proofs(bare)["dialback"], "absent", "behind TLS only, and there is none")
+  }
 
   await play("quiet.example", () => undefined)
   const quiet = await look("quiet.example", { times: { total: 5000, endpoint: 200 } })

@@ -54,6 +54,15 @@ describe("what a seal says", () => {
   })
 })
 
+test("attack: a number beyond all numbers in the place of null, which the canonical form would write alike", () => {
+  const level = JSON.stringify({ ...sealed, seal: undefined, level: null })
+  const nullSealed = sealEvidence(readEvidenceFile(level), key)
+  assert.equal(judged(again(nullSealed)).seal.state, "good")
+  const forged = JSON.stringify(nullSealed).replace('"level":null', '"level":1e999')
+  assert.equal(checkSeal(JSON.parse(forged), [name]).state, "good", "red: the seal alone does not see it")
+  assert.throws(() => readEvidenceFile(forged), /larger than any/)
+})
+
 test("every leaf of a sealed file is under the seal", () => {
   let tried = 0
   const leaves = function* (value: unknown, path: readonly string[] = []): Generator<readonly string[]> {
