@@ -34,6 +34,7 @@ export const elsewhere: Partial<Record<FindingId, RaisedElsewhere>> = {
   "policy.ratchet-full": inFile("federation/ratchet.test.ts"),
   "policy.memory-lost": inFile("federation/ratchet.test.ts"),
   "policy.clock": inFile("federation/ratchet.test.ts"),
+  "policy.switched-off": inFile("scenarios/switches.test.ts"),
   "proof.not-presented": inFile("examples/token-prooftype.test.ts", "token-prooftype.ts"),
   "proof.not-valid": inFile("examples/token-prooftype.test.ts", "token-prooftype.ts"),
   "proof.unavailable": inFile("proof/prove.test.ts"),
