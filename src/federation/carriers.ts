@@ -7,7 +7,7 @@ import type { Endpoint } from "../model/endpoint.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import { discoverPeer } from "./associate.ts"
 import { type Federation, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
-import { deadline } from "./deadline.ts"
+import { deadline, settledOrAborted } from "./deadline.ts"
 import { openOutgoing } from "./initiating.ts"
 import { Interrupted, NotCarried, restsOnWeb } from "./piggyback.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
@@ -219,15 +219,4 @@ export class Carriers {
 
 function placeOf({ address, port, transport }: Endpoint): string {
   return `${address} ${port} ${transport}`
-}
-
-async function settledOrAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const done = () => {
-      signal.removeEventListener("abort", done)
-      resolve()
-    }
-    signal.addEventListener("abort", done, { once: true })
-    void promise.then(done)
-  })
 }

@@ -81,3 +81,15 @@ export function deadline(clock: Clock, ms: number, what: string, parent?: AbortS
     },
   }
 }
+
+/** Resolves when the promise, which never rejects, is settled, or when the signal aborts. */
+export async function settledOrAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = () => {
+      signal.removeEventListener("abort", done)
+      resolve()
+    }
+    signal.addEventListener("abort", done, { once: true })
+    void promise.then(done)
+  })
+}

@@ -14,6 +14,7 @@ import { RouteCache } from "../stream/route-cache.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import { attr, type XmlElement } from "../xml/element.ts"
 import { answerVerify } from "./authoritative.ts"
+import { ConnectBacks } from "./connect-backs.ts"
 import { associationByCertificate, isOurs, judgeAtHand, rejudge } from "./claims.ts"
 import type { Delivery, Federation } from "./contract.ts"
 import { type DialbackElement, type DialbackErrorDetail, resultAnswerXml } from "./dialback.ts"
@@ -91,6 +92,7 @@ export class Inbound {
   readonly #options: ServeOptions
   readonly #live: LiveStream
   readonly #push: PushStream
+  readonly #backs: ConnectBacks
   /** What takes stanzas as they are written; found for as long as every pair holds. */
   readonly #routes = new RouteCache<Delivery>(pairsPerStream)
   /** When the first of them ends, and how often one has. */
@@ -107,6 +109,7 @@ export class Inbound {
     this.#options = options
     this.#live = live
     this.#push = live.push
+    this.#backs = new ConnectBacks(federation)
     this.#pathFound = associations(session.ledger, "in").some(({ via }) => via === "certificate")
   }
 
@@ -320,7 +323,7 @@ export class Inbound {
     const claimant = { ...this.#session.claimant, leaf: proof?.chain[0] }
     try {
       const { epoch } = this.#session.ledger
-      const verification = await verifyClaim(this.#federation, { pair, id, key, stream: name, epoch, asserting: proof, claimant }, aborted)
+      const verification = await verifyClaim(this.#federation, { pair, id, key, stream: name, epoch, asserting: proof, claimant }, this.#backs, aborted)
       if (this.#session.over) return
       if (verification.outcome === "valid") {
         if (this.#session.authorise(verification.association, claim)) return this.#granted(pair)

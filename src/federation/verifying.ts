@@ -9,13 +9,13 @@ import { parseCertificate } from "../x509/certificate.ts"
 import { matchIdentity } from "../x509/identifiers.ts"
 import type { Proven } from "../proof/prove.ts"
 import { referenceIdentity } from "../proof/reference.ts"
-import { partWithin } from "../stream/closing.ts"
-import { associate, type AssociatedStream } from "./associate.ts"
+import type { AssociatedStream } from "./associate.ts"
 import type { Claimant } from "./claim-guard.ts"
 import { associationByCertificate, judgeIncoming } from "./claims.ts"
+import type { ConnectBack, ConnectBacks } from "./connect-backs.ts"
 import type { Federation } from "./contract.ts"
 import { deadline, pause } from "./deadline.ts"
-import { type DialbackErrorDetail, isDialback, readDialback, verifyRequestXml } from "./dialback.ts"
+import type { DialbackErrorDetail } from "./dialback.ts"
 import { sourcePrefix } from "./proof-budget.ts"
 import { requirementOf } from "./ratchet.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
@@ -36,43 +36,85 @@ export type Verification =
   | { readonly outcome: "valid"; readonly association: Association }
   | { readonly outcome: "invalid" | "error"; readonly error: DialbackErrorDetail | undefined; readonly finding: FindingId; readonly detail: string; readonly shown?: Proven }
 
+/** The claimant's network has to wait: nothing was found out about the claim. */
+class NotAdmitted extends Error {
+  override readonly name = "NotAdmitted"
+  readonly finding: FindingId
+  constructor(finding: FindingId, detail: string) {
+    super(detail)
+    this.finding = finding
+  }
+}
+
 /**
  * Verifies a `db:result` claim with the sender's own server.
+ *
+ * @param backs of the stream that the claim is made on
  *
  * Never rejects: whatever goes wrong is an outcome. To the claimant all ways of not reaching the server look alike
  * (security.md 17).
  */
-export async function verifyClaim(federation: Federation, claim: ClaimToVerify, signal: AbortSignal): Promise<Verification> {
+export async function verifyClaim(federation: Federation, claim: ClaimToVerify, backs: ConnectBacks, signal: AbortSignal): Promise<Verification> {
   const { clock } = federation.ports
   const { pair, claimant } = claim
   const recent = federation.claims.recentFailure(pair, claimant)
   if (recent !== undefined) return unreachable("auth.dialback-error", recent)
   const { budget } = claimant
-  if (budget?.spend("verification") === false) return { outcome: "error", error: { condition: "resource-constraint" }, finding: "reach.budget", detail: "" }
-  const leave = federation.claims.enter(claimant)
-  if (leave === undefined) return { outcome: "error", error: { condition: "resource-constraint" }, finding: "reach.capped", detail: "too many verifications at once" }
+  const { claims } = federation
+  const source = sourcePrefix(claimant.address)
   const limit = deadline(clock, federation.current().times.verification, "the verification", signal)
-  let leg: AssociatedStream | undefined
   let shown: Proven | undefined
+  let spent = 0
+  let admitted = false
+  const left: (() => void)[] = []
+  /** For each connection back: it costs the claimant's network, and has its turn. */
+  const admit = async (): Promise<void> => {
+    if (budget?.spend("verification") === false) throw new NotAdmitted("reach.budget", "")
+    spent += 1
+    const leave = claims.enter(claimant)
+    if (leave === undefined) throw new NotAdmitted("reach.capped", "too many verifications at once")
+    left.push(leave)
+    const wait = claims.budget.turn(source)
+    if (wait > 0) await pause(clock, wait, limit.signal)
+  }
   const held = (): void => {
-    budget?.giveBack("verification")
-    federation.claims.held(pair, claimant)
+    for (; spent > 0; spent -= 1) budget?.giveBack("verification")
+    claims.held(pair, claimant)
   }
   // What the certificate was judged by is evidence of a refusal, too.
   const withShown = (verification: Verification): Verification => (verification.outcome === "valid" || shown === undefined ? verification : { ...verification, shown })
+  const enter = await backs.enter(pair.sender, limit.signal)
   try {
-    const wait = federation.claims.budget.turn(sourcePrefix(claimant.address))
-    if (wait > 0) await pause(clock, wait, limit.signal)
+    // One question more on a connection that is there, or one of its own.
+    if (backs.joinable(pair.sender)) budget?.charge("question")
+    else {
+      await admit()
+      admitted = true
+    }
     shown = await judgeShown(federation, claim, limit.signal)
     const settled = shown === undefined ? undefined : settledByShown(federation, claim, shown)
     if (settled?.outcome === "valid") held()
     if (settled !== undefined) return withShown(settled)
-    leg = await associate(federation, { sender: pair.target, target: pair.sender }, limit.signal, { source: sourcePrefix(claimant.address) })
-    const verification = await ask(federation, claim, leg, limit.signal)
+    const admission = async (): Promise<void> => {
+      if (!admitted) await admit()
+      admitted = false
+    }
+    const verification = await backs.use(pair, source, limit.signal, admission, async (back) => {
+      enter()
+      return await ask(federation, claim, back, limit.signal)
+    })
     if (verification.outcome === "valid") held()
-    else if (!limit.signal.aborted) federation.claims.failed(pair, claimant, verification.detail)
+    else if (!limit.signal.aborted) claims.failed(pair, claimant, verification.detail)
     return withShown(verification)
   } catch (error) {
+    if (error instanceof NotAdmitted) return withShown({ outcome: "error", error: { condition: "resource-constraint" }, finding: error.finding, detail: error.message })
+    // DB-15, DB-26: a connection that ends with the question open is an error, not an answer.
+    if (error instanceof StreamClosed) {
+      const gone = error.condition === "host-unknown" || error.condition === "host-gone"
+      if (!signal.aborted) federation.claims.failed(pair, claimant, error.message)
+      if (gone) return withShown({ outcome: "error", error: { condition: "remote-server-not-found" }, finding: "stream.host-unknown", detail: error.message })
+      return withShown(unreachable("auth.dialback-error", error.message))
+    }
     const refused = refusalOf(error, limit.signal)
     if (!(refused instanceof OutgoingRefused)) throw error
     const { finding, detail } = refused.failure
@@ -83,13 +125,8 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
     return withShown(unreachable(finding, detail))
   } finally {
     limit.done()
-    leave()
-    if (leg !== undefined) {
-      // DB-13: a connection for one verification is closed right after it.
-      leg.stream.lastWords()
-      partWithin(leg.stream.channel, clock, federation.current().times.closing)
-      federation.event({ kind: "closed", at: clock.now(), stream: leg.name, direction: "out", pair: leg.pair, reason: "verification done", unacknowledged: 0 })
-    }
+    enter()
+    for (const leave of left) leave()
   }
 }
 
@@ -116,40 +153,25 @@ function unreachable(finding: FindingId, detail: string): Verification {
   return { outcome: "error", error: { condition: "remote-server-timeout" }, finding, detail }
 }
 
-async function ask(federation: Federation, claim: ClaimToVerify, leg: AssociatedStream, signal: AbortSignal): Promise<Verification> {
+async function ask(federation: Federation, claim: ClaimToVerify, back: ConnectBack, signal: AbortSignal): Promise<Verification> {
   const { clock } = federation.ports
   const { pair, id, key } = claim
+  const { leg } = back
   const at = { stream: claim.stream, direction: "in" as const, pair }
   if (sameCertificate(claim, leg)) {
     federation.event({ kind: "dialback", at: clock.now(), ...at, step: "same-certificate" })
     return accepted(federation, claim, leg, leg.association.level)
   }
-  leg.stream.send(verifyRequestXml(pair, id, key))
+  const asked = back.ask(pair, id, key, signal)
   federation.event({ kind: "dialback", at: clock.now(), ...at, step: "verify-sent" })
-  for (;;) {
-    let element: Awaited<ReturnType<typeof leg.stream.element>>
-    try {
-      element = await leg.stream.element(signal)
-    } catch (error) {
-      // DB-15, DB-26: a connection that ends with the question open is an error, not an answer.
-      if (error instanceof StreamClosed) {
-        if (error.condition === "host-unknown" || error.condition === "host-gone") return { outcome: "error", error: { condition: "remote-server-not-found" }, finding: "stream.host-unknown", detail: error.message }
-        return unreachable("auth.dialback-error", error.message)
-      }
-      throw error
-    }
-    if (!isDialback(element) || element.name !== "verify") continue
-    const answer = readDialback(element)
-    // DB-14: only an answer to this very question counts: both domains and the id.
-    if (answer?.type === undefined || answer.from !== pair.sender || answer.to !== pair.target || answer.id !== id) continue
-    const kind = answer.type === "valid" || answer.type === "invalid" ? answer.type : "error"
-    federation.event({ kind: "dialback", at: clock.now(), ...at, step: "verify-answered", answer: kind })
-    // security.md 1: an answer over another stream never lifts the asserting one above encrypted.
-    if (kind === "valid") return accepted(federation, claim, leg, weaker(leg.association.level, "encrypted"))
-    if (kind === "invalid") return { outcome: "invalid", error: undefined, finding: "auth.dialback-invalid", detail: `${pair.sender} says that the key is not its own` }
-    const condition = answer.condition === "item-not-found" ? "remote-server-not-found" : "remote-server-timeout"
-    return { outcome: "error", error: { condition }, finding: "auth.dialback-error", detail: answer.words ?? answer.condition ?? "error" }
-  }
+  const answer = await asked
+  const kind = answer.type === "valid" || answer.type === "invalid" ? answer.type : "error"
+  federation.event({ kind: "dialback", at: clock.now(), ...at, step: "verify-answered", answer: kind })
+  // security.md 1: an answer over another stream never lifts the asserting one above encrypted.
+  if (kind === "valid") return accepted(federation, claim, leg, weaker(leg.association.level, "encrypted"))
+  if (kind === "invalid") return { outcome: "invalid", error: undefined, finding: "auth.dialback-invalid", detail: `${pair.sender} says that the key is not its own` }
+  const condition = answer.condition === "item-not-found" ? "remote-server-not-found" : "remote-server-timeout"
+  return { outcome: "error", error: { condition }, finding: "auth.dialback-error", detail: answer.words ?? answer.condition ?? "error" }
 }
 
 /** DWD-4: the very certificate that the authoritative server holds, whose name is the sender's; compared as DER (DWD-5). */
@@ -183,7 +205,8 @@ function accepted(federation: Federation, claim: ClaimToVerify, leg: AssociatedS
     level,
     verdict: leg.association.verdict,
     verdicts: leg.association.verdicts,
-    via: { authoritative: leg.association },
+    // Others may have opened the connection; whose server it is was judged for all of them.
+    via: { authoritative: { ...leg.association, pair: { sender: pair.target, target: pair.sender } } },
     proof: claim.asserting,
     evidence: leg.association.evidence,
     established: at,
