@@ -157,6 +157,36 @@ describe("an outlet that retains", () => {
     assert.equal(load.bytes, 0)
   })
 
+  test("an outlet that is held back by others of its peer asks for its own acknowledgement, once", () => {
+    const load = new RetainedLoad(1 << 20, 40_000)
+    const [one, two] = [new Outlet({ limit: 1 << 20 }), new Outlet({ limit: 1 << 20 })]
+    const [slow, silent] = [new LateChannel(1), new LateChannel()]
+    let owed = false
+    const asking: Retention = {
+      limit: 1 << 20,
+      load: load.part("peer"),
+      request: (pausing) => {
+        if (!pausing || owed) return undefined
+        owed = true
+        return asked
+      },
+    }
+    one.attach(slow, asking)
+    two.attach(silent, keep(1 << 20, load.part("peer")))
+    for (let n = 0; n < 70; n += 1) put(one, "x".repeat(1000))
+    one.flush()
+    assert.ok(one.unsent > 0 && !slow.read().includes("<r/>"), "the channel is busy, and there is room as yet")
+    put(two, "y".repeat(50_000))
+    two.flush()
+    one.drained()
+    assert.equal(slow.read(), "<r/>", "or nobody would ever say that it may go on")
+    one.drained()
+    assert.equal(slow.read(), "")
+    one.acknowledge(one.unacknowledged)
+    one.drained()
+    assert.match(slow.read(), /^x+/)
+  })
+
   test("who acknowledges nothing, on however many streams, takes from nobody what is his", () => {
     const written = (parted: boolean): { readonly silent: number; readonly honest: number; readonly kept: number } => {
       const load = new RetainedLoad(1000, 600)
@@ -365,6 +395,27 @@ describe("an outlet that retains", () => {
     assert.equal(channel.read(), "<a/><b/><six/>")
     assert.deepEqual(outlet.limitStanzas(undefined), [])
     put(outlet, "<as large as it likes/>")
+  })
+
+  test("what was taken stays as it was, however often it is taken and whatever is acknowledged and written behind it", () => {
+    const outlet = new Outlet({ limit: 1 << 20 })
+    const channel = new LateChannel()
+    outlet.attach(channel, keep())
+    // The second begins a block of the largest size.
+    put(outlet, "x".repeat(16_384), "1")
+    outlet.flush()
+    put(outlet, "2")
+    const taken = outlet.take()
+    assert.deepEqual([...outlet.take()], [])
+    put(outlet, "3")
+    outlet.flush()
+    outlet.acknowledge(2)
+    put(outlet, "y".repeat(16_384))
+    outlet.flush()
+    channel.read()
+    outlet.drained()
+    put(outlet, "zzzz")
+    assert.deepEqual(Array.from(taken, String), ["2"])
   })
 
   test("property: whatever happens, each stanza is acknowledged, bounced or waits, once, and the wire carries what was written", () => {
