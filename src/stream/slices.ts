@@ -4,10 +4,13 @@ import type { Clock } from "../ports.ts"
 
 /** Octets of one slice: some two dozen claims, or a millisecond of work. */
 export const sliceBytes = 4096
-/** A slice with so many elements that took the tree parser and more was laborious: the rest has its turn later. */
+/** And where nothing was laborious for so many octets; larger than a slice has to be, smaller than what one read can bring. */
+export const calmSliceBytes = 16_384
+const calmAfter = 131_072
+/** So many elements that took the tree parser and more were laborious, however they were cut up or padded: the rest has its turn later... */
 const many = 16
-/** After so many slices that were not, input is read as it comes. */
-const calmAfter = 32
+/** ...where they were not spread over more than so many octets each. */
+const spread = 1024
 /** Until the next turn, ms: the shortest a timer can do. */
 const turn = 1
 
@@ -46,13 +49,14 @@ export class Slices {
 
   #read(bytes: Buffer): void {
     for (let rest = bytes; rest.length > 0 && !this.#over; ) {
-      const part = this.#calm < calmAfter ? rest.subarray(0, sliceBytes) : rest
+      const part = rest.subarray(0, this.#calm < calmAfter ? sliceBytes : calmSliceBytes)
       rest = rest.subarray(part.length)
-      this.#elements = 0
+      this.#elements = Math.max(0, this.#elements - part.length / spread)
       this.#options.read(part)
-      if (this.#elements < many) this.#calm += 1
+      if (this.#elements < many) this.#calm += part.length
       else {
         this.#calm = 0
+        this.#elements = 0
         if (this.#over) return
         if (rest.length > 0) this.#held.unshift(Buffer.from(rest))
         return this.#later()
