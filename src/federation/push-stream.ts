@@ -34,6 +34,7 @@ export interface PushOptions {
 }
 
 const encoder = new TextEncoder()
+const noBytes = Buffer.alloc(0)
 /** Octets of ours a peer may leave unread, beside one stanza, before the next answer ends the stream. */
 const unreadAnswers = 256 * 1024
 
@@ -44,6 +45,8 @@ export class PushStream {
   readonly #options: PushOptions
   readonly #relay: Relay
   readonly #slices: Slices
+  /** What came behind the negotiation and was not looked at. */
+  #unread: Buffer
   #settle: (end: StreamEnd) => void = () => {}
   #over: StreamEnd | undefined
   /** Answers that leave together. */
@@ -57,6 +60,7 @@ export class PushStream {
     this.channel = detached.channel
     this.#owner = owner
     this.#options = options
+    this.#unread = detached.unread
     this.closed = new Promise((resolve) => {
       this.#settle = resolve
     })
@@ -65,7 +69,7 @@ export class PushStream {
       scope: detached.scope,
       rootName: detached.rootName,
       limits: { stanzaBytes: options.limits.stanza, depth: options.limits.depth },
-      unread: detached.unread,
+      unread: noBytes,
       xmlLang: detached.lang,
       handler: {
         stanza: (view) => this.#guarded(() => owner.stanza(view)),
@@ -87,13 +91,23 @@ export class PushStream {
     if (this.#over !== undefined) return
     this.#started = true
     this.channel.attach({
-      chunk: (bytes) => this.#slices.chunk(bytes),
+      chunk: (bytes) => {
+        this.#begin()
+        this.#slices.chunk(bytes)
+      },
       drain: () => this.#ours(() => this.#owner.drain()),
       end: () => this.#lost("the peer closed the connection without closing the stream"),
       close: (closed) => this.#lost(closed.detail ?? "the connection was lost"),
     })
-    this.#relay.start()
+    this.#begin()
     if (this.#pauses === 0) this.channel.resume()
+  }
+
+  /** As laborious as what comes later may be what was sent ahead. */
+  #begin(): void {
+    const unread = this.#unread
+    this.#unread = noBytes
+    this.#slices.chunk(unread)
   }
 
   /** Hands in an element that was read before the stream was. */

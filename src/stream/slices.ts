@@ -41,7 +41,7 @@ export class Slices {
   }
 
   chunk(bytes: Buffer): void {
-    if (this.#over) return
+    if (this.#over || bytes.length === 0) return
     // What came behind in the same turn waits as well: order is kept.
     if (this.#cancel !== undefined) this.#held.push(Buffer.from(bytes))
     else this.#read(bytes)
