@@ -1,7 +1,7 @@
 // A negotiated stream: input is pushed through the relay, output goes to the channel, and the end is a handshake
 // (RFC 6120 4.4; TLS-13). Knows nothing of pairs: its owner decides about every element.
 import { ProtocolError, type StreamErrorCondition } from "../model/errors.ts"
-import type { ContentNamespace } from "../model/namespaces.ts"
+import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import type { Channel, Clock } from "../ports.ts"
 import { endWithin, partWithin } from "../stream/closing.ts"
 import { Relay, type StanzaView } from "../stream/relay.ts"
@@ -34,6 +34,8 @@ export interface PushOptions {
 }
 
 const encoder = new TextEncoder()
+/** What an element takes that is only read and handed on, such as a stanza of unusual form, beside a claim. */
+const readingShare = 0.25
 const noBytes = Buffer.alloc(0)
 /** Octets of ours a peer may leave unread, beside one stanza, before the next answer ends the stream. */
 const unreadAnswers = 256 * 1024
@@ -74,7 +76,7 @@ export class PushStream {
       handler: {
         stanza: (view) => this.#guarded(() => owner.stanza(view)),
         tree: (element) => {
-          this.#slices.laborious()
+          this.#slices.laborious(element.ns === ns.dialback ? 1 : readingShare)
           this.#guarded(() => this.#tree(element))
         },
         closeTag: () => this.#peerClosed(),

@@ -35,9 +35,13 @@ export class Slices {
     this.#options = options
   }
 
-  /** An element came that is more work than an ordinary stanza. */
-  laborious(): void {
-    this.#elements += 1
+  /**
+   * An element came that is more work than an ordinary stanza.
+   *
+   * @param part of the work of a claim
+   */
+  laborious(part = 1): void {
+    this.#elements += part
   }
 
   chunk(bytes: Buffer): void {

@@ -47,6 +47,17 @@ test("attack: claims sent ahead, behind what ended the negotiation, are read a s
   assert.equal(one.flows(), true)
 })
 
+test("stanzas of unusual form are handed on as they come, a flood of them a slice a turn", () => {
+  const unusual = (size: number, count: number): string => `<message from='f.example' to='b.example'><x:x xmlns:x='urn:example:x'>${"-".repeat(size)}</x:x></message>`.repeat(count)
+  const one = started("")
+  one.hear(unusual(200, 200))
+  assert.deepEqual([one.elements.length, one.clock.pending], [200, 0])
+  const many = started("")
+  many.hear(unusual(0, 1000))
+  assert.ok(many.elements.length < 200, `${many.elements.length}`)
+  assert.equal(many.clock.pending, 1)
+})
+
 test("what is unread and no labour is read at once", () => {
   const one = started(claim(0))
   assert.deepEqual([one.elements, one.flows(), one.clock.pending], [["f0.example"], true, 0])
