@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import fc from "fast-check"
-import { calmSliceBytes, sliceBytes, Slices } from "../../src/stream/slices.ts"
+import { calmSliceBytes, Slices, sliceBytes } from "../../src/stream/slices.ts"
 import { ManualClock } from "../world/clock.ts"
 
 /** Octets of value `x` are elements; all others are stanzas. */
