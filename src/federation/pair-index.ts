@@ -8,6 +8,8 @@ export class PairIndex {
   readonly #standing: () => Iterable<DomainPair>
   readonly #held: (pair: DomainPair) => Association | undefined
   readonly #pairs = new Map<Domain, DomainPair>()
+  /** Domains whose pairs have all ended, as was seen; they may be judged again and hold. */
+  readonly #ended = new Set<Domain>()
 
   /**
    * @param by which of a pair's domains it is found under
@@ -21,8 +23,11 @@ export class PairIndex {
   }
 
   add(pair: DomainPair): void {
-    const known = this.#pairs.get(pair[this.#by])
-    if (known === undefined || this.#held(known) === undefined) this.#pairs.set(pair[this.#by], pair)
+    const domain = pair[this.#by]
+    const known = this.#pairs.get(domain)
+    if (known !== undefined && this.#held(known) !== undefined) return
+    this.#pairs.set(domain, pair)
+    this.#ended.delete(domain)
   }
 
   /** An association with this domain that holds now. */
@@ -30,11 +35,27 @@ export class PairIndex {
     const known = this.#pairs.get(domain)
     if (known === undefined) return undefined
     const association = this.#held(known)
-    if (association !== undefined) return association
-    // It has ended, and others with it perhaps: all of them are looked for at once, so that thousands cost one look.
-    this.#pairs.clear()
-    for (const pair of this.#standing()) if (this.#held(pair) !== undefined && !this.#pairs.has(pair[this.#by])) this.#pairs.set(pair[this.#by], pair)
+    if (association !== undefined) {
+      this.#ended.delete(domain)
+      return association
+    }
+    if (this.#ended.has(domain)) return undefined
+    this.#lookAtAll()
     const other = this.#pairs.get(domain)
     return other === undefined ? undefined : this.#held(other)
+  }
+
+  /** One has ended, and others with it perhaps: all of them are looked for at once, so that thousands cost one look. */
+  #lookAtAll(): void {
+    this.#pairs.clear()
+    this.#ended.clear()
+    for (const pair of this.#standing()) {
+      const domain = pair[this.#by]
+      if (this.#pairs.has(domain) && !this.#ended.has(domain)) continue
+      const ended = this.#held(pair) === undefined
+      this.#pairs.set(domain, pair)
+      if (ended) this.#ended.add(domain)
+      else this.#ended.delete(domain)
+    }
   }
 }

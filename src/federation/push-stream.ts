@@ -1,7 +1,7 @@
 // A negotiated stream: input is pushed through the relay, output goes to the channel, and the end is a handshake
 // (RFC 6120 4.4; TLS-13). Knows nothing of pairs: its owner decides about every element.
 import { ProtocolError, type StreamErrorCondition } from "../model/errors.ts"
-import type { ContentNamespace } from "../model/namespaces.ts"
+import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import type { Channel, Clock } from "../ports.ts"
 import { endWithin, partWithin } from "../stream/closing.ts"
 import { Relay, type StanzaView } from "../stream/relay.ts"
@@ -34,6 +34,9 @@ export interface PushOptions {
 }
 
 const encoder = new TextEncoder()
+/** What an element takes that is only read and handed on, such as a stanza of unusual form, beside a claim. */
+const readingShare = 0.25
+const noBytes = Buffer.alloc(0)
 /** Octets of ours a peer may leave unread, beside one stanza, before the next answer ends the stream. */
 const unreadAnswers = 256 * 1024
 
@@ -44,6 +47,8 @@ export class PushStream {
   readonly #options: PushOptions
   readonly #relay: Relay
   readonly #slices: Slices
+  /** What came behind the negotiation and was not looked at. */
+  #unread: Buffer
   #settle: (end: StreamEnd) => void = () => {}
   #over: StreamEnd | undefined
   /** Answers that leave together. */
@@ -57,6 +62,7 @@ export class PushStream {
     this.channel = detached.channel
     this.#owner = owner
     this.#options = options
+    this.#unread = detached.unread
     this.closed = new Promise((resolve) => {
       this.#settle = resolve
     })
@@ -65,12 +71,12 @@ export class PushStream {
       scope: detached.scope,
       rootName: detached.rootName,
       limits: { stanzaBytes: options.limits.stanza, depth: options.limits.depth },
-      unread: detached.unread,
+      unread: noBytes,
       xmlLang: detached.lang,
       handler: {
         stanza: (view) => this.#guarded(() => owner.stanza(view)),
         tree: (element) => {
-          this.#slices.laborious()
+          this.#slices.laborious(element.ns === ns.dialback ? 1 : readingShare)
           this.#guarded(() => this.#tree(element))
         },
         closeTag: () => this.#peerClosed(),
@@ -87,13 +93,23 @@ export class PushStream {
     if (this.#over !== undefined) return
     this.#started = true
     this.channel.attach({
-      chunk: (bytes) => this.#slices.chunk(bytes),
+      chunk: (bytes) => {
+        this.#begin()
+        this.#slices.chunk(bytes)
+      },
       drain: () => this.#ours(() => this.#owner.drain()),
       end: () => this.#lost("the peer closed the connection without closing the stream"),
       close: (closed) => this.#lost(closed.detail ?? "the connection was lost"),
     })
-    this.#relay.start()
+    this.#begin()
     if (this.#pauses === 0) this.channel.resume()
+  }
+
+  /** As laborious as what comes later may be what was sent ahead. */
+  #begin(): void {
+    const unread = this.#unread
+    this.#unread = noBytes
+    this.#slices.chunk(unread)
   }
 
   /** Hands in an element that was read before the stream was. */

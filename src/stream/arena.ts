@@ -10,6 +10,9 @@ const largestBlock = 64 * 1024
 /** Blocks of the largest size that wait to be filled again. */
 const spareBlocks = 4
 
+/** Blocks that `takeAll` gave away in part while something before that was kept, of all arenas. */
+const handedOut = new WeakSet<Buffer>()
+
 /** A stretch of a block that holds whole elements. */
 export interface Stretch {
   readonly block: Buffer
@@ -44,8 +47,6 @@ export class Arena {
   /** Blocks of which nothing is kept any more, but which the channel may still read. */
   #drying: Buffer[] = []
   #spare: Buffer[] = []
-  /** The first block that `takeAll` gave away. */
-  #handedOut: Buffer | undefined
 
   /** Bytes appended and not taken. */
   get bytes(): number {
@@ -201,7 +202,7 @@ export class Arena {
     this.#stretches = []
     this.#bytes = 0
     // The first may lie behind what is kept: its block is not filled again when that is acknowledged.
-    this.#handedOut = this.#kept === 0 ? undefined : stretches[0]?.block
+    if (this.#kept > 0 && stretches[0] !== undefined) handedOut.add(stretches[0].block)
     return elementsOf(stretches, lengths)
   }
 
@@ -224,7 +225,7 @@ export class Arena {
   }
 
   #dry(block: Buffer): void {
-    if (block !== this.#handedOut && block.length === largestBlock && this.#drying.length < spareBlocks) this.#drying.push(block)
+    if (!handedOut.has(block) && block.length === largestBlock && this.#drying.length < spareBlocks) this.#drying.push(block)
   }
 
   /** Nothing more is put into the block at hand. */

@@ -229,6 +229,9 @@ export class Outlet {
       this.#unload(bytes)
     }
     this.#heldBack = arena.bytes > 0 && !this.#saturated
+    // What fills the room may be others', who may never answer: what is ours has to be asked for.
+    const request = this.#heldBack ? retention?.request(true) : undefined
+    if (request !== undefined) this.#saturated = !channel.write(request)
     arena.rest()
   }
 

@@ -4,10 +4,13 @@ import type { Clock } from "../ports.ts"
 
 /** Octets of one slice: some two dozen claims, or a millisecond of work. */
 export const sliceBytes = 4096
-/** A slice with so many elements that took the tree parser and more was laborious: the rest has its turn later. */
+/** And where nothing was laborious for so many octets; larger than a slice has to be, smaller than what one read can bring. */
+export const calmSliceBytes = 16_384
+const calmAfter = 131_072
+/** So many elements that took the tree parser and more were laborious, however they were cut up or padded: the rest has its turn later... */
 const many = 16
-/** After so many slices that were not, input is read as it comes. */
-const calmAfter = 32
+/** ...where they were not spread over more than so many octets each. */
+const spread = 1024
 /** Until the next turn, ms: the shortest a timer can do. */
 const turn = 1
 
@@ -32,13 +35,17 @@ export class Slices {
     this.#options = options
   }
 
-  /** An element came that is more work than an ordinary stanza. */
-  laborious(): void {
-    this.#elements += 1
+  /**
+   * An element came that is more work than an ordinary stanza.
+   *
+   * @param part of the work of a claim
+   */
+  laborious(part = 1): void {
+    this.#elements += part
   }
 
   chunk(bytes: Buffer): void {
-    if (this.#over) return
+    if (this.#over || bytes.length === 0) return
     // What came behind in the same turn waits as well: order is kept.
     if (this.#cancel !== undefined) this.#held.push(Buffer.from(bytes))
     else this.#read(bytes)
@@ -46,13 +53,14 @@ export class Slices {
 
   #read(bytes: Buffer): void {
     for (let rest = bytes; rest.length > 0 && !this.#over; ) {
-      const part = this.#calm < calmAfter ? rest.subarray(0, sliceBytes) : rest
+      const part = rest.subarray(0, this.#calm < calmAfter ? sliceBytes : calmSliceBytes)
       rest = rest.subarray(part.length)
-      this.#elements = 0
+      this.#elements = Math.max(0, this.#elements - part.length / spread)
       this.#options.read(part)
-      if (this.#elements < many) this.#calm += 1
+      if (this.#elements < many) this.#calm += part.length
       else {
         this.#calm = 0
+        this.#elements = 0
         if (this.#over) return
         if (rest.length > 0) this.#held.unshift(Buffer.from(rest))
         return this.#later()

@@ -25,6 +25,8 @@ test("attack: hundreds of claims on a stream that proves nothing", async () => {
     const peer = await scene.raw(b, "127.0.9.1")
     await peer.upToFeatures("f0.nowhere.example", "b.example", undefined)
     for (let n = 0; n < 400; n += 1) peer.send(claim(`f${n}.nowhere.example`))
+    // They are read a slice a turn.
+    await scene.clock.advance(50)
     await scene.settle()
     const { condition } = peer
     await scene.close()
@@ -61,6 +63,7 @@ test("attack: a flood of claims behind a proof: its own network is refused, its 
     const names = ["m.example", "more.example"]
     await peer.authenticated("m.example", "b.example", credentialsOf(good("m.example", { names: { dns: names } })))
     for (let n = 0; n < 2000; n += 1) peer.send(claim(`f${n}.nowhere.example`))
+    await scene.clock.advance(200)
     await scene.settle()
     // Those that are begun at all are begun one after the other.
     const atOnce = verified(scene)
@@ -86,7 +89,7 @@ test("attack: a flood of claims behind a proof: its own network is refused, its 
   assert.deepEqual({ ...red, lines: 0 }, { ...served, atOnce: 2000, connectBacks: 2000, refused: 0, lines: 0 })
   const green = await run({})
   assert.ok(green.connectBacks < 450, `${green.connectBacks} connect-backs: a second of work`)
-  assert.ok(green.atOnce < 100, `${green.atOnce} of them at once`)
+  assert.ok(green.atOnce < 125, `${green.atOnce} of them in 200 ms`)
   assert.equal(green.refused, 2000 - green.connectBacks)
   assert.ok(green.lines <= 25, "and a few lines in the log")
   assert.deepEqual({ ...green, lines: 0, atOnce: 0, connectBacks: 0, refused: 0 }, { ...served, atOnce: 0, connectBacks: 0, refused: 0, lines: 0 })

@@ -4,43 +4,8 @@ import { describe, test } from "node:test"
 import fc from "fast-check"
 
 import { Outlet } from "../../src/stream/outlet.ts"
-import { RetainedLoad, type RetainedPart, type Retention, type Taken } from "../../src/stream/retention.ts"
-
-const asked = Buffer.from("<r/>")
-
-/** A channel that is read as late as it may be: what it was given must not have changed by then. */
-class LateChannel {
-  readonly writes: Uint8Array[] = []
-  readonly #mark: number
-  backlog = 0
-  constructor(mark = Number.POSITIVE_INFINITY) {
-    this.#mark = mark
-  }
-
-  write(bytes: Uint8Array): boolean {
-    this.writes.push(bytes)
-    this.backlog += bytes.length
-    return this.backlog < this.#mark
-  }
-
-  read(): string {
-    const text = Buffer.concat(this.writes.splice(0)).toString()
-    this.backlog = 0
-    return text
-  }
-}
-
-const keep = (limit = 1 << 20, load?: RetainedPart): Retention => ({ limit, ...(load === undefined ? {} : { load }), request: () => undefined })
-
-function put(outlet: Outlet, ...texts: string[]): void {
-  for (const text of texts) {
-    const around = Buffer.from(`##${text}##`)
-    assert.equal(outlet.append(around, 2, around.length - 2), "queued")
-    around.fill(0x21)
-  }
-}
-
-const told = (taken: Iterable<Taken>): string[] => Array.from(taken, ({ stanza, writes }) => `${stanza} ${writes}`)
+import { RetainedLoad, type Retention } from "../../src/stream/retention.ts"
+import { asked, keep, LateChannel, put, told } from "./retention-support.ts"
 
 describe("an outlet that retains", () => {
   test("what was written stays until it is acknowledged, oldest first", () => {
@@ -132,81 +97,6 @@ describe("an outlet that retains", () => {
     put(outlet, "x".repeat(70_000))
     outlet.flush()
     assert.equal(channel.read().length, 70_000)
-  })
-
-  test("the outlets of a peer share one bound, and each goes on by its own acknowledgements", () => {
-    const load = new RetainedLoad(10)
-    const [one, two] = [new Outlet({ limit: 100 }), new Outlet({ limit: 100 })]
-    const [first, second] = [new LateChannel(), new LateChannel()]
-    const part = load.part("peer")
-    one.attach(first, keep(100, part))
-    two.attach(second, keep(100, load.part("peer")))
-    put(one, "<aaaaaaaaa/>")
-    one.flush()
-    assert.deepEqual([load.bytes, part.full], [12, true])
-    put(two, "<b/>")
-    two.flush()
-    put(two, "<c/>")
-    two.flush()
-    assert.equal(second.read(), "<b/>")
-    one.acknowledge(1)
-    assert.equal(load.bytes, 4)
-    two.acknowledge(1)
-    assert.equal(second.read(), "<c/>")
-    two.detach()
-    assert.equal(load.bytes, 0)
-  })
-
-  test("who acknowledges nothing, on however many streams, takes from nobody what is his", () => {
-    const written = (parted: boolean): { readonly silent: number; readonly honest: number; readonly kept: number } => {
-      const load = new RetainedLoad(1000, 600)
-      // In one part for all, as if there were none.
-      const part = (peer: string) => load.part(parted ? peer : "all")
-      const outlets = (peer: string, count: number) =>
-        Array.from({ length: count }, () => {
-          const outlet = new Outlet({ limit: 100_000 })
-          outlet.attach(new LateChannel(), keep(200, part(peer)))
-          return outlet
-        })
-      const say = (outlet: Outlet): void => {
-        put(outlet, "<123456789/>")
-        outlet.flush()
-      }
-      const [silent, others, [honest]] = [outlets("silent", 20), outlets("others", 20), outlets("honest", 1)]
-      for (let turn = 0; turn < 100; turn += 1) for (const outlet of [...silent, ...others]) say(outlet)
-      for (let turn = 0; turn < 10; turn += 1) say(honest!)
-      const sum = (each: readonly Outlet[]): number => each.reduce((all, { written }) => all + written, 0)
-      return { silent: sum(silent), honest: honest!.written, kept: load.bytes }
-    }
-    // Twelve octets each; one write of each outlet is always let through.
-    assert.deepEqual(written(false).honest, 1)
-    const { silent, honest, kept } = written(true)
-    assert.equal(honest, 10)
-    assert.ok(silent <= 600 / 12 + 20, `${silent} written to who is silent`)
-    assert.ok(kept <= 1000 * (1 + 1 / 2 + 1 / 3) + 41 * 12, `${kept} octets kept`)
-  })
-
-  test("property: the sum stays bounded, and nobody below an even share is held back", () => {
-    const step = fc.record({ peer: fc.integer({ min: 0, max: 9 }), keep: fc.boolean() })
-    const harmonic = Array.from({ length: 10 }, (_, each) => 1 / (each + 1)).reduce((sum, share) => sum + share, 0)
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 400, size: "max" }), fc.integer({ min: 20, max: 100 }), (steps, limitOfPart) => {
-        const load = new RetainedLoad(100, limitOfPart)
-        const parts = Array.from({ length: 10 }, (_, peer) => load.part(`${peer}`))
-        const kept = parts.map(() => 0)
-        for (const { peer, keep: more } of steps) {
-          const part = parts[peer]!
-          if (more && part.full) assert.ok(kept[peer]! >= Math.min(limitOfPart, 100 / kept.filter((each) => each > 0).length))
-          const change = more ? (part.full ? 0 : 5) : -kept[peer]!
-          kept[peer]! += change
-          part.change(change)
-          assert.equal(load.bytes, kept.reduce((sum, each) => sum + each, 0))
-          assert.ok(kept[peer]! < limitOfPart + 5)
-          // Who fills his part when n hold something gets a share of 1/n: the sum of those.
-          assert.ok(load.bytes <= 100 * harmonic + 5 * 10)
-        }
-      }),
-    )
   })
 
   test("a request goes with the batch, in the same write, and is no stanza", () => {
@@ -365,6 +255,27 @@ describe("an outlet that retains", () => {
     assert.equal(channel.read(), "<a/><b/><six/>")
     assert.deepEqual(outlet.limitStanzas(undefined), [])
     put(outlet, "<as large as it likes/>")
+  })
+
+  test("what was taken stays as it was, however often it is taken and whatever is acknowledged and written behind it", () => {
+    const outlet = new Outlet({ limit: 1 << 20 })
+    const channel = new LateChannel()
+    outlet.attach(channel, keep())
+    // The second begins a block of the largest size.
+    put(outlet, "x".repeat(16_384), "1")
+    outlet.flush()
+    put(outlet, "2")
+    const taken = outlet.take()
+    assert.deepEqual([...outlet.take()], [])
+    put(outlet, "3")
+    outlet.flush()
+    outlet.acknowledge(2)
+    put(outlet, "y".repeat(16_384))
+    outlet.flush()
+    channel.read()
+    outlet.drained()
+    put(outlet, "zzzz")
+    assert.deepEqual(Array.from(taken, String), ["2"])
   })
 
   test("property: whatever happens, each stanza is acknowledged, bounced or waits, once, and the wire carries what was written", () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import fc from "fast-check"
-import { sliceBytes, Slices } from "../../src/stream/slices.ts"
+import { calmSliceBytes, Slices, sliceBytes } from "../../src/stream/slices.ts"
 import { ManualClock } from "../world/clock.ts"
 
 /** Octets of value `x` are elements; all others are stanzas. */
@@ -24,11 +24,11 @@ function reading() {
 const claims = (size: number): Buffer => Buffer.alloc(size, "x")
 const stanzas = (size: number): Buffer => Buffer.alloc(size, "-")
 
-test("ordinary stanzas never wait, and are read as they come once it is seen that they are ordinary", () => {
+test("ordinary stanzas never wait, and are read in larger slices once it is seen that they are ordinary", () => {
   const { slices, sizes, clock } = reading()
   for (let chunk = 0; chunk < 20; chunk += 1) slices.chunk(stanzas(65_536))
   assert.equal(sizes().reduce((sum, size) => sum + size, 0), 20 * 65_536)
-  assert.equal(sizes().at(-1), 65_536)
+  assert.equal(sizes().at(-1), calmSliceBytes)
   assert.equal(clock.pending, 0)
 })
 
@@ -47,6 +47,33 @@ test("laborious elements: one slice a turn, the connection paused meanwhile, ord
 test("a few of them are no labour", () => {
   const { slices, clock } = reading()
   slices.chunk(claims(15))
+  assert.equal(clock.pending, 0)
+})
+
+for (const [how, chunks] of [
+  ["padded", Array.from({ length: 16 }, () => Buffer.from(`x${"-".repeat(272)}`.repeat(15)))],
+  ["in a record each", Array.from({ length: 400 }, () => claims(1))],
+  ["behind many small chunks that are none", [...Array.from({ length: 64 }, () => stanzas(1)), claims(65_536)]],
+] as const)
+  test(`attack: claims ${how} are laborious all the same`, () => {
+    const { slices, clock, text } = reading()
+    for (const chunk of chunks) slices.chunk(chunk)
+    assert.equal(clock.pending, 1)
+    const sent = chunks.reduce((sum, chunk) => sum + chunk.length, 0)
+    const read = text().split("x").length - 1
+    assert.ok(read <= sliceBytes && text().length < sent / 4, `${read} claims of ${text().length} octets in one turn`)
+  })
+
+test("attack: whoever sends much that is ordinary first gets no more than one larger slice", () => {
+  const { slices, text } = reading()
+  for (let n = 0; n < 40; n += 1) slices.chunk(stanzas(4096))
+  slices.chunk(claims(65_536))
+  assert.equal(text().length, 40 * 4096 + calmSliceBytes)
+})
+
+test("claims that come now and then cost a short rest at most, and acknowledgements between stanzas none", () => {
+  const { slices, clock } = reading()
+  for (let n = 0; n < 200; n += 1) slices.chunk(Buffer.from(`${"-".repeat(1100)}x`))
   assert.equal(clock.pending, 0)
 })
 
