@@ -124,7 +124,8 @@ export function decodeMessage(bytes: Uint8Array): DnsMessage {
   if (reader.left !== 0) throw new DnsFormatError(`${reader.left} octets follow the message`)
   const options = additionals.filter((record) => record.type === typeNumbers.OPT)
   // RFC 6891 6.1.1: one OPT at most, in the additional section only.
-  if (options.length > 1 || [...answers, ...authorities].some((record) => record.type === typeNumbers.OPT)) {
+  const isOption = (record: RawRecord): boolean => record.type === typeNumbers.OPT
+  if (options.length > 1 || answers.some(isOption) || authorities.some(isOption)) {
     throw new DnsFormatError("an OPT record is where it must not be")
   }
   const option = options[0]

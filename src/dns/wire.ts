@@ -39,7 +39,10 @@ export class WireReader {
   }
 
   u16(): number {
-    return (this.u8() << 8) | this.u8()
+    if (this.left < 2) throw new DnsFormatError("a field reaches past the end")
+    const { bytes, position } = this
+    this.position = position + 2
+    return (bytes[position]! << 8) | bytes[position + 1]!
   }
 
   u32(): number {
@@ -123,8 +126,10 @@ export class WireWriter {
   }
 
   u16(value: number): void {
-    this.u8(value >>> 8)
-    this.u8(value & 0xff)
+    this.#room(2)
+    this.#bytes[this.#length] = value >>> 8
+    this.#bytes[this.#length + 1] = value & 0xff
+    this.#length += 2
   }
 
   u32(value: number): void {

@@ -78,7 +78,7 @@ function matching(names: NameIndex, { type, value }: AcceptedIdentifier, srvWild
   const labels = dnsLabels(value, false)
   if (labels === undefined) return undefined
   const exact = names.dns.get(labels.join("."))
-  return [...(exact ?? []), ...names.wildcards].find((name) => dnsMatches(name, labels, true))
+  return exact?.find((name) => dnsMatches(name, labels, true)) ?? names.wildcards.find((name) => dnsMatches(name, labels, true))
 }
 
 /** ID-04: service and domain are one unit, both without regard to case. */

@@ -8,6 +8,7 @@ import {
   identicalName,
   isAtOrBelow,
   lowerName,
+  lowerNameText,
   makeName,
   nameFromText,
   nameKey,
@@ -22,6 +23,16 @@ import {
 const names = fc
   .array(fc.uint8Array({ minLength: 1, maxLength: 20 }), { maxLength: 8 })
   .map((labels) => ({ labels: labels.map((label) => Uint8Array.from(label)) }))
+
+test("property: the text in lower case is that of the name in lower case; identical is same with the same letters", () => {
+  fc.assert(
+    fc.property(names, (name) => {
+      assert.equal(lowerNameText(name), nameToText(lowerName(name)))
+      assert.equal(identicalName(name, lowerName(name)), nameToText(name) === lowerNameText(name))
+    }),
+  )
+  assert.equal(lowerNameText(nameFromText("A.Example")), "a.example")
+})
 
 test("property: every name, with dots and NULs in labels, survives the way through text", () => {
   fc.assert(

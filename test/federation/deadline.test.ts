@@ -1,7 +1,7 @@
 // Deadlines under one signal.
 import assert from "node:assert/strict"
 import { test } from "node:test"
-import { deadline, DeadlinePassed } from "../../src/federation/deadline.ts"
+import { deadline, DeadlinePassed, expiry } from "../../src/federation/deadline.ts"
 import { ManualClock } from "../world/clock.ts"
 
 test("a parent that aborts takes along those that are not done, with its reason; time takes each alone", () => {
@@ -19,4 +19,19 @@ test("a parent that aborts takes along those that are not done, with its reason;
   assert.ok(first.signal.reason instanceof DeadlinePassed)
   // Under one that has aborted already it is over at once.
   assert.equal(deadline(clock, 1000, "four", parent.signal).signal.reason, why)
+})
+
+test("without a signal of its own: called once, by time or by the parent, and not when done", () => {
+  const clock = new ManualClock()
+  const parent = new AbortController()
+  const called: string[] = []
+  expiry(clock, 1000, parent.signal, () => called.push("time"))
+  const done = expiry(clock, 1000, parent.signal, () => called.push("done"))
+  expiry(clock, 5000, parent.signal, () => called.push("parent"))
+  done()
+  clock.advanceNow(1000)
+  assert.deepEqual(called, ["time"])
+  parent.abort(new Error("given up"))
+  clock.advanceNow(10_000)
+  assert.deepEqual(called, ["time", "parent"])
 })

@@ -50,6 +50,13 @@ describe("JSON", () => {
     assert.ok(text().includes("[redacted]"))
   })
 
+  test("a field with the name of the prototype is a field", () => {
+    const { log, lines } = capture()
+    log.write("info", "s2s.refused", { said: JSON.parse('{"__proto__":{"secret":"s1"},"b":1}') as unknown })
+    const entry = JSON.parse(lines()[0]!) as { said: object }
+    assert.deepEqual(Object.entries(entry.said), [["__proto__", { secret: "[redacted]" }], ["b", 1]])
+  })
+
   test("what is logged is bounded: long texts, deep and circular objects, many items, octets, errors", () => {
     const { log, text, lines } = capture()
     const circle: Record<string, unknown> = {}
