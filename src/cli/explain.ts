@@ -22,7 +22,7 @@ export async function explainCommand(words: readonly string[], options: ExplainO
 }
 
 async function explained(words: readonly string[], { list, json, color }: ExplainOptions): Promise<number> {
-  if (list !== true && words.length === 0) throw new Stop(exit.usage, "what is to be explained? Give a line of a log, the id of a finding, or - to read lines; --list names all ids.")
+  if (list !== true && words.join("").trim() === "") throw new Stop(exit.usage, "what is to be explained? Give a line of a log, the id of a finding, or - to read lines; --list names all ids.")
   oneOf(String(color), ["auto", "always", "never", "false"], "--color")
   if (list === true && words.length > 0) throw new Stop(exit.usage, "--list names all ids, and takes no text.")
   const piped = words.length === 1 && words[0] === "-"

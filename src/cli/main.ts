@@ -1,6 +1,6 @@
 // The `xmpp-dna` command: the tree of commands, help and exit statuses; each command is loaded when it is used.
 import { pathToFileURL } from "node:url"
-import { Command, CommanderError } from "commander"
+import { Command, CommanderError, type Option } from "commander"
 import { ConfigError } from "../model/errors.ts"
 import { addCompletion, addExplain, addSchema } from "./also-tree.ts"
 import { addCheck } from "./check-tree.ts"
@@ -12,6 +12,12 @@ import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
 import { addWatch } from "./watch-tree.ts"
 
+/** What an option does, with its default as it is typed; that what may be repeated begins with none goes without saying. */
+export function optionDescription({ description, defaultValue, envVar }: Option): string {
+  const besides = [...(typeof defaultValue === "string" ? [`default: ${defaultValue}`] : []), ...(envVar === undefined ? [] : [`environment: ${envVar}`])]
+  return besides.length === 0 ? description : `${description} (${besides.join("; ")})`
+}
+
 /** The whole tree of commands, and what the last one ended with. */
 export function tree(): { program: Command; status: () => number } {
   let status: number = exit.ok
@@ -19,6 +25,7 @@ export function tree(): { program: Command; status: () => number } {
     .description("Prove, and check, that an XMPP stream belongs to a domain (RFC 7712).")
     .version(version(), "--version", "print the version")
     .helpOption("-h, --help", "show help")
+    .configureHelp({ optionDescription })
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpText(

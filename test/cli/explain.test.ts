@@ -34,7 +34,7 @@ describe("explain", () => {
   })
 
   it("refuses what it cannot understand", async () => {
-    const ended = await together([["explain"], ["explain", "--list", "x"], ["explain", "--color", "red", "x"]], here)
+    const ended = await together([["explain"], ["explain", " "], ["explain", "--list", "x"], ["explain", "--color", "red", "x"]], here)
     assert.deepEqual(ended.map(({ status, out }) => [status, out]), ended.map(() => [64, ""]))
     const [plain, always] = (await together([["explain", "dane.mismatch"], ["explain", "--color", "always", "dane.mismatch"]], here)) as [Ended, Ended]
     assert.ok(!plain.out.includes("\u001b"))

@@ -31,6 +31,7 @@ describe("help", () => {
       const text = help(command)
       assert.match(text, /\nExamples?\n {2}\S/, nameOf(command))
       assert.deepEqual(text.split("\n").filter((line) => line.length > 80), [], nameOf(command))
+      assert.doesNotMatch(text, /default: \[|display help/, nameOf(command))
     }
   })
 

@@ -88,6 +88,20 @@ test("colours are for terminals that want them, and words stand in for marks", (
   assert.ok(!terminal({ ...around, color: "always" }).mark("none").includes("\u001b"))
 })
 
+test("what stands among the ways out is not noted again, and what has ended is said to have", () => {
+  const [result] = report.results
+  assert.ok(result)
+  const info = (id: string): typeof result.findings[number] => ({ id, severity: "info", party: "nobody", sentence: `sentence of ${id}`, detail: "", fix: [], section: "RFC 7711 3", endpoints: [0] })
+  const found = { ...result, findings: [...result.findings, info("posh.not-published"), info("cert.server-only")], expires: { ...result.expires, certificate: "2026-11-20T13:00:00.000Z" } }
+  const shown = terminal({ ...around, color: "never" })
+  const verbose = text({ ...report, results: [found] }, shown, { verbose: true, quiet: false })
+  assert.equal(verbose.split("sentence of posh.not-published").length, 2)
+  assert.match(verbose, /\nOR INSTEAD[^\n]*\n +2 +sentence of posh\.not-published [\s\S]*\nNOTED\n +sentence of cert\.server-only /)
+  const table = text({ ...report, results: [found, { ...result, domain: "other.example" }] }, shown, { verbose: false, quiet: false })
+  assert.match(table, /^evil\.example .* ended /m)
+  assert.match(table, /^other\.example .* 39 d /m)
+})
+
 test("lines break between words only, and a hash stays whole", () => {
   const hash = "a".repeat(100)
   assert.deepEqual(wrap(`one two ${hash} three`, 20), ["one two", hash, "three"])
