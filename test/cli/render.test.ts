@@ -2,6 +2,7 @@
 // (security.md 17); and what a terminal is taken for.
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { jsonText } from "../../src/cli/exit.ts"
 import { markdown } from "../../src/cli/render-markdown.ts"
 import { nagios, prometheus } from "../../src/cli/render-monitoring.ts"
 import { text } from "../../src/cli/render-text.ts"
@@ -106,4 +107,14 @@ test("lines break between words only, and a hash stays whole", () => {
   const hash = "a".repeat(100)
   assert.deepEqual(wrap(`one two ${hash} three`, 20), ["one two", hash, "three"])
   assert.deepEqual(hanging("> ", 2, "b ".repeat(50).trim()).map((line) => line.length), [79, 23])
+})
+
+test("attack: a document in JSON draws no more on a terminal than any other form, and is the same document", () => {
+  const said = { detail: "a\u001b[31m \u009b31m \u007f \u202e \u2028 \u{e0041} \u00ad end", list: [hostile] }
+  const drawing = /[\p{Cc}\p{Cf}\u2028\u2029]/u
+  assert.match(JSON.stringify(said), drawing, "red: JSON escapes none of those above 1f")
+  for (const written of [jsonText(said), jsonText(said, 2).replaceAll("\n", "")]) {
+    assert.doesNotMatch(written, drawing)
+    assert.deepEqual(JSON.parse(written), said)
+  }
 })
