@@ -117,6 +117,20 @@ Exit status: 0 stopped in order, 1 in a hurry: stanzas may be lost,
   return { program, status: () => status }
 }
 
+const documents = ["check", "explain", "judge", "posh", "tlsa", "dns"]
+
+/** A command line that could not be read: machines get their form of it all the same. */
+function mistaken(argv: readonly string[], message: string): number {
+  const sentence = printable(message.replace(/^error: /, "").split("\n")[0] ?? "")
+  const command = argv[0] ?? ""
+  if (command === "check" && argv.includes("--nagios")) {
+    process.stdout.write(`XMPP-DNA UNKNOWN - ${sentence.replaceAll("|", "/")}\n`)
+    return exit.unknown
+  }
+  if (documents.includes(command) && argv.includes("--json")) process.stdout.write(`${JSON.stringify({ error: sentence, exit: exit.usage }, null, 2)}\n`)
+  return exit.usage
+}
+
 function brokenPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== "EPIPE") throw error
 }
@@ -142,7 +156,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return status()
   } catch (error) {
     // Commander has printed its own sentence; help and version are no errors.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : exit.usage
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : mistaken(argv, error.message)
     if (error instanceof Stop) {
       process.stderr.write(`xmpp-dna: ${printable(error.message)}\n`)
       return error.status

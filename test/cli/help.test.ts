@@ -69,6 +69,15 @@ describe("help", () => {
     assert.deepEqual(near, ["check", "--json", "--format", "status", "add", undefined])
     assert.match(ended[0]?.err ?? "", /^error: unknown command 'chek'\n/)
   })
+
+  it("a mistyped option has the form that machines asked for", async () => {
+    const ended = await together([["check", "--json", "--jsno", "a.example"], ["dns", "--json"], ["check", "--nagios", "--nagois", "a.example"]], root)
+    const [check, dns, nagios] = ended.map(({ out }) => out)
+    assert.deepEqual(ended.map(({ status }) => status), [64, 64, 3])
+    assert.deepEqual(JSON.parse(check ?? ""), { error: "unknown option '--jsno'", exit: 64 })
+    assert.deepEqual(JSON.parse(dns ?? ""), { error: "missing required argument 'domain'", exit: 64 })
+    assert.equal(nagios, "XMPP-DNA UNKNOWN - unknown option '--nagois'\n")
+  })
 })
 
 describe("man pages", () => {
