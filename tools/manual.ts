@@ -1,6 +1,7 @@
 // Man pages from the tree of commands and its help texts: one for the program and one for each command, with its subcommands.
 import type { EventEmitter } from "node:events"
 import type { Command, Option } from "commander"
+import { optionDescription } from "../src/cli/main.ts"
 
 /** What stands after the options in a help page, by paragraphs. */
 interface After {
@@ -28,11 +29,9 @@ function roff(text: string): string {
 
 const title = (path: readonly string[]): string => path.join("-")
 
-function option({ flags, description, defaultValue, envVar }: Option): string {
-  const besides = [...(typeof defaultValue === "string" ? [`default: ${defaultValue}`] : []), ...(envVar === undefined ? [] : [`environment: ${envVar}`])]
-  const usual = besides.length === 0 ? "" : ` (${besides.join("; ")})`
-  const marked = roff(flags).replace(/(?:\\-){1,2}[\w\\-]+/g, "\\fB$&\\fR").replace(/<([^>]+)>/g, "\\fI$1\\fR").replace(/\[([^\]]+)\]/g, "[\\fI$1\\fR]")
-  return `.TP\n${marked}\n${roff(`${description}${usual}`)}\n`
+function option(described: Option): string {
+  const marked = roff(described.flags).replace(/(?:\\-){1,2}[\w\\-]+/g, "\\fB$&\\fR").replace(/<([^>]+)>/g, "\\fI$1\\fR").replace(/\[([^\]]+)\]/g, "[\\fI$1\\fR]")
+  return `.TP\n${marked}\n${roff(optionDescription(described))}\n`
 }
 
 function synopsis(command: Command, path: readonly string[]): string {

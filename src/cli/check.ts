@@ -6,7 +6,7 @@ import { folder, keep } from "./check-evidence.ts"
 import { concurrencyOf, expected, portsOf, type QuestionOptions, questionsOf } from "./check-questions.ts"
 import { type ReverseOptions, waitingFor } from "./check-reverse.ts"
 import { readTargets } from "./check-targets.ts"
-import { exit, Stop } from "./exit.ts"
+import { exit, jsonText, Stop } from "./exit.ts"
 import { interruptions } from "./interruptions.ts"
 import { oneOf, print, told } from "./publish-world.ts"
 import { progress } from "./progress.ts"
@@ -68,7 +68,7 @@ async function checked(given: readonly string[], options: CheckOptions): Promise
       if (options.evidence !== undefined) await keep(options.evidence, question, inspection)
       done.push({ at, result: inspection.result })
       shown.done(question.domain, inspection.result.ok)
-      if (form === "jsonl") process.stdout.write(`${JSON.stringify(inspection.result)}\n`)
+      if (form === "jsonl") process.stdout.write(`${jsonText(inspection.result)}\n`)
     }
   }
   try {

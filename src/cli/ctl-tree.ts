@@ -11,6 +11,7 @@ export function addCtl(program: Command, done: (status: number) => void): void {
     .command("ctl")
     .summary("manage a running gateway")
     .description("Asks the gateway that listens on the admin socket (listen.admin), and changes its domains.")
+    .helpCommand("help [command]", "show help for a command")
     .option("--socket <path>", "the admin socket (/run/xmpp-dna/admin.sock)")
     .option("--json", "print the answer as one JSON document")
     .option("--timeout <time>", "how long to wait for the answer (60s)")
@@ -47,7 +48,7 @@ Exit status: 0 done, 2 not ready, 64 wrong argument, 69 no gateway answers,
       .action(async (_options: unknown, command: Command) => ask({ v: 1, verb }, command))
   }
 
-  const domain = ctl.command("domain").description("add, change, suspend or remove a hosted domain").addHelpText("after", example("domain add shop.example --generate-secret", "domain suspend shop.example"))
+  const domain = ctl.command("domain").description("add, change, suspend or remove a hosted domain").helpCommand("help [command]", "show help for a command").addHelpText("after", example("domain add shop.example --generate-secret", "domain suspend shop.example"))
   domain
     .command("add <name>")
     .description("writes a new file into the include folder, and reloads")
@@ -78,7 +79,7 @@ Exit status: 0 done, 2 not ready, 64 wrong argument, 69 no gateway answers,
       .action(async (name: string, _options: unknown, command: Command) => ask({ v: 1, verb: `domain.${verb}`, name }, command))
   }
 
-  const s2s = ctl.command("s2s").description("streams to and from other servers").addHelpText("after", example("s2s show"))
+  const s2s = ctl.command("s2s").description("streams to and from other servers").helpCommand("help [command]", "show help for a command").addHelpText("after", example("s2s show"))
   s2s
     .command("show [domain]")
     .description("the associations of all streams, or of one domain")

@@ -16,6 +16,12 @@ export function printable(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (character) => `\\u${character.codePointAt(0)!.toString(16).padStart(4, "0")}`)
 }
 
+/** The same document, without what a terminal would obey: JSON itself escapes only a part of that. */
+export function jsonText(document: unknown, indent?: number): string {
+  const unit = (each: string): string => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`
+  return JSON.stringify(document, null, indent).replace(/[\u007f-\u009f\u2028\u2029\p{Cf}]/gu, (character) => character.split("").map(unit).join(""))
+}
+
 /** A mistake of the person at the keyboard or in a file: one sentence, one status, no stack. */
 export class Stop extends Error {
   override readonly name = "Stop"

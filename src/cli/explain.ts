@@ -15,6 +15,8 @@ export interface ExplainOptions {
 }
 
 const mostOctets = 1024 * 1024
+/** Each is compared with every sentence that is known. */
+const mostLines = 20_000
 const labelWidth = 10
 
 export async function explainCommand(words: readonly string[], options: ExplainOptions): Promise<number> {
@@ -22,7 +24,7 @@ export async function explainCommand(words: readonly string[], options: ExplainO
 }
 
 async function explained(words: readonly string[], { list, json, color }: ExplainOptions): Promise<number> {
-  if (list !== true && words.length === 0) throw new Stop(exit.usage, "what is to be explained? Give a line of a log, the id of a finding, or - to read lines; --list names all ids.")
+  if (list !== true && words.join("").trim() === "") throw new Stop(exit.usage, "what is to be explained? Give a line of a log, the id of a finding, or - to read lines; --list names all ids.")
   oneOf(String(color), ["auto", "always", "never", "false"], "--color")
   if (list === true && words.length > 0) throw new Stop(exit.usage, "--list names all ids, and takes no text.")
   const piped = words.length === 1 && words[0] === "-"
@@ -51,7 +53,11 @@ async function piping(): Promise<string> {
   return Buffer.concat(chunks).toString("utf8")
 }
 
-const lines = (text: string): string[] => text.split(/\r?\n/).filter((line) => line.trim() !== "").map((line) => line.slice(0, longestLine))
+function lines(text: string): string[] {
+  const found = text.split(/\r?\n/).filter((line) => line.trim() !== "")
+  if (found.length > mostLines) throw new Stop(exit.usage, `more than ${mostLines} lines to explain: give the lines in question.`)
+  return found.map((line) => line.slice(0, longestLine))
+}
 
 function once(all: readonly Explanation[]): Explanation[] {
   const meanings = new Map(all.map((each) => [`${each.said?.says} ${each.finding?.id}`, each]))

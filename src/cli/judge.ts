@@ -8,7 +8,7 @@ import { builtInProoftypes } from "../proof/registry.ts"
 import { SealKeyError, trustedSealKey } from "../proof/seal.ts"
 import { AnchorError, type AnchorSet, anchorsFromPem } from "../x509/anchors.ts"
 import { loadTrust } from "../node/trust.ts"
-import { exit, printable, Stop } from "./exit.ts"
+import { exit, jsonText, printable, Stop } from "./exit.ts"
 import { readInputFile } from "./input-file.ts"
 import { columns, hanging, wrap } from "./terminal.ts"
 
@@ -28,7 +28,7 @@ export async function judgeCommand(file: string, options: JudgeCommandOptions): 
     return await judged(file, options)
   } catch (error) {
     // One JSON document, on failure too.
-    if (error instanceof Stop && options.json === true) process.stdout.write(`${JSON.stringify({ file, error: error.message, exit: error.status }, null, 2)}\n`)
+    if (error instanceof Stop && options.json === true) process.stdout.write(`${jsonText({ file, error: error.message, exit: error.status }, 2)}\n`)
     throw error
   }
 }
@@ -43,7 +43,7 @@ async function judged(file: string, options: JudgeCommandOptions): Promise<numbe
   const sealKeys = await Promise.all(options.key.map(readKey))
   const judgement = judge(evidence, { prooftypes: builtInProoftypes, anchors, dnsAnchors, sealKeys, ...(at === undefined ? {} : { at }) })
   const { decision, level } = evidence
-  process.stdout.write(options.json === true ? `${JSON.stringify({ ...judgement, file, recorded: { decision, level } }, null, 2)}\n` : report(judgement, sealKeys.length > 0))
+  process.stdout.write(options.json === true ? `${jsonText({ ...judgement, file, recorded: { decision, level } }, 2)}\n` : report(judgement, sealKeys.length > 0))
   return judgement.exit
 }
 

@@ -120,7 +120,7 @@ async function checkAll(exhibits: readonly Exhibit[], told: ((report: SceneRepor
 
 async function stay({ scenes, exhibits }: Chosen): Promise<number> {
   // Listened for first: nobody should be able to interrupt the lab without its cleaning up.
-  const stopped = untilStopped()
+  const { stopped, letGo } = untilStopped()
   const look = layout()
   const theatre = await Theatre.open(ports, scenes, look, write)
   let folder: LabFolder | undefined
@@ -140,7 +140,9 @@ async function stay({ scenes, exhibits }: Chosen): Promise<number> {
     await Promise.race([telling(folder), stopped])
     await stopped
   } finally {
+    // Whoever is told to end twice at once leaves nothing on the disk either.
     await folder?.remove()
+    letGo()
     await theatre.close()
   }
   return exit.ok
@@ -213,23 +215,26 @@ async function shellIn(environment: LabFolder["environment"]): Promise<number> {
   }
 }
 
+const endings = ["SIGINT", "SIGTERM", "SIGHUP"] as const
+
 /** Ctrl-C, SIGTERM, a reader of the output that went away, or the end of whoever started us (npm passes no SIGTERM on). */
-function untilStopped(): Promise<void> {
-  return new Promise((resolve) => {
-    const parent = process.ppid
-    const stop = (): void => {
+function untilStopped(): { readonly stopped: Promise<void>; readonly letGo: () => void } {
+  const parent = process.ppid
+  let stop = (): void => undefined
+  const stopped = new Promise<void>((resolve) => {
+    stop = () => {
       clearInterval(watch)
-      process.off("SIGINT", stop)
-      process.off("SIGTERM", stop)
-      process.off("SIGHUP", stop)
       resolve()
     }
-    const watch = setInterval(() => {
-      if (process.ppid !== parent) stop()
-    }, parentLookMs)
-    process.on("SIGINT", stop)
-    process.on("SIGTERM", stop)
-    process.on("SIGHUP", stop)
-    process.stdout.on("error", stop)
   })
+  // The servers keep the process alive; a lab that could not be opened has none.
+  const watch = setInterval(() => {
+    if (process.ppid !== parent) stop()
+  }, parentLookMs).unref()
+  for (const signal of endings) process.on(signal, stop)
+  process.stdout.on("error", stop)
+  const letGo = (): void => {
+    for (const signal of endings) process.off(signal, stop)
+  }
+  return { stopped, letGo }
 }

@@ -1,6 +1,6 @@
 // The `xmpp-dna` command: the tree of commands, help and exit statuses; each command is loaded when it is used.
 import { pathToFileURL } from "node:url"
-import { Command, CommanderError } from "commander"
+import { Command, CommanderError, type Option } from "commander"
 import { ConfigError } from "../model/errors.ts"
 import { addCompletion, addExplain, addSchema } from "./also-tree.ts"
 import { addCheck } from "./check-tree.ts"
@@ -12,6 +12,12 @@ import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
 import { addWatch } from "./watch-tree.ts"
 
+/** What an option does, with its default as it is typed; that what may be repeated begins with none goes without saying. */
+export function optionDescription({ description, defaultValue, envVar }: Option): string {
+  const besides = [...(typeof defaultValue === "string" ? [`default: ${defaultValue}`] : []), ...(envVar === undefined ? [] : [`environment: ${envVar}`])]
+  return besides.length === 0 ? description : `${description} (${besides.join("; ")})`
+}
+
 /** The whole tree of commands, and what the last one ended with. */
 export function tree(): { program: Command; status: () => number } {
   let status: number = exit.ok
@@ -19,6 +25,7 @@ export function tree(): { program: Command; status: () => number } {
     .description("Prove, and check, that an XMPP stream belongs to a domain (RFC 7712).")
     .version(version(), "--version", "print the version")
     .helpOption("-h, --help", "show help")
+    .configureHelp({ optionDescription })
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpText(
@@ -110,6 +117,20 @@ Exit status: 0 stopped in order, 1 in a hurry: stanzas may be lost,
   return { program, status: () => status }
 }
 
+const documents = ["check", "explain", "judge", "posh", "tlsa", "dns"]
+
+/** A command line that could not be read: machines get their form of it all the same. */
+function mistaken(argv: readonly string[], message: string): number {
+  const sentence = printable(message.replace(/^error: /, "").split("\n")[0] ?? "")
+  const command = argv[0] ?? ""
+  if (command === "check" && argv.includes("--nagios")) {
+    process.stdout.write(`XMPP-DNA UNKNOWN - ${sentence.replaceAll("|", "/")}\n`)
+    return exit.unknown
+  }
+  if (documents.includes(command) && argv.includes("--json")) process.stdout.write(`${JSON.stringify({ error: sentence, exit: exit.usage }, null, 2)}\n`)
+  return exit.usage
+}
+
 function brokenPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== "EPIPE") throw error
 }
@@ -135,7 +156,7 @@ export async function run(argv: readonly string[]): Promise<number> {
     return status()
   } catch (error) {
     // Commander has printed its own sentence; help and version are no errors.
-    if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : exit.usage
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exit.ok : mistaken(argv, error.message)
     if (error instanceof Stop) {
       process.stderr.write(`xmpp-dna: ${printable(error.message)}\n`)
       return error.status

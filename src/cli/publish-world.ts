@@ -14,7 +14,7 @@ import { nodeDnsTransport, systemUpstreams } from "../node/dns-transport.ts"
 import { loadTrust } from "../node/trust.ts"
 import type { NetworkAddress } from "../ports.ts"
 import { AnchorError, type AnchorSet } from "../x509/anchors.ts"
-import { exit, printable, Stop } from "./exit.ts"
+import { exit, jsonText, printable, Stop } from "./exit.ts"
 import { readInputFile } from "./input-file.ts"
 
 export interface AskOptions {
@@ -52,7 +52,7 @@ export async function told(json: boolean | undefined, run: () => Promise<number>
 }
 
 export function print(document: unknown): void {
-  process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
+  process.stdout.write(`${jsonText(document, 2)}\n`)
 }
 
 export async function readCertificates(files: readonly string[]): Promise<PublishedFile[]> {

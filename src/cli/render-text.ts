@@ -120,7 +120,7 @@ export function endpointSays({ tls, level, login, starttls, findings, state, fea
   const [first] = findings.filter((id) => catalogue[id as FindingId]?.severity !== "info")
   const why = state !== "ok" && first !== undefined ? (catalogue[first as FindingId]?.sentence ?? first) : ""
   const logged = login === null ? "" : login.state === "accepted" ? `accepts us (${login.by?.toUpperCase()})` : login.state === "refused" ? "refuses us" : login.state === "not-offered" ? "offers us no way in" : ""
-  return [tls?.replace("TLSv", "TLS ") ?? "no TLS", level ?? "", starttls === "offered" ? "TLS not required" : "", logged, why, features.slice(0, 4).join(" ")].filter((part) => part !== "").join(", ")
+  return [tls?.replace("TLSv", "TLS ") ?? "no TLS", level === "none" ? (why === "" ? "level none" : "") : (level ?? ""), starttls === "offered" ? "TLS not required" : "", logged, why, features.slice(0, 4).join(" ")].filter((part) => part !== "").join(", ")
 }
 
 function reverseText({ reverse }: DomainResult, shown: Terminal): string[] {
@@ -183,7 +183,8 @@ function movesText(result: DomainResult, shown: Terminal, verbose: boolean): str
     }),
   ])
   if (groups.length === 0) sections.push(["Nothing to do."])
-  const noted = result.findings.filter(({ severity }) => severity === "info")
+  const told = groups.flatMap(([, of]) => of)
+  const noted = result.findings.filter((finding) => finding.severity === "info" && !told.includes(finding))
   if (verbose && noted.length > 0) sections.push(["NOTED", ...noted.flatMap((finding) => findingText(finding, "    ", shown))])
   return sections
 }
@@ -224,7 +225,8 @@ function table({ results, tookMs, exit }: CheckReport, shown: Terminal): string 
     })
     const state = `${shown.mark(markOf(result))} ${padded(result.level ?? "unknown", level - shown.markWidth - 1)}`
     const ends = result.expires.certificate
-    const days = ends === null ? "-" : lengthText(Math.max(0, Date.parse(ends) - Date.parse(result.started)))
+    const left = ends === null ? null : Date.parse(ends) - Date.parse(result.started)
+    const days = left === null ? "-" : left < 0 ? "ended" : lengthText(left)
     const name = names[index] as string
     const start = name.length > widest ? [name, " ".repeat(widest)] : [padded(name, widest)]
     const before = `${start.at(-1)}  ${state}${proofs.join("")}${padded(days, 6)}`

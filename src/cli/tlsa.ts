@@ -1,5 +1,5 @@
 // `xmpp-dna tlsa` and `tlsa rollover`: records of certificates, and a change of key that breaks nobody (docs/operating.md).
-import { readFile, rename, writeFile } from "node:fs/promises"
+import { readFile, rename, rm, writeFile } from "node:fs/promises"
 import { isAbsolute } from "node:path"
 import { lookAgain } from "../gateway/rollover.ts"
 import { readEnd, readSocketAddress } from "../gateway/config-values.ts"
@@ -151,7 +151,9 @@ async function historyOf(place: TlsaPlace, file: string | undefined): Promise<Lo
 /** Whole or not at all. */
 async function keep(file: string, history: LookHistory): Promise<void> {
   try {
-    await writeFile(`${file}.new`, history.text(), { mode: 0o600 })
+    await rm(`${file}.new`, { force: true })
+    // Made here and by nobody else: in a folder of many it could be somebody's link to another file.
+    await writeFile(`${file}.new`, history.text(), { mode: 0o600, flag: "wx" })
     await rename(`${file}.new`, file)
   } catch (error) {
     throw new Stop(exit.usage, `--remember ${file}: ${error instanceof Error ? error.message : String(error)}`)

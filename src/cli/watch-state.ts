@@ -1,5 +1,5 @@
 // `watch --state FILE`: what is remembered of domains over restarts, read with suspicion and replaced as a whole.
-import { readFile, rename, stat, writeFile } from "node:fs/promises"
+import { readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { memoryKey, memorySchema, memoryVersion, type Remembered } from "../inspect/changes.ts"
 import { exit, Stop } from "./exit.ts"
 
@@ -32,6 +32,8 @@ export async function readMemory(file: string): Promise<Map<string, Remembered>>
 /** Whoever reads meanwhile sees the old one or the new one. */
 export async function writeMemory(file: string, domains: readonly Remembered[]): Promise<void> {
   const aside = `${file}.${process.pid}.new`
-  await writeFile(aside, `${JSON.stringify({ watch: memoryVersion, domains })}\n`, { mode: 0o600 })
+  await rm(aside, { force: true })
+  // Made here and by nobody else: in a folder of many it could be somebody's link to another file.
+  await writeFile(aside, `${JSON.stringify({ watch: memoryVersion, domains })}\n`, { mode: 0o600, flag: "wx" })
   await rename(aside, file)
 }

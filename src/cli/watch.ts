@@ -6,7 +6,7 @@ import { watching } from "../inspect/watching.ts"
 import { postJson, WebhookError } from "../node/webhook.ts"
 import { concurrencyOf, portsOf, type QuestionOptions, questionsOf } from "./check-questions.ts"
 import { readTargets } from "./check-targets.ts"
-import { exit, Stop } from "./exit.ts"
+import { exit, jsonText, Stop } from "./exit.ts"
 import { interruptions } from "./interruptions.ts"
 import { note, told } from "./publish-world.ts"
 import { hanging, type Mark, type Terminal, terminal } from "./terminal.ts"
@@ -56,7 +56,7 @@ async function watched(given: readonly string[], options: WatchOptions): Promise
         random,
         look: (question, signal) => inspect(question, ports, signal),
         seen: (changes) => {
-          for (const change of changes) process.stdout.write(options.jsonl === true ? `${JSON.stringify(change)}\n` : lineOf(change, shown))
+          for (const change of changes) process.stdout.write(options.jsonl === true ? `${jsonText(change)}\n` : lineOf(change, shown))
         },
         round: async (changes, remembered) => {
           if (state !== undefined) await keepMemory(state, remembered, false)

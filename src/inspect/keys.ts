@@ -31,8 +31,12 @@ export function keysOf(climbs: readonly Climb[]): Keys {
     if (proof === undefined || leaf === undefined || certificate === undefined || shown.has(fingerprintOf(leaf))) continue
     shown.set(fingerprintOf(leaf), { key: fingerprintOf(certificate.spki), forms: formsOf(proof.chain) })
   }
-  return { shown: [...shown.values()], announced: [...new Set(climbs.flatMap(announcedOf))].slice(0, mostAnnounced) }
+  return { shown: [...shown.values()], announced: [...new Set(climbs.flatMap(announcedOf).map(shortest))].slice(0, mostAnnounced) }
 }
+
+/** As long as a key's whole octets are: their hash stands for them, so that nobody fills what is remembered. */
+const shortest = (form: string): string => (form.length <= longestForm ? form : `${form.split(" ", 4).join(" ")} of ${hex("sha256", Buffer.from(form))}`)
+const longestForm = 200
 
 const hex = (algorithm: string, octets: Uint8Array): string => createHash(algorithm).update(octets).digest("hex")
 
@@ -47,7 +51,7 @@ function formsOf([leaf, ...above]: readonly Uint8Array[]): string[] {
     )
   }
   const posh = ["sha1", "sha256", "sha384", "sha512"].map((algorithm) => `posh ${algorithm.replace("sha", "sha-")} ${createHash(algorithm).update(leaf).digest("base64")}`)
-  return [...tlsa(leaf, [0, 1, 2, 3]), ...above.flatMap((der) => tlsa(der, [0, 2])), ...posh]
+  return [...tlsa(leaf, [0, 1, 2, 3]), ...above.flatMap((der) => tlsa(der, [0, 2])), ...posh].map(shortest)
 }
 
 function announcedOf({ obtained }: Climb): string[] {

@@ -5,7 +5,6 @@ import type { Endpoint } from "../model/endpoint.ts"
 import type { FindingId } from "../model/findings.ts"
 import { parseAddress } from "../model/address.ts"
 import type { Instant } from "../model/verdict.ts"
-import { discover } from "../discovery/discover.ts"
 import type { DaneMaterial } from "../proof/dane-material.ts"
 import { rfc3339 } from "../proof/prove.ts"
 import { unableFindings } from "../gateway/dns-ability.ts"
@@ -21,6 +20,7 @@ import { peersSee } from "./peers-see.ts"
 import { type Climb, type Found, type Inspection, type InspectPorts, type InspectQuestion, nobodysDomain } from "./question.ts"
 import type { DomainResult, EndpointResult, ProofResult, ReportFinding, ReverseResult } from "./report.ts"
 import { type ReverseQuestion, reverse } from "./reverse.ts"
+import { discoverAsAsked, isUnpromised } from "./whither.ts"
 
 /** Addresses of one domain that are looked at. */
 export const mostEndpoints = 16
@@ -43,7 +43,7 @@ export async function inspect(question: InspectQuestion, now: InspectPorts, sign
   const began = clock.monotonic()
   const limit = deadline(clock, times.total, `the inspection of ${domain}`, signal)
   try {
-    const found = await discover({ domain, service, resolver, random, reach, maxEndpoints: mostEndpoints, ...(override === undefined ? {} : { override }), signal: limit.signal })
+    const found = await discoverAsAsked({ domain, service, resolver, random, reach, maxEndpoints: mostEndpoints, ...(override === undefined ? {} : { override }), signal: limit.signal })
     const discovery: Found = await believed(family === undefined ? found : ofFamily(found, family), ports, limit.signal)
     const endpoints = discovery.outcome === "endpoints" ? discovery.endpoints : []
     const climbs = await climbAll(question, ports, endpoints, times, limit.signal)
@@ -137,7 +137,7 @@ function resultOf(question: InspectQuestion, { discovery, climbs, back, asking }
     findings,
     peersSee: served ? peersSee(telling, level) : [],
     reverse: back,
-    notes: notesOf(question, asking),
+    notes: [...notesOf(question, asking), ...(first !== undefined && isUnpromised(first) ? [`asked at ${first.delegation.derived} as you say; DNS does not lead others there, so that its name counts for nothing, and DANE was left out`] : [])],
   }
 }
 

@@ -3,6 +3,7 @@ import type { Endpoint } from "../model/endpoint.ts"
 import type { AnyProoftype, ProofPorts, ProofSubject } from "../proof/prooftype.ts"
 import { type Obtained, obtainAll } from "../proof/prove.ts"
 import type { InspectPorts, InspectQuestion } from "./question.ts"
+import { isUnpromised } from "./whither.ts"
 
 export interface Material {
   /** Of the prooftypes that rest on secure DNS, which may forbid a connection. */
@@ -39,7 +40,8 @@ export class Materials {
     const key = `${delegation.derived} ${port} ${delegation.via} ${delegation.because}`
     const known = this.#byServer.get(key)
     if (known !== undefined) return known
-    const prooftypes = this.#prooftypes
+    // TLSA records of a server are the word of the domain only where the domain's DNS names the server.
+    const prooftypes = isUnpromised(endpoint) ? this.#prooftypes.filter(({ needsSecureDns }) => !needsSecureDns) : this.#prooftypes
     const subject = this.subject(endpoint)
     const secureDns = obtainAll(prooftypes.filter(({ needsSecureDns }) => needsSecureDns), subject, this.#proofPorts)
     this.#ofDomain ??= obtainAll(prooftypes.filter(({ needsSecureDns }) => !needsSecureDns), subject, this.#proofPorts)

@@ -84,7 +84,7 @@ export function planTlsaRollover(question: TlsaRolloverQuestion): TlsaRolloverPl
   const old = leftOver(answered, both, place)
   if (both.length === 1 && candidate.fingerprint === shownNow.fingerprint) {
     if (having.length < servers.length) return say(1, "yes", "current and next are the same certificate; it is not published everywhere")
-    return old.length === 0 ? say(4, "yes", "nothing is left to do: the key that is shown is the only one published") : say(4, "yes", `${old.length} record${old.length === 1 ? "" : "s"} of other keys can go`, { remove: old })
+    return old.length === 0 ? say(4, "yes", "nothing is left to do: the key that is shown is the only one published") : say(4, "yes", `${old.length} record${old.length === 1 ? "" : "s"} of other keys can go, unless another server answers to this name with one of them`, { remove: old })
   }
   const decision = planRollover({ current: shownNow, candidate, since: now, documents: undefined, tlsa: { kind: "seen", answers }, ...measure })
   const published = having.length === servers.length

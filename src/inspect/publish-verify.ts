@@ -2,6 +2,7 @@
 import { findings } from "../model/findings.ts"
 import type { Instant } from "../model/verdict.ts"
 import { posh } from "../proof/posh.ts"
+import { linesOfPosh } from "../proof/posh-evidence.ts"
 import { follow, type PoshMaterial } from "../proof/posh-trail.ts"
 import { rfc3339 } from "../proof/prove.ts"
 import { referenceIdentity } from "../proof/reference.ts"
@@ -21,9 +22,8 @@ export interface PoshVerified {
 
 /** @param files certificates that the document should name; may be empty */
 export function verifyPosh(material: PoshMaterial, files: readonly PublishedFile[], at: Instant): PoshVerified {
-  const trail = material.exchanges.map(({ url, answer, failure }) =>
-    answer === null ? `${url}: ${failure?.detail ?? "no answer"}` : `${url}: status ${answer.status}${answer.location === null ? "" : `, leads to ${answer.location}`}`,
-  )
+  // security.md 27: without the queries of URLs.
+  const trail = linesOfPosh(material).map(([url, came]) => `${url}: ${came}`)
   const step = follow(material)
   const rest = { trail, names: null, until: null, certificates: [] }
   if (step.kind === "none") return { ...rest, state: "bad", finding: "posh.not-published", sentence: `${findings["posh.not-published"].sentence}: ${step.detail}` }

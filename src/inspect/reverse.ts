@@ -133,16 +133,20 @@ class Sighting {
     }
     const pair = event.kind === "associated" ? event.association.pair : event.pair
     if (pair?.sender !== this.#pair.sender || pair.target !== this.#pair.target) return
+    if (this.#association !== undefined) return
+    if (event.stream !== this.#stream) this.#verdicts.clear()
     this.#stream = event.stream
     if (event.kind === "proof") this.#verdicts.set(event.verdict.by, event.verdict)
-    if (event.kind === "associated") this.#association ??= event.association
-    if (event.kind === "refused") this.#refused ??= event.sentence
-    if (event.kind === "associated" || event.kind === "refused") this.#over?.()
+    // Anybody can claim the name and be refused: that says nothing about the domain, and its own server may still come.
+    if (event.kind === "refused") this.#refused = event.sentence
+    if (event.kind !== "associated") return
+    this.#association = event.association
+    this.#over?.()
   }
 
   /** Until it is known, or the time is over. */
   async end(signal: AbortSignal): Promise<void> {
-    if (this.#association !== undefined || this.#refused !== undefined || signal.aborted) return
+    if (this.#association !== undefined || signal.aborted) return
     await new Promise<void>((resolve) => {
       this.#over = resolve
       signal.addEventListener("abort", () => resolve(), { once: true })
@@ -157,16 +161,18 @@ class Sighting {
     if (connection !== undefined) proofs.push({ ...verdictless, proof: "dialback", state: byKey ? "proved" : "untried" })
     const leaf = this.#association?.proof?.chain[0]
     const shown = verdicts.find(({ outcome }) => outcome === "proved") ?? verdicts.find(({ outcome }) => outcome !== "absent")
-    const state = connection === undefined ? "no-connection" : this.#association?.level === "authenticated" ? "proved" : shown?.outcome === "unavailable" ? "unavailable" : "refuted"
+    const weak = shown?.outcome === "unavailable" ? "unavailable" : "refuted"
+    const state = connection === undefined ? "no-connection" : this.#association === undefined ? "unavailable" : this.#association.level === "authenticated" ? "proved" : weak
+    const refused = this.#refused === undefined ? "somebody who called himself so proved nothing" : `somebody who called himself so was refused, which anybody can be: ${this.#refused}`
     return {
       state,
       asked,
       address: connection?.address ?? null,
       tls: connection?.tls ?? null,
-      level: this.#association?.level ?? (connection === undefined ? null : "none"),
+      level: this.#association?.level ?? null,
       proofs,
       certificate: leaf === undefined ? null : fingerprintOf(leaf),
-      detail: this.#refused ?? why,
+      detail: this.#association !== undefined ? "" : why !== "" || connection === undefined ? why : refused,
     }
   }
 }

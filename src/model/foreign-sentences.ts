@@ -22,23 +22,29 @@ type Meaning = readonly [says: string, means: string, party: Party, action: stri
 const of = (product: string, versions: string, seen: string, meanings: readonly Meaning[]): ForeignSentence[] =>
   meanings.map(([says, means, party, action, finding]) => ({ says, product, versions, seen, means, party, action, finding }))
 
-/** How Prosody ends each of its sentences about a certificate; what it means, and the repair by whose certificate it is. */
-const prosodyReasons: readonly (readonly [words: string, means: string, repair: string, finding: FindingId])[] = [
-  ["has an expired certificate chain", "an intermediate or root certificate of the chain has expired", "replace the chain by the one that the authority hands out now", "cert.expired"],
+/** How Prosody ends each of its sentences about a certificate; what it means, the repair by whose certificate it is, and since when it says so. */
+const prosodyReasons: readonly (readonly [words: string, means: string, repair: string, finding: FindingId, since?: string])[] = [
+  ["has an expired certificate chain", "an intermediate or root certificate of the chain has expired", "replace the chain by the one that the authority hands out now", "cert.expired", "13.0"],
   ["has expired", "the certificate has expired", "renew it, and make the server read the new one", "cert.expired"],
   ["is self-signed", "the certificate is signed by its own key", "get one from an authority, or publish DANE or POSH", "cert.self-signed"],
-  ["does not match any DANE TLSA records", "DNS promises another key than the certificate has", "publish the TLSA record of the certificate in use", "dane.mismatch"],
+  ["does not match any DANE TLSA records", "DNS promises another key than the certificate has", "publish the TLSA record of the certificate in use", "dane.mismatch", "13.0"],
   ["is not trusted", "the chain leads to no authority that is known there: a missing intermediate certificate, an unknown root, or one not valid yet", "show the full chain (fullchain.pem), from a publicly known authority", "cert.unknown-root"],
   ["is not valid for this name", "the certificate is good, for other names than the XMPP domain", "get a certificate that names the domain, or publish DANE or POSH", "pkix.name-mismatch"],
   ["could not be validated", "no certificate was shown, or nothing was there to check it with", "configure the server to show its certificate on the connections it makes, too", "cert.none-shown"],
 ]
 
-const prosodyCertificates: ForeignSentence[] = prosodyReasons.flatMap(([words, means, repair, finding]) => [
-  ...of("Prosody", "0.10 and later", "the stream error it sends, and the log of the server that gets it", [[`Your server's certificate ${words}`, `${means}; it is yours that Prosody complains of`, "you", repair, finding]]),
-  ...of("Prosody", "0.10 and later", "its own log and the errors of its users; it is the other server's certificate", [
+const prosodyCertificates: ForeignSentence[] = prosodyReasons.flatMap(([words, means, repair, finding, since = "0.12"]) => [
+  ...of("Prosody", `${since} and later`, "the stream error it sends, and the log of the server that gets it", [[`Your server's certificate ${words}`, `${means}; it is yours that Prosody complains of`, "you", repair, finding]]),
+  ...of("Prosody", `${since} and later`, "its own log and the errors of its users; it is the other server's certificate", [
     [`because its certificate ${words}`, `${means}, and s2s_secure_auth asks for a good one`, "peer", `ask its operator: ${repair}`, finding],
     [`Remote server's certificate ${words}`, `${means}, and s2s_secure_auth asks for a good one`, "peer", `ask its operator: ${repair}`, finding],
   ]),
+])
+
+/** Before 0.12 Prosody did not say what is wrong with a certificate, and had other words for what cannot be reached. */
+const olderProsody = of("Prosody", "0.9 to 0.11", "its errors to users, the stream errors it sends, and the log of the server that gets them", [
+  ["Your server's certificate is invalid, expired, or not trusted by *", "Prosody does not accept the certificate of your server and does not say why: its dates, its chain or its names", "you", "see what others make of your certificate: `xmpp-dna check YOUR-DOMAIN`", "auth.external-refused"],
+  ["Connecting failed", "no address of the domain could be connected to; the reason may follow", "peer", "see at which step: `xmpp-dna check`", "reach.timeout"],
 ])
 
 /** OpenSSL's words for the results of a path validation, as Prosody (debug), ejabberd and others pass them on. */
@@ -89,8 +95,8 @@ const ejabberd = of("ejabberd", "17.12 and later", "its own log", [
   ["Connection failed: connection refused", "nothing listens at the addresses of the domain", "peer", "its operator: start the server, open the port", "reach.refused"],
   ["Connection failed: connection timed out", "no answer from the addresses of the domain", "path", "check firewalls on the way, IPv6 first", "reach.timeout"],
   ["Connection failed: timeout", "no answer from the addresses of the domain", "path", "check firewalls on the way, IPv6 first", "reach.timeout"],
-  ["Connection failed: no route to host", "there is no way to the addresses of the domain, often because this machine has no IPv6", "path", "check routes; outgoing_s2s_families can leave IPv6 out", "reach.timeout"],
-  ["Connection failed: network is unreachable", "there is no way to the addresses of the domain, often because this machine has no IPv6", "path", "check routes; outgoing_s2s_families can leave IPv6 out", "reach.timeout"],
+  ["Connection failed: no route to host", "there is no way to the addresses of the domain, often because this machine has no IPv6", "path", "check routes; outgoing_s2s_families can leave IPv6 out", "reach.no-route"],
+  ["Connection failed: network is unreachable", "there is no way to the addresses of the domain, often because this machine has no IPv6", "path", "check routes; outgoing_s2s_families can leave IPv6 out", "reach.no-route"],
   ["Connection failed: connection closed", "the other server closed the connection without a word", "peer", "see its log; `xmpp-dna check` shows at which step", "stream.closed"],
   ["Stream reset by peer", "the other server ended the stream without naming an error; ejabberd itself does so when it does not like a certificate", "peer", "see its log; `xmpp-dna check` shows at which step", "stream.closed"],
   ["invalid dialback key", "the server that DNS names for the sender says that the key is not its own", "peer", "check that SRV leads to the same server, and that all its nodes share one secret", "auth.dialback-invalid"],
@@ -192,6 +198,10 @@ const frames: ForeignSentence[] = [
     ["Sending error replies for * queued stanzas because of failed outgoing connection to *", "messages are returned; the lines before say why the connection failed", "peer", "see the lines before", "stream.closed"],
     ["Server-to-server connection failed: *", "how Prosody begins the errors it returns to users; the reason follows", "peer", "see the reason", "stream.closed"],
   ]),
+  ...of("Prosody", "0.9 to 0.11", "its own log, and errors to its users", [
+    ["Forbidding insecure connection to/from *", "the certificate of the other server does not do, and s2s_secure_auth asks for a good one; which of its dates, chain or names it is, is not said", "peer", "see what is wrong with it: `xmpp-dna check`", "policy.level"],
+    ["Failed in all attempts to connect to *", "neither an address of the domain nor any other of its servers could be connected to, or DNS names none", "peer", "see at which step: `xmpp-dna check`", "reach.timeout"],
+  ]),
   ...of("Openfire", "4.7 and later", "its own log", [
     ["Unable to encrypt and authenticate connection: Exhausted all options", "neither the certificate nor dialback worked", "you", "see what others make of your certificate: `xmpp-dna check YOUR-DOMAIN`", "auth.no-way"],
     ["Unable to create a new session: Dialback (as a fallback) failed", "neither TLS nor dialback worked", "you", "the lines before say why; check that DNS leads others to this server", "auth.dialback-refused"],
@@ -199,4 +209,4 @@ const frames: ForeignSentence[] = [
   ]),
 ]
 
-export const foreignSentences: readonly ForeignSentence[] = [...prosodyCertificates, ...openssl, ...node, ...ejabberd, ...prosody, ...openfire, ...conditions, ...frames]
+export const foreignSentences: readonly ForeignSentence[] = [...prosodyCertificates, ...olderProsody, ...openssl, ...node, ...ejabberd, ...prosody, ...openfire, ...conditions, ...frames]

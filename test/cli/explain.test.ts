@@ -17,6 +17,12 @@ describe("explain", () => {
     assert.ok(!out.includes("\u001b"))
   })
 
+  it("takes so many lines and no more: each costs a look through everything that is known", async () => {
+    const { status, out, err } = await ending(start(["explain", "-"], here), "a\n".repeat(20_001))
+    assert.deepEqual([status, out], [64, ""])
+    assert.match(err, /more than 20000 lines to explain/)
+  })
+
   it("keeps to 80 columns, for every finding and sentence", async () => {
     const texts = [...Object.keys(findings), ...foreignSentences.map(({ says }) => says.replaceAll("*", "x"))]
     const ended = await together([["explain", "--list"], ...texts.map((text) => ["explain", text])], here)
@@ -34,7 +40,7 @@ describe("explain", () => {
   })
 
   it("refuses what it cannot understand", async () => {
-    const ended = await together([["explain"], ["explain", "--list", "x"], ["explain", "--color", "red", "x"]], here)
+    const ended = await together([["explain"], ["explain", " "], ["explain", "--list", "x"], ["explain", "--color", "red", "x"]], here)
     assert.deepEqual(ended.map(({ status, out }) => [status, out]), ended.map(() => [64, ""]))
     const [plain, always] = (await together([["explain", "dane.mismatch"], ["explain", "--color", "always", "dane.mismatch"]], here)) as [Ended, Ended]
     assert.ok(!plain.out.includes("\u001b"))

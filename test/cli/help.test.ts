@@ -31,6 +31,7 @@ describe("help", () => {
       const text = help(command)
       assert.match(text, /\nExamples?\n {2}\S/, nameOf(command))
       assert.deepEqual(text.split("\n").filter((line) => line.length > 80), [], nameOf(command))
+      assert.doesNotMatch(text, /default: \[|display help/, nameOf(command))
     }
   })
 
@@ -67,6 +68,15 @@ describe("help", () => {
     const near = ended.map(({ err }) => /Did you mean (\S+?)\?/.exec(err)?.[1])
     assert.deepEqual(near, ["check", "--json", "--format", "status", "add", undefined])
     assert.match(ended[0]?.err ?? "", /^error: unknown command 'chek'\n/)
+  })
+
+  it("a mistyped option has the form that machines asked for", async () => {
+    const ended = await together([["check", "--json", "--jsno", "a.example"], ["dns", "--json"], ["check", "--nagios", "--nagois", "a.example"]], root)
+    const [check, dns, nagios] = ended.map(({ out }) => out)
+    assert.deepEqual(ended.map(({ status }) => status), [64, 64, 3])
+    assert.deepEqual(JSON.parse(check ?? ""), { error: "unknown option '--jsno'", exit: 64 })
+    assert.deepEqual(JSON.parse(dns ?? ""), { error: "missing required argument 'domain'", exit: 64 })
+    assert.equal(nagios, "XMPP-DNA UNKNOWN - unknown option '--nagois'\n")
   })
 })
 

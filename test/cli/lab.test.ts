@@ -127,6 +127,17 @@ test("lab: SIGTERM ends it, also before the story is over", async () => {
   assert.equal((await run.ended).code, 0)
 })
 
+test("lab: leaves nothing behind on the disk, however often it is told to end", async () => {
+  const run = lab("dane-mismatch")
+  await run.says(/^\. \S+\/environment\n/m)
+  const folder = dirname(/^\. (\S+)$/m.exec(run.stdout)?.[1] ?? "")
+  assert.equal(existsSync(join(folder, "authority.pem")), true)
+  const more = setInterval(() => run.child.kill("SIGTERM"), 1)
+  await run.ended
+  clearInterval(more)
+  assert.equal(existsSync(folder), false)
+})
+
 test("lab: ends when whoever started it is gone", async () => {
   // The parent is killed without a chance to pass anything on, as npm passes no SIGTERM on.
   const parent = new Run(["-e", `const c = require("node:child_process").spawn(process.execPath, [${JSON.stringify(program)}, "lab", "expired"], { stdio: "inherit" }); console.log("child", c.pid)`])

@@ -2,6 +2,7 @@
 // (security.md 17); and what a terminal is taken for.
 import assert from "node:assert/strict"
 import { test } from "node:test"
+import { jsonText } from "../../src/cli/exit.ts"
 import { markdown } from "../../src/cli/render-markdown.ts"
 import { nagios, prometheus } from "../../src/cli/render-monitoring.ts"
 import { text } from "../../src/cli/render-text.ts"
@@ -88,8 +89,32 @@ test("colours are for terminals that want them, and words stand in for marks", (
   assert.ok(!terminal({ ...around, color: "always" }).mark("none").includes("\u001b"))
 })
 
+test("what stands among the ways out is not noted again, and what has ended is said to have", () => {
+  const [result] = report.results
+  assert.ok(result)
+  const info = (id: string): typeof result.findings[number] => ({ id, severity: "info", party: "nobody", sentence: `sentence of ${id}`, detail: "", fix: [], section: "RFC 7711 3", endpoints: [0] })
+  const found = { ...result, findings: [...result.findings, info("posh.not-published"), info("cert.server-only")], expires: { ...result.expires, certificate: "2026-11-20T13:00:00.000Z" } }
+  const shown = terminal({ ...around, color: "never" })
+  const verbose = text({ ...report, results: [found] }, shown, { verbose: true, quiet: false })
+  assert.equal(verbose.split("sentence of posh.not-published").length, 2)
+  assert.match(verbose, /\nOR INSTEAD[^\n]*\n +2 +sentence of posh\.not-published [\s\S]*\nNOTED\n +sentence of cert\.server-only /)
+  const table = text({ ...report, results: [found, { ...result, domain: "other.example" }] }, shown, { verbose: false, quiet: false })
+  assert.match(table, /^evil\.example .* ended /m)
+  assert.match(table, /^other\.example .* 39 d /m)
+})
+
 test("lines break between words only, and a hash stays whole", () => {
   const hash = "a".repeat(100)
   assert.deepEqual(wrap(`one two ${hash} three`, 20), ["one two", hash, "three"])
   assert.deepEqual(hanging("> ", 2, "b ".repeat(50).trim()).map((line) => line.length), [79, 23])
+})
+
+test("attack: a document in JSON draws no more on a terminal than any other form, and is the same document", () => {
+  const said = { detail: "a\u001b[31m \u009b31m \u007f \u202e \u2028 \u{e0041} \u00ad end", list: [hostile] }
+  const drawing = /[\p{Cc}\p{Cf}\u2028\u2029]/u
+  assert.match(JSON.stringify(said), drawing, "red: JSON escapes none of those above 1f")
+  for (const written of [jsonText(said), jsonText(said, 2).replaceAll("\n", "")]) {
+    assert.doesNotMatch(written, drawing)
+    assert.deepEqual(JSON.parse(written), said)
+  }
 })

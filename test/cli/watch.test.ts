@@ -1,12 +1,13 @@
 // `watch` as a user meets it, against the lab: what it prints, the web hook, the command, the memory over restarts, its end.
 import assert from "node:assert/strict"
 import { once } from "node:events"
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
 import { createServer, type IncomingMessage, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
+import { readMemory, writeMemory } from "../../src/cli/watch-state.ts"
 import type { Change } from "../../src/inspect/changes.ts"
 import { Internet, type LabServer } from "../../src/lab/internet.ts"
 import { postJson, WebhookError } from "../../src/node/webhook.ts"
@@ -34,6 +35,20 @@ const oneRound = (...args: readonly string[]): readonly string[] => ["watch", ..
 const watch = (...args: readonly string[]): Promise<Ended> => ending(start(oneRound(...args), folder))
 const changesIn = (out: string): Change[] => out.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line))
 const renewed = (after: number) => net.authority.issue({ names: { dns: ["chat.example"] }, notBefore: net.clock.now() - 60_000 + after })
+
+it("attack: somebody's link in the place where the memory is written aside leads to no other file", async () => {
+  const [file, victim] = [at("linked"), at("victim")]
+  const aside = `${file}.${process.pid}.new`
+  writeFileSync(victim, "mine")
+  symlinkSync(victim, aside)
+  writeFileSync(aside, "overwritten")
+  assert.equal(readFileSync(victim, "utf8"), "overwritten", "red: who writes as usual follows it")
+  writeFileSync(victim, "mine")
+  await writeMemory(file, [])
+  assert.equal(readFileSync(victim, "utf8"), "mine")
+  assert.deepEqual([...(await readMemory(file))], [])
+  rmSync(victim)
+})
 
 describe("what it tells", () => {
   it("only what changes, over restarts, with the memory in a file of its own", async () => {

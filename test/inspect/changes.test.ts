@@ -1,6 +1,6 @@
 // What is news about a domain, and what is not: levels, keys, ends, and what could not be told (RFC 7712 4.2; security.md 10).
 import assert from "node:assert/strict"
-import { createHash } from "node:crypto"
+import { createHash, createPublicKey } from "node:crypto"
 import { after, before, describe, it } from "node:test"
 import { changesOf, memorySchema, type Remembered } from "../../src/inspect/changes.ts"
 import type { Keys } from "../../src/inspect/keys.ts"
@@ -152,6 +152,20 @@ describe("rounds in the lab", () => {
     }, new AbortController().signal)
     assert.deepEqual(told, [["first good"], [], ["key-changed info"], [], ["level-dropped bad", "key-unannounced bad"]])
     assert.deepEqual(pauses, [3_780_000, 3_780_000, 3_780_000, 3_780_000])
+  })
+
+  it("attack: records as large as an answer can be do not make what is remembered unreadable; whole keys are known by them all the same", async () => {
+    const { net, ports } = lab
+    const server = await net.addServer({ domain: "bulky.example" })
+    const { port } = server.s2s
+    const spki = createPublicKey(server.certificate.keyPem).export({ type: "spki", format: "der" }).toString("hex")
+    net.signed.zones.set(`_${port}._tcp.xmpp.bulky.example`, { TLSA: [[3, 1, 0, spki], [3, 0, 0, "ab".repeat(20_000)]] })
+    const { result, keys } = await inspect(lab.question("bulky.example"), ports, new AbortController().signal)
+    const { shown, announced } = keys()
+    assert.equal(announced.length, 2)
+    assert.equal(shown[0]?.forms.filter((form) => announced.includes(form)).length, 1)
+    const { remembered } = changesOf(undefined, result, keys(), "")
+    assert.ok(memorySchema.safeParse(JSON.parse(JSON.stringify({ watch: 1, domains: [remembered] }))).success)
   })
 
   it("ends at once when it is given up, also while it waits", async () => {

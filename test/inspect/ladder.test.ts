@@ -153,6 +153,25 @@ test("a stale TLSA record stops every server that looks, and the right one is pr
   assert.deepEqual(found?.fix[0], { kind: "record", text: `_${port}._tcp.xmpp.stale.example. 3600 IN TLSA 3 1 1 ${spki}`, where: null })
 })
 
+test("attack: a server that is asked instead of the domain's own proves nothing by its own name, nor by its own TLSA records", async () => {
+  const { zones } = lab.net.signed
+  for (const [domain, leads] of [["elsewhere.example", false], ["rented.example", true]] as const) {
+    const host = `landlord-of-${domain}`
+    await serve({ domain, certificate: { from: "lab", names: [host] } })
+    const { address, port } = lab.net.server(domain).s2s
+    zones.set(host, { A: [address] })
+    const before = await look(domain, { connect: { address, port, transport: "starttls" } })
+    const { spki } = before.certificates[before.endpoints[0]?.certificate ?? ""] ?? assert.fail()
+    zones.set(`_${port}._tcp.${host}`, { TLSA: [[3, 1, 1, spki.slice("sha256:".length)]] })
+    if (leads) zones.set(`_xmpp-server._tcp.${domain}`, { SRV: [[0, 0, port, host]] })
+    const result = await look(domain, { connect: { address: host, port, transport: "starttls" } })
+    assert.deepEqual(verdict(result), leads ? ["authenticated", true, false] : ["encrypted", false, false])
+    assert.deepEqual([proofs(result)["pkix"], proofs(result)["dane"]], leads ? ["proved", "proved"] : ["pkix.name-mismatch", undefined])
+    assert.deepEqual(result.delegation, { derived: host, secure: leads, via: leads ? "srv" : "operator" })
+    assert.equal(/asked at landlord-of-\S+ as you say; DNS does not lead others there/.test(result.notes.join()), !leads)
+  }
+})
+
 test("attack: the key of somebody on the path must not be published by those he deceives", async () => {
   await serve({ domain: "deceived.example", certificate: { from: "self" }, zone: { targets: [{ name: "xmpp.deceived.example", tlsa: [{ usage: 3, selector: 1, matching: 1, of: "stale" }] }] } })
   const { findings } = await look("deceived.example")
