@@ -14,7 +14,7 @@ import { associate, type AssociatedStream } from "./associate.ts"
 import type { Claimant } from "./claim-guard.ts"
 import { associationByCertificate, judgeIncoming } from "./claims.ts"
 import type { Federation } from "./contract.ts"
-import { deadline, pause } from "./deadline.ts"
+import { deadline } from "./deadline.ts"
 import { type DialbackErrorDetail, isDialback, readDialback, verifyRequestXml } from "./dialback.ts"
 import { sourcePrefix } from "./proof-budget.ts"
 import { requirementOf } from "./ratchet.ts"
@@ -55,14 +55,13 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
   let leg: AssociatedStream | undefined
   let shown: Proven | undefined
   const held = (): void => {
-    budget?.giveBack("verification")
+    budget?.held()
     federation.claims.held(pair, claimant)
   }
   // What the certificate was judged by is evidence of a refusal, too.
   const withShown = (verification: Verification): Verification => (verification.outcome === "valid" || shown === undefined ? verification : { ...verification, shown })
   try {
-    const wait = federation.claims.budget.turn(sourcePrefix(claimant.address))
-    if (wait > 0) await pause(clock, wait, limit.signal)
+    await budget?.turn("verification", limit.signal)
     shown = await judgeShown(federation, claim, limit.signal)
     const settled = shown === undefined ? undefined : settledByShown(federation, claim, shown)
     if (settled?.outcome === "valid") held()

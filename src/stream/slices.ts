@@ -8,15 +8,14 @@ export const sliceBytes = 4096
 const many = 16
 /** After so many slices that were not, input is read as it comes. */
 const calmAfter = 32
-/** Until the next turn, ms: the shortest a timer can do. */
-const turn = 1
-
 export interface SlicesOptions {
   readonly clock: Pick<Clock, "after">
   /** Reads one slice, and all that follows from it. */
   readonly read: (bytes: Buffer) => void
   readonly pause: () => void
   readonly resume: () => void
+  /** Until the next slice, ms; 1, the shortest a timer can do, where nothing is said. */
+  readonly rest?: (() => number) | undefined
 }
 
 export class Slices {
@@ -62,7 +61,7 @@ export class Slices {
 
   #later(): void {
     this.#options.pause()
-    this.#cancel = this.#options.clock.after(turn, () => {
+    this.#cancel = this.#options.clock.after(this.#options.rest?.() ?? 1, () => {
       this.#cancel = undefined
       while (this.#cancel === undefined && this.#held.length > 0 && !this.#over) this.#read(this.#held.shift()!)
       this.#options.resume()

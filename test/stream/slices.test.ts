@@ -6,7 +6,7 @@ import { sliceBytes, Slices } from "../../src/stream/slices.ts"
 import { ManualClock } from "../world/clock.ts"
 
 /** Octets of value `x` are elements; all others are stanzas. */
-function reading() {
+function reading(rest?: () => number) {
   const clock = new ManualClock()
   const read: Buffer[] = []
   let paused = 0
@@ -18,6 +18,7 @@ function reading() {
     },
     pause: () => void (paused += 1),
     resume: () => void (paused -= 1),
+    rest,
   })
   return { clock, slices, sizes: () => read.map(({ length }) => length), text: () => Buffer.concat(read).toString(), paused: () => paused }
 }
@@ -42,6 +43,19 @@ test("laborious elements: one slice a turn, the connection paused meanwhile, ord
   await clock.advance(10)
   assert.equal(text(), "x".repeat(3 * sliceBytes) + "-".repeat(10))
   assert.deepEqual([paused(), clock.pending], [0, 0])
+})
+
+test("slices are as far apart as is asked for at the moment", async () => {
+  let rest = 10
+  const { slices, sizes, clock } = reading(() => rest)
+  slices.chunk(claims(3 * sliceBytes))
+  await clock.advance(9)
+  assert.equal(sizes().length, 1)
+  rest = 1
+  await clock.advance(1)
+  assert.equal(sizes().length, 2)
+  await clock.advance(1)
+  assert.equal(sizes().length, 3)
 })
 
 test("a few of them are no labour", () => {
