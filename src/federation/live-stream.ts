@@ -50,7 +50,7 @@ export class LiveStream {
         clock: federation.ports.clock,
         closing: times.closing,
         lastWords: () => this.management?.lastWords() ?? "",
-        rest: () => this.inbound?.rest ?? 1,
+        rest: () => this.inbound?.rest ?? 0,
       },
     )
     // Before anybody else learns of the end, and takes the outlet away.

@@ -196,10 +196,10 @@ export class StreamBudget {
     return this.#shared.turn(this.#network, cost, signal)
   }
 
-  /** Between two slices of claims and questions, ms. */
+  /** Between two slices of claims and questions, ms; 0: no reason to rest. */
   get rest(): number {
     if (this.overdrawn) return rests.overdrawn
-    return this.#shared.haste(this.#network, "verification") > 0 ? rests.hasty : 1
+    return this.#shared.haste(this.#network, "verification") > 0 ? rests.hasty : 0
   }
 
   /** Work that is done in any case. */

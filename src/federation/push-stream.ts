@@ -31,7 +31,7 @@ export interface PushOptions {
   readonly closing: number
   /** What is said before anything that ends the stream (XEP-0198 4). */
   lastWords?(): string
-  /** ms between two slices of laborious input. */
+  /** ms between two slices of laborious input; 0: no reason to rest. */
   rest?(): number
 }
 

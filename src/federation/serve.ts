@@ -117,7 +117,7 @@ export class Inbound {
     this.#session.hooks.flushed(this.#session.handle)
   }
 
-  /** Between two slices of claims and questions, ms. */
+  /** Between two slices of claims and questions, ms; 0: no reason to rest. */
   get rest(): number {
     return this.#session.budget.rest
   }

@@ -2,19 +2,29 @@
 // security.md 17). Ordinary stanzas never wait here.
 import type { Clock } from "../ports.ts"
 
-/** Octets of one slice: some two dozen claims, or a millisecond of work. */
+/** Octets that are looked at together. */
+export const partBytes = 1024
+/** So many elements of one part that took the tree parser, and more, make it laborious. */
+const many = 4
+/** Laborious parts are read for so long in one turn, ms; the rest has its turn later. */
+const sliceMs = 4
+/** Where rests are asked for: for so long, and at most so many octets, some two dozen claims. */
+const shortMs = 1.5
 export const sliceBytes = 4096
-/** A slice with so many elements that took the tree parser and more was laborious: the rest has its turn later. */
-const many = 16
-/** After so many slices that were not, input is read as it comes. */
+/** A connection that was silent for so long, ms, is in another turn. */
+const silence = 0.5
+/** Between two slices, ms: the shortest a timer can do. */
+const shortest = 1
+/** After so many parts that were not, input is read as it comes. */
 const calmAfter = 32
+
 export interface SlicesOptions {
-  readonly clock: Pick<Clock, "after">
+  readonly clock: Pick<Clock, "after" | "monotonic">
   /** Reads one slice, and all that follows from it. */
   readonly read: (bytes: Buffer) => void
   readonly pause: () => void
   readonly resume: () => void
-  /** Until the next slice, ms; 1, the shortest a timer can do, where nothing is said. */
+  /** Until the next slice, ms; 0: nothing is known against this peer, and slices are as long as others can bear. */
   readonly rest?: (() => number) | undefined
 }
 
@@ -24,6 +34,10 @@ export class Slices {
   readonly #held: Buffer[] = []
   #cancel: (() => void) | undefined
   #elements = 0
+  /** Octets of laborious parts since the last rest, and when the first of them came. */
+  #laboured = 0
+  #since = 0
+  #last = 0
   #calm = 0
   #over = false
 
@@ -40,28 +54,44 @@ export class Slices {
     if (this.#over) return
     // What came behind in the same turn waits as well: order is kept.
     if (this.#cancel !== undefined) this.#held.push(Buffer.from(bytes))
-    else this.#read(bytes)
+    else {
+      if (this.#laboured > 0 && this.#rest === 0 && this.#options.clock.monotonic() - this.#last > silence) this.#laboured = 0
+      this.#read(bytes)
+    }
+  }
+
+  get #rest(): number {
+    return this.#options.rest?.() ?? 0
   }
 
   #read(bytes: Buffer): void {
+    const { clock, read } = this.#options
     for (let rest = bytes; rest.length > 0 && !this.#over; ) {
-      const part = this.#calm < calmAfter ? rest.subarray(0, sliceBytes) : rest
+      const part = this.#calm < calmAfter ? rest.subarray(0, partBytes) : rest
       rest = rest.subarray(part.length)
       this.#elements = 0
-      this.#options.read(part)
-      if (this.#elements < many) this.#calm += 1
-      else {
-        this.#calm = 0
-        if (this.#over) return
-        if (rest.length > 0) this.#held.unshift(Buffer.from(rest))
-        return this.#later()
+      if (this.#laboured === 0) this.#since = clock.monotonic()
+      read(part)
+      if (this.#elements < many) {
+        this.#calm += 1
+        this.#laboured = 0
+        continue
       }
+      this.#calm = 0
+      this.#laboured += part.length
+      this.#last = clock.monotonic()
+      const worked = this.#last - this.#since
+      if (this.#rest === 0 ? worked < sliceMs : worked < shortMs && this.#laboured < sliceBytes) continue
+      if (this.#over) return
+      if (rest.length > 0) this.#held.unshift(Buffer.from(rest))
+      return this.#later()
     }
   }
 
   #later(): void {
+    this.#laboured = 0
     this.#options.pause()
-    this.#cancel = this.#options.clock.after(this.#options.rest?.() ?? 1, () => {
+    this.#cancel = this.#options.clock.after(Math.max(this.#rest, shortest), () => {
       this.#cancel = undefined
       while (this.#cancel === undefined && this.#held.length > 0 && !this.#over) this.#read(this.#held.shift()!)
       this.#options.resume()

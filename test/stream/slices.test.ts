@@ -2,17 +2,19 @@
 import assert from "node:assert/strict"
 import { test } from "node:test"
 import fc from "fast-check"
-import { sliceBytes, Slices } from "../../src/stream/slices.ts"
+import { partBytes, sliceBytes, Slices } from "../../src/stream/slices.ts"
 import { ManualClock } from "../world/clock.ts"
 
 /** Octets of value `x` are elements; all others are stanzas. */
-function reading(rest?: () => number) {
+function reading(rest: (() => number) | undefined = () => 1, msOfPart = 0) {
   const clock = new ManualClock()
   const read: Buffer[] = []
+  let worked = 0
   let paused = 0
   const slices: Slices = new Slices({
-    clock,
+    clock: { after: (ms, act) => clock.after(ms, act), monotonic: () => clock.monotonic() + worked },
     read: (bytes) => {
+      worked += msOfPart
       read.push(Buffer.from(bytes))
       for (const octet of bytes) if (octet === 0x78) slices.laborious()
     },
@@ -37,9 +39,10 @@ test("laborious elements: one slice a turn, the connection paused meanwhile, ord
   const { slices, sizes, clock, text, paused } = reading()
   slices.chunk(claims(3 * sliceBytes))
   slices.chunk(stanzas(10))
-  assert.deepEqual([sizes(), paused()], [[sliceBytes], 1], "the rest of the same turn waits")
+  assert.deepEqual([text().length, paused()], [sliceBytes, 1], "the rest of the same turn waits")
+  assert.equal(sizes()[0], partBytes)
   await clock.advance(1)
-  assert.equal(sizes().length, 2)
+  assert.equal(text().length, 2 * sliceBytes)
   await clock.advance(10)
   assert.equal(text(), "x".repeat(3 * sliceBytes) + "-".repeat(10))
   assert.deepEqual([paused(), clock.pending], [0, 0])
@@ -47,20 +50,44 @@ test("laborious elements: one slice a turn, the connection paused meanwhile, ord
 
 test("slices are as far apart as is asked for at the moment", async () => {
   let rest = 10
-  const { slices, sizes, clock } = reading(() => rest)
+  const { slices, text, clock } = reading(() => rest)
   slices.chunk(claims(3 * sliceBytes))
   await clock.advance(9)
-  assert.equal(sizes().length, 1)
+  assert.equal(text().length, sliceBytes)
   rest = 1
   await clock.advance(1)
+  assert.equal(text().length, 2 * sliceBytes)
+  await clock.advance(1)
+  assert.equal(text().length, 3 * sliceBytes)
+})
+
+test("a slice is smaller where its elements take long", async () => {
+  const { slices, sizes, clock } = reading(() => 1, 0.8)
+  slices.chunk(claims(sliceBytes))
   assert.equal(sizes().length, 2)
   await clock.advance(1)
-  assert.equal(sizes().length, 3)
+  assert.equal(sizes().length, 4)
+  const slow = reading(() => 1, 100)
+  slow.slices.chunk(stanzas(sliceBytes))
+  assert.equal(slow.text().length, sliceBytes, "stanzas never wait")
+})
+
+test("with nothing against the peer slices are as long as others can bear", async () => {
+  const { slices, sizes, clock } = reading(() => 0, 0.8)
+  slices.chunk(claims(8 * partBytes))
+  assert.equal(sizes().length, 5)
+  await clock.advance(1)
+  assert.equal(sizes().length, 8)
+  await clock.advance(1)
+  slices.chunk(claims(4 * partBytes))
+  assert.equal(clock.pending, 0, "another turn")
+  slices.chunk(claims(4 * partBytes))
+  assert.deepEqual([sizes().length, clock.pending], [13, 1], "the same turn")
 })
 
 test("a few of them are no labour", () => {
   const { slices, clock } = reading()
-  slices.chunk(claims(15))
+  for (let chunk = 0; chunk < 2 * sliceBytes; chunk += 1) slices.chunk(claims(3))
   assert.equal(clock.pending, 0)
 })
 
