@@ -66,7 +66,7 @@ test("the package", async (t) => {
       files.filter((file) => /(?<!\.d)\.ts$/.test(file)),
       [],
     )
-    assert.ok(files.includes("LICENSE"))
+    for (const file of ["LICENSE", "man/xmpp-dna.1", "schema/check.json"]) assert.ok(files.includes(file), file)
   })
 
   await t.test("brings no Node and no tool of this repository", () => {
@@ -114,6 +114,11 @@ test("the package", async (t) => {
         assert.equal(refused.code, 69)
         assert.match(refused.stderr, /^xmpp-dna needs Node 22\.18 or newer; this is v/)
         assert.equal(refused.stdout, "")
+      })
+
+      await leg.test("a schema can be imported", async () => {
+        const program = 'const { default: schema } = await import("xmpp-dna/schema/check.json", { with: { type: "json" } }); console.log(schema.$id)'
+        assert.equal(succeeded("import a schema", await start(scratch, node, "--input-type=module", "--eval", program)).stdout, "urn:xmpp-dna:schema:check:1\n")
       })
 
       for (const { subpath } of entries)

@@ -28,8 +28,9 @@ function roff(text: string): string {
 
 const title = (path: readonly string[]): string => path.join("-")
 
-function option({ flags, description, defaultValue }: Option): string {
-  const usual = typeof defaultValue === "string" ? ` (default: ${defaultValue})` : ""
+function option({ flags, description, defaultValue, envVar }: Option): string {
+  const besides = [...(typeof defaultValue === "string" ? [`default: ${defaultValue}`] : []), ...(envVar === undefined ? [] : [`environment: ${envVar}`])]
+  const usual = besides.length === 0 ? "" : ` (${besides.join("; ")})`
   const marked = roff(flags).replace(/(?:\\-){1,2}[\w\\-]+/g, "\\fB$&\\fR").replace(/<([^>]+)>/g, "\\fI$1\\fR").replace(/\[([^\]]+)\]/g, "[\\fI$1\\fR]")
   return `.TP\n${marked}\n${roff(`${description}${usual}`)}\n`
 }

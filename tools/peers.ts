@@ -21,6 +21,7 @@ export const peers: readonly Peer[] = [
   { name: "apache", packages: ["apache2-bin"], probe: ["/usr/sbin/apache2", "-v"] },
   { name: "caddy", packages: ["caddy"], probe: ["/usr/bin/caddy", "version"] },
   { name: "openssl", packages: ["openssl"], probe: ["openssl", "version"] },
+  { name: "testssl", packages: ["testssl.sh"], probe: ["test", "-x", "/usr/bin/testssl"] },
   // Debian's own interpreter: another python3 earlier on PATH would not see Debian's module.
   { name: "slixmpp", packages: ["python3-slixmpp"], probe: ["/usr/bin/python3", "-c", "import slixmpp"] },
 ]

@@ -35,7 +35,7 @@ export function addSchema(program: Command, done: (status: number) => void): voi
     .command("schema")
     .summary("JSON Schema of an output, of evidence or of the configuration")
     .description("Prints a JSON Schema (draft 2020-12); without a name it lists what there is. Readers should ignore members that they do not know: they may be added.")
-    .argument("[name]", "check, check-line, explain, judge, evidence, lab, config, ...")
+    .argument("[name]", "check, check-line, watch, explain, judge, evidence, config, ...")
     .addHelpText(
       "after",
       `

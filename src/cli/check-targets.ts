@@ -1,8 +1,8 @@
 // Whom `check` asks: domains from the command line and from a file, each once; what is no domain is said with its line (RFC 7622 3.2).
-import { createReadStream } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { type Domain, DomainError, parseDomain } from "../model/domain.ts"
 import { exit, Stop } from "./exit.ts"
+import { readInputFile } from "./input-file.ts"
 import { note } from "./publish-world.ts"
 
 export interface ServerAddress {
@@ -42,7 +42,7 @@ function targetOf(text: string): Target {
 export async function readTargets(given: readonly string[], input: string | undefined): Promise<Target[]> {
   const places = given.map((text) => ({ text, place: "" }))
   if (input !== undefined) {
-    const text = (await readInput(input)).replace(/^\uFEFF/, "")
+    const text = (await readInputFile(input, mostInputOctets)).toString("utf8").replace(/^\uFEFF/, "")
     const lines = text.split(/\r\n|\n|\r/).map((line) => line.replace(/#.*/, "").trim())
     places.push(...lines.flatMap((line, index) => (line === "" ? [] : [{ text: line, place: `${input}:${index + 1}: ` }])))
     if (places.length === 0) throw new Stop(exit.usage, `${input} names no domain.`)
@@ -66,22 +66,6 @@ export async function readTargets(given: readonly string[], input: string | unde
   const twice = places.length - targets.size
   if (twice > 0) note(`${twice} of ${places.length} were named before; each is asked once.`)
   return [...targets.values()]
-}
-
-/** At most the bound and a little more is read. */
-async function readInput(file: string): Promise<string> {
-  const chunks: Buffer[] = []
-  let size = 0
-  try {
-    for await (const chunk of file === "-" ? process.stdin : createReadStream(file)) {
-      chunks.push(chunk as Buffer)
-      size += (chunk as Buffer).length
-      if (size > mostInputOctets) throw new Error(`it is larger than ${mostInputOctets} octets`)
-    }
-  } catch (error) {
-    throw new Stop(exit.usage, `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
-  }
-  return Buffer.concat(chunks).toString("utf8")
 }
 
 export async function readPem(option: string, file: string): Promise<string> {

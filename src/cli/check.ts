@@ -67,7 +67,7 @@ async function checked(given: readonly string[], options: CheckOptions): Promise
       if (give.signal.aborted) return
       if (options.evidence !== undefined) await keep(options.evidence, question, inspection)
       done.push({ at, result: inspection.result })
-      shown.done(inspection.result.ok)
+      shown.done(question.domain, inspection.result.ok)
       if (form === "jsonl") process.stdout.write(`${JSON.stringify(inspection.result)}\n`)
     }
   }

@@ -5,7 +5,7 @@ import { partyWords, severityWords } from "../inspect/findings-page.ts"
 import { raisedBy } from "../lab/raises.ts"
 import { findings } from "../model/findings.ts"
 import { exit, Stop } from "./exit.ts"
-import { print, told } from "./publish-world.ts"
+import { oneOf, print, told } from "./publish-world.ts"
 import { hanging, padded, type Terminal, terminal } from "./terminal.ts"
 
 export interface ExplainOptions {
@@ -23,6 +23,7 @@ export async function explainCommand(words: readonly string[], options: ExplainO
 
 async function explained(words: readonly string[], { list, json, color }: ExplainOptions): Promise<number> {
   if (list !== true && words.length === 0) throw new Stop(exit.usage, "what is to be explained? Give a line of a log, the id of a finding, or - to read lines; --list names all ids.")
+  oneOf(String(color), ["auto", "always", "never", "false"], "--color")
   if (list === true && words.length > 0) throw new Stop(exit.usage, "--list names all ids, and takes no text.")
   const piped = words.length === 1 && words[0] === "-"
   const texts = list === true ? Object.keys(findings) : piped ? lines(await piping()) : [words.join(" ")]
@@ -70,7 +71,8 @@ function block(explanation: Explanation, shown: Terminal): string {
   const rows: string[] = []
   if (said !== null) {
     rows.push(...row("Said", said.says), ...row("Seen in", `${said.product} ${said.versions}: ${said.seen}`))
-    rows.push(...row("Means", said.means), ...row("Whose", `${said.party === "you" ? "you, whose log it is" : partyWords[said.party]} [${said.party}]`), ...row("Do", said.action))
+    const whose = said.party === "you" ? "you, whose log it is" : partyWords[said.party]
+    rows.push(...row("Means", said.means), ...row("Whose", `${whose} [${said.party}]`), ...row("Do", said.action))
     if (finding !== null) rows.push(...row("Id", `${finding.id}: ${finding.sentence}`))
   } else if (finding !== null) rows.push(...page(finding, shown, row))
   if (finding !== null) rows.push(...row("See it", scenesText(finding)))
@@ -84,7 +86,8 @@ function page({ id, severity, party, sentence, meaning, repair, section, saidBy 
   const others = saidBy
     .filter(({ product }, index) => saidBy.findIndex((each) => each.product === product) === index)
     .flatMap(({ product, says }, index) => row(index === 0 ? "Said by" : "", `${product}: ${says}`))
-  return [...heading, ...row("Means", meaning), ...row("Grave", `${severityWords[severity]} [${severity}]`), ...row("Whose", `${partyWords[party]} [${party}]`), ...row("Do", repair), ...row("Source", section), ...others]
+  const weight = [...row("Grave", `${severityWords[severity]} [${severity}]`), ...row("Whose", `${partyWords[party]} [${party}]`)]
+  return [...heading, ...row("Means", meaning), ...weight, ...row("Do", repair), ...row("Source", section), ...others]
 }
 
 const scenesText = ({ id, scenes }: ExplainedFinding): string => (scenes.length === 0 ? `xmpp-dna explain ${id}` : `xmpp-dna lab ${scenes[0]}`)

@@ -1,5 +1,4 @@
 // `xmpp-dna judge`: reads evidence, asks the pure judge, prints (docs/evidence.md).
-import { createReadStream } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { AnchorError as DnsAnchorError, type AnchorSet as DnsAnchorSet, parseAnchors, rootAnchors } from "../dns/dnssec/anchors.ts"
 import type { Verdict } from "../model/verdict.ts"
@@ -10,6 +9,7 @@ import { SealKeyError, trustedSealKey } from "../proof/seal.ts"
 import { AnchorError, type AnchorSet, anchorsFromPem } from "../x509/anchors.ts"
 import { loadTrust } from "../node/trust.ts"
 import { exit, printable, Stop } from "./exit.ts"
+import { readInputFile } from "./input-file.ts"
 import { columns, hanging, wrap } from "./terminal.ts"
 
 export interface JudgeCommandOptions {
@@ -36,7 +36,7 @@ export async function judgeCommand(file: string, options: JudgeCommandOptions): 
 async function judged(file: string, options: JudgeCommandOptions): Promise<number> {
   const at = options.at === undefined ? undefined : isoDate.test(options.at) ? Date.parse(options.at) : Number.NaN
   if (at !== undefined && Number.isNaN(at)) throw new Stop(exit.usage, `--at ${options.at}: not a date; write it like 2026-11-22T13:00:00Z`)
-  const evidence = readEvidence(await readBounded(file), file)
+  const evidence = readEvidence((await readInputFile(file, evidenceLimits.octets)).toString("utf8"), file)
   const anchors: AnchorSet[] = [systemAnchors(), loadTrust("bundled")]
   for (const path of options.anchors) anchors.push(await readAnchors(path))
   const dnsAnchors = [rootAnchors, ...(await Promise.all(options.dnsAnchors.map(readDnsAnchors)))]
@@ -54,23 +54,6 @@ function readEvidence(text: string, file: string) {
     if (error instanceof EvidenceError) throw new Stop(error.newer ? exit.unknown : exit.usage, `${file}: ${error.message}`)
     throw error
   }
-}
-
-/** Reads at most the bound and a little more: a larger file is refused without being loaded whole. */
-async function readBounded(file: string): Promise<string> {
-  const chunks: Buffer[] = []
-  let size = 0
-  try {
-    for await (const chunk of file === "-" ? process.stdin : createReadStream(file)) {
-      chunks.push(chunk as Buffer)
-      size += (chunk as Buffer).length
-      if (size > evidenceLimits.octets) break
-    }
-  } catch (error) {
-    throw new Stop(exit.usage, `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
-  }
-  if (size > evidenceLimits.octets) throw new Stop(exit.usage, `${file}: the file is larger than ${evidenceLimits.octets} octets`)
-  return Buffer.concat(chunks).toString("utf8")
 }
 
 async function readKey(given: string): Promise<string> {

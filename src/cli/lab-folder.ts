@@ -54,7 +54,7 @@ export async function labFolder(net: Internet, program: readonly [string, string
 }
 
 async function commandFor({ exhibit: { id, domain }, standing: { question = {}, resolver } }: Raised, write: (name: string, text: string) => Promise<string>): Promise<string> {
-  const { service, expect, family, patience, from } = question
+  const { service, expect, family, patience, from, reverse } = question
   const words = ["xmpp-dna", "check"]
   if (service === "xmpp-client") words.push("--service", "client")
   if (expect !== undefined) words.push("--expect", expect)
@@ -64,6 +64,7 @@ async function commandFor({ exhibit: { id, domain }, standing: { question = {}, 
     const { certificatePem, keyPem } = from.credentials
     words.push("--from", from.domain, "--cert", await write(`${id}.pem`, certificatePem), "--key", await write(`${id}.key`, keyPem))
   }
+  if (reverse !== undefined) words.push("--reverse", "--ping", "--listen", `${reverse.at.address}:${reverse.at.port}`, "--patience", `${reverse.patience}ms`)
   if (resolver !== undefined) words.push("--resolver", `${resolver.at.address}:${resolver.at.port}`, "--dns-anchors", await write(`${id}.anchors`, resolver.anchorText))
   return [...words, domain].join(" ")
 }

@@ -3,7 +3,7 @@ import { printable } from "./exit.ts"
 
 export interface Progress {
   asks(what: string): void
-  done(good: boolean): void
+  done(what: string, good: boolean): void
   end(): void
 }
 
@@ -12,19 +12,23 @@ const silent: Progress = { asks: () => undefined, done: () => undefined, end: ()
 
 export function progress(total: number, shown: boolean): Progress {
   if (!shown) return silent
-  let [finished, good, asked] = [0, 0, ""]
+  let [finished, good] = [0, 0]
+  // The one that is waited for longest is what people want to know.
+  const waiting = new Set<string>()
   let drawn = false
   const draw = (): void => {
     drawn = true
+    const [asked = ""] = waiting
     const line = total === 1 ? `asking ${asked}` : `${finished} of ${total}, ${good} good; asking ${asked}`
     process.stderr.write(`\r\u001b[K${printable(line).slice(0, 79)}`)
   }
   const timer = setInterval(draw, quietMs)
   return {
     asks: (what) => {
-      asked = what
+      waiting.add(what)
     },
-    done: (isGood) => {
+    done: (what, isGood) => {
+      waiting.delete(what)
       finished += 1
       if (isGood) good += 1
     },

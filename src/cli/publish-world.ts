@@ -1,6 +1,5 @@
 // What the publishing commands share: files, the resolver and the web as the options name them, notes, and mistakes as sentences.
 import { createPublicKey } from "node:crypto"
-import { createReadStream } from "node:fs"
 import { readFile } from "node:fs/promises"
 import { type AnchorSet as DnsAnchorSet, AnchorError as DnsAnchorError, parseAnchors } from "../dns/dnssec/anchors.ts"
 import { createResolver, type StubResolver } from "../dns/resolver.ts"
@@ -16,6 +15,7 @@ import { loadTrust } from "../node/trust.ts"
 import type { NetworkAddress } from "../ports.ts"
 import { AnchorError, type AnchorSet } from "../x509/anchors.ts"
 import { exit, printable, Stop } from "./exit.ts"
+import { readInputFile } from "./input-file.ts"
 
 export interface AskOptions {
   readonly resolver?: readonly string[]
@@ -55,26 +55,10 @@ export function print(document: unknown): void {
   process.stdout.write(`${JSON.stringify(document, null, 2)}\n`)
 }
 
-/** At most the bound and a little more is read. */
-async function octetsOf(file: string): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let size = 0
-  try {
-    for await (const chunk of file === "-" ? process.stdin : createReadStream(file)) {
-      chunks.push(chunk as Buffer)
-      size += (chunk as Buffer).length
-      if (size > mostFileOctets) break
-    }
-  } catch (error) {
-    throw new Stop(exit.usage, `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`)
-  }
-  return Buffer.concat(chunks)
-}
-
 export async function readCertificates(files: readonly string[]): Promise<PublishedFile[]> {
   const found: PublishedFile[] = []
   for (const file of files) {
-    const read = readCertificateFile(await octetsOf(file), file, Date.now())
+    const read = readCertificateFile(await readInputFile(file, mostFileOctets), file, Date.now())
     read.notes.forEach(note)
     found.push(read)
   }
@@ -83,7 +67,7 @@ export async function readCertificates(files: readonly string[]): Promise<Publis
 
 /** A key, private or public, whose certificate is still to come. */
 export async function readKey(file: string): Promise<TlsaSource> {
-  const text = (await octetsOf(file)).toString("latin1")
+  const text = (await readInputFile(file, mostFileOctets)).toString("latin1")
   if (/-----BEGIN (?:X509 )?CERTIFICATE-----/.test(text)) throw new Stop(exit.usage, `${file} holds a certificate, not a key alone.`)
   if (text.includes("ENCRYPTED")) throw new Stop(exit.usage, `${file} is locked with a passphrase: give its public key (openssl pkey -in FILE -pubout).`)
   try {

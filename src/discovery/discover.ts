@@ -254,6 +254,8 @@ async function addressesOf(place: Place, { resolver, reach, signal }: DiscoverOp
 
 /** RFC 8305 4: families take turns, IPv6 first, so that a dead family costs one attempt. */
 function alternate(families: readonly (readonly Endpoint[])[]): Endpoint[] {
+  const filled = families.filter((family) => family.length > 0)
+  if (filled.length <= 1) return [...(filled[0] ?? [])]
   const longest = Math.max(...families.map((family) => family.length))
   return Array.from({ length: longest }, (_, index) => families.flatMap((family) => family[index] ?? [])).flat()
 }

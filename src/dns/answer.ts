@@ -45,6 +45,7 @@ function negativeTtl(message: DnsMessage, name: DnsName): number | undefined {
 }
 
 function withoutDuplicates(records: readonly ResourceRecord[]): ResourceRecord[] {
+  if (records.length < 2) return [...records]
   const seen = new Map<string, ResourceRecord>()
   for (const record of records) seen.set(Buffer.from(record.octets).toString("latin1"), record)
   return [...seen.values()]

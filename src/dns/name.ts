@@ -86,14 +86,14 @@ const scratch = Buffer.alloc(maxNameOctets + 1)
 const printsAsItself = Uint8Array.from({ length: 256 }, (_, octet) => Number(octet > 0x20 && octet < 0x7f && !mustEscape.has(octet)))
 
 /** The labels with dots between them, when no octet needs an escape. */
-function plainTextOf({ labels }: DnsName): string | undefined {
+function plainTextOf({ labels }: DnsName, lower = false): string | undefined {
   let at = 0
   for (const label of labels) {
     if (at + label.length + 1 > scratch.length) return undefined
     for (let index = 0; index < label.length; index += 1) {
       const octet = label[index]!
       if (printsAsItself[octet] === 0) return undefined
-      scratch[at] = octet
+      scratch[at] = lower ? lowerOctet(octet) : octet
       at += 1
     }
     scratch[at] = 0x2e
@@ -116,6 +116,11 @@ export function nameToText(name: DnsName): string {
     }
   }
   return text
+}
+
+/** The same in lower case. */
+export function lowerNameText(name: DnsName): string {
+  return name.labels.length === 0 ? "." : (plainTextOf(name, true) ?? nameToText(lowerName(name)))
 }
 
 /** ASCII letters only are folded (RFC 4343 3); every other octet stays. */
@@ -154,7 +159,12 @@ export function sameName(a: DnsName, b: DnsName): boolean {
 
 /** Equal octet by octet, letter case included; what 0x20 asks of an answer. */
 export function identicalName(a: DnsName, b: DnsName): boolean {
-  return sameName(a, b) && a.labels.every((label, index) => label.every((octet, at) => octet === b.labels[index]![at]))
+  if (!sameName(a, b)) return false
+  for (let index = 0; index < a.labels.length; index += 1) {
+    const [label, other] = [a.labels[index]!, b.labels[index]!]
+    for (let at = 0; at < label.length; at += 1) if (label[at] !== other[at]) return false
+  }
+  return true
 }
 
 /** True for the name itself and everything below it. */

@@ -1,7 +1,7 @@
 // Record data between octets and fields (RFC 1035 3.3, 2782, 3596, 4034, 5155, 6672, 6698, 6891; unknown types: RFC 3597).
 // The octets of a record are kept beside its fields; signatures are checked over octets, so nothing is encoded anew.
 import { addressText } from "../model/address.ts"
-import { DnsFormatError, type DnsName, lowerName, nameToText } from "./name.ts"
+import { DnsFormatError, type DnsName, lowerNameText } from "./name.ts"
 import { WireReader, WireWriter } from "./wire.ts"
 
 export const typeNumbers = {
@@ -373,5 +373,5 @@ export function encodeContent(content: Exclude<RecordContent, { readonly kind: "
 
 /** Target names as the model shows them: presentation form, lower case, no final dot. */
 export function shownName(name: DnsName): string {
-  return nameToText(lowerName(name))
+  return lowerNameText(name)
 }

@@ -72,6 +72,15 @@ interface Finished {
   readonly ttl: number
 }
 
+interface Named {
+  readonly name: DnsName
+  /** Of the cache, without the type. */
+  readonly key: string
+}
+
+/** Of some 300 octets each. */
+const namesKept = 256
+
 interface Flight {
   readonly promise: Promise<Finished>
   readonly controller: AbortController
@@ -107,6 +116,8 @@ class CachingStub implements StubResolver {
   readonly #validator: Validator | undefined
   readonly #trustAd: TrustAd | undefined
   readonly #flights = new Map<string, Flight>()
+  /** Names that were asked about of late, by their text. */
+  readonly #names = new Map<string, Named>()
   /** Raised by flush(): a lookup begun before it is not kept. */
   #generation = 0
 
@@ -151,14 +162,15 @@ class CachingStub implements StubResolver {
     type: T,
     { signal }: { readonly signal?: AbortSignal },
   ): Promise<DnsAnswer<RecordOf<T>>> {
-    let name: DnsName
+    let named: Named
     try {
-      name = nameFromText(text)
+      named = this.#named(text)
     } catch (error) {
       if (!(error instanceof DnsFormatError)) throw error
       return this.#failure(text, type, [{ code: "bad-name", detail: error.message }])
     }
-    const key = `${type} ${nameKey(name)}`
+    const { name } = named
+    const key = `${type} ${named.key}`
     const kept = this.#cache.get(key, this.#clock.monotonic())
     // RFC 4035 5.3.3: the wall clock may have been set forward past the signatures meanwhile.
     if (kept !== undefined && (kept.signaturesUntil === undefined || this.#clock.now() <= kept.signaturesUntil)) return kept as DnsAnswer<RecordOf<T>>
@@ -170,39 +182,56 @@ class CachingStub implements StubResolver {
       }
       flight = this.#launch(key, name, type)
     }
-    return (await this.#join(key, flight, signal, shownName(name), type)) as DnsAnswer<RecordOf<T>>
+    return (await this.#join(key, flight, signal, name, type)) as DnsAnswer<RecordOf<T>>
+  }
+
+  /** A host of hundreds of domains is asked about hundreds of times. @throws DnsFormatError */
+  #named(text: string): Named {
+    const known = this.#names.get(text)
+    if (known !== undefined) return known
+    const name = nameFromText(text)
+    const named = { name, key: nameKey(name) }
+    if (this.#names.size >= namesKept) this.#names.clear()
+    this.#names.set(text, named)
+    return named
   }
 
   #launch(key: string, name: DnsName, type: RecordType): Flight {
     const controller = new AbortController()
     const cancel = this.#clock.after(this.#limits.lookup, () => controller.abort())
     const generation = this.#generation
-    const promise = this.#lookup(name, type, controller.signal).then((finished) => {
-      if (generation === this.#generation && flight.waiting > 0 && finished.ttl > 0) {
-        this.#cache.set(key, finished.answer, finished.octets, this.#clock.monotonic() + finished.ttl * 1000)
-      }
-      return finished
-    })
-    const flight: Flight = { promise, controller, waiting: 0 }
-    this.#flights.set(key, flight)
     const land = () => {
       cancel()
       if (this.#flights.get(key) === flight) this.#flights.delete(key)
     }
-    promise.then(land, land)
+    const promise = this.#lookup(name, type, controller.signal).then(
+      (finished) => {
+        land()
+        if (generation === this.#generation && flight.waiting > 0 && finished.ttl > 0) {
+          this.#cache.set(key, finished.answer, finished.octets, this.#clock.monotonic() + finished.ttl * 1000)
+        }
+        return finished
+      },
+      (error: unknown) => {
+        land()
+        throw error
+      },
+    )
+    const flight: Flight = { promise, controller, waiting: 0 }
+    this.#flights.set(key, flight)
     return flight
   }
 
   /** Waits for a lookup others may wait for too; the last one to leave ends it. */
-  async #join(key: string, flight: Flight, signal: AbortSignal | undefined, name: string, type: RecordType): Promise<DnsAnswer<unknown>> {
+  async #join(key: string, flight: Flight, signal: AbortSignal | undefined, name: DnsName, type: RecordType): Promise<DnsAnswer<unknown>> {
     flight.waiting += 1
     let onAbort = (): void => undefined
-    const left = new Promise<undefined>((resolve) => {
-      onAbort = () => resolve(undefined)
-    })
-    signal?.addEventListener("abort", onAbort)
     try {
-      const finished = await Promise.race([flight.promise, left])
+      const finished = await new Promise<Finished | undefined>((resolve, reject) => {
+        onAbort = () => resolve(undefined)
+        signal?.addEventListener("abort", onAbort)
+        flight.promise.then(resolve, reject)
+      })
       if (finished !== undefined) return finished.answer
     } finally {
       signal?.removeEventListener("abort", onAbort)
@@ -212,7 +241,7 @@ class CachingStub implements StubResolver {
       if (this.#flights.get(key) === flight) this.#flights.delete(key)
       flight.controller.abort()
     }
-    return this.#failure(name, type, [{ code: "aborted", detail: "the asker gave up" }])
+    return this.#failure(shownName(name), type, [{ code: "aborted", detail: "the asker gave up" }])
   }
 
   async #lookup(name: DnsName, type: RecordType, signal: AbortSignal): Promise<Finished> {

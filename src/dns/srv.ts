@@ -9,9 +9,10 @@ export interface Ranked {
  * Lowest priority first; within one, each next record is drawn with a chance by its weight. Records of weight 0 stand
  * first in the draw, so they have the small chance RFC 2782 means them to have.
  *
- * @param fraction uniform, 0 <= x < 1; drawn once a record
+ * @param fraction uniform, 0 <= x < 1; drawn once a record where there are several
  */
 export function orderSrv<R extends Ranked>(records: readonly R[], fraction: () => number): R[] {
+  if (records.length === 1) return [...records]
   const ordered: R[] = []
   for (const group of byPriority(records)) {
     const left = [...group.filter((record) => record.weight === 0), ...group.filter((record) => record.weight !== 0)]

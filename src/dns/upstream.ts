@@ -177,8 +177,11 @@ export class UpstreamPool {
     const now = this.#upstreams.clock.monotonic()
     const sessions = manner.upstream === undefined ? this.#sessions : this.#sessions.filter(({ label }) => label === manner.upstream)
     const start = sessions.length === 0 ? 0 : manner.attempt % sessions.length
-    const turned = [...sessions.slice(start), ...sessions.slice(0, start)]
-    let candidates = turned.sort((a, b) => Number(a.avoidUntil > now) - Number(b.avoidUntil > now))
+    let candidates = sessions
+    if (sessions.length > 1) {
+      const turned = [...sessions.slice(start), ...sessions.slice(0, start)]
+      candidates = turned.sort((a, b) => Number(a.avoidUntil > now) - Number(b.avoidUntil > now))
+    }
     if (candidates.length === 0) why.push({ code: "no-upstream", detail: "no resolver is configured" })
     for (let round = 1; round <= 2 && candidates.length > 0; round += 1) {
       const silent: Session[] = []
@@ -186,11 +189,8 @@ export class UpstreamPool {
         if (signal.aborted)
           return { message: undefined, rcode, why: [...why, { code: "timeout", detail: "the time for the lookup is over" }], ...failed }
         try {
-          return {
-            ...(await this.#askOne(session, name, type, this.#upstreams.times.attempt * round, signal, manner)),
-            upstream: session.label,
-            why,
-          }
+          const { message, octets } = await this.#askOne(session, name, type, this.#upstreams.times.attempt * round, signal, manner)
+          return { message, octets, upstream: session.label, why }
         } catch (error) {
           if (!(error instanceof UpstreamFailure)) throw error
           why.push(error.reason)
@@ -286,8 +286,8 @@ export class UpstreamPool {
       throw this.#failure(session, "malformed", error.message, true)
     }
     const repeated = message.questions[0]
-    const caseChanged = protocol === "udp" && repeated !== undefined && !identicalName(repeated.name, asked)
-    return { message, octets, caseChanged: caseChanged && !session.loopback }
+    const caseChanged = !session.loopback && protocol === "udp" && repeated !== undefined && !identicalName(repeated.name, asked)
+    return { message, octets, caseChanged }
   }
 }
 

@@ -123,15 +123,15 @@ export class Carriers {
     const [first] = places
     for (let turn = 0; first !== undefined && turn < 2; turn += 1) {
       for (const place of places) {
-        // A host that has a certificate for each domain has many streams, and none of them carries another: soon one is tried, in case.
+        // A host that has a certificate for each domain has many streams, and none of them carries another: soon only the latest is
+        // tried, which is the one that those who waited for it waited for.
         const tried = this.#byPlace.get(place)?.slice(this.#separate.has(place, clock.monotonic()) ? -1 : -triedAtPlace)
         const joined = await this.#join(tried, pair, signal, found)
         if (joined !== undefined) return joined
-        if (tried !== undefined && tried.length > 1) this.#separate.add(place, clock.monotonic())
+        if (tried?.length === triedAtPlace) this.#separate.add(place, clock.monotonic())
       }
       const others = this.#opening.get(first)
-      const now = clock.monotonic()
-      if (others === undefined || turn > 0 || this.#single.has(first, now) || this.#separate.has(first, now)) break
+      if (others === undefined || turn > 0 || this.#single.has(first, clock.monotonic())) break
       const patience = deadline(clock, hosting.times.negotiation / patienceShare, "waiting for others", signal)
       await settledOrAborted(others, patience.signal)
       patience.done()

@@ -26,17 +26,40 @@ export interface Deadline {
 }
 
 /** Deadlines under one signal: hundreds that hang on the same one would each search through all its listeners to leave. */
-const children = new WeakMap<AbortSignal, Set<AbortController>>()
+const children = new WeakMap<AbortSignal, Set<() => void>>()
 
-function under(parent: AbortSignal): Set<AbortController> {
+function under(parent: AbortSignal): Set<() => void> {
   const known = children.get(parent)
   if (known !== undefined) return known
-  const all = new Set<AbortController>()
+  const all = new Set<() => void>()
   children.set(parent, all)
   parent.addEventListener("abort", () => {
-    for (const controller of all) controller.abort(parent.reason)
+    for (const over of all) over()
   }, { once: true })
   return all
+}
+
+/**
+ * Calls back once after `ms`, or when the parent aborts; for what hundreds wait for, where a signal each would cost more than
+ * the wait.
+ *
+ * @param ms from now
+ * @param parent not aborted yet
+ * @returns ends the wait; must be called when the work is done
+ */
+export function expiry(clock: Clock, ms: number, parent: AbortSignal, callback: () => void): () => void {
+  const all = under(parent)
+  const done = (): void => {
+    cancel()
+    all.delete(over)
+  }
+  const over = (): void => {
+    done()
+    callback()
+  }
+  const cancel = clock.after(ms, over)
+  all.add(over)
+  return done
 }
 
 /**
@@ -47,13 +70,14 @@ function under(parent: AbortSignal): Set<AbortController> {
 export function deadline(clock: Clock, ms: number, what: string, parent?: AbortSignal): Deadline {
   const controller = new AbortController()
   const cancel = clock.after(ms, () => controller.abort(new DeadlinePassed(`${what} took longer than ${ms} ms`)))
-  const others = parent === undefined || parent.aborted ? undefined : under(parent).add(controller)
-  if (parent?.aborted === true) controller.abort(parent.reason)
+  const stop = () => controller.abort(parent?.reason)
+  const others = parent === undefined || parent.aborted ? undefined : under(parent).add(stop)
+  if (parent?.aborted === true) stop()
   return {
     signal: controller.signal,
     done: () => {
       cancel()
-      others?.delete(controller)
+      others?.delete(stop)
     },
   }
 }

@@ -8,7 +8,7 @@ import type { Discovery } from "../discovery/discover.ts"
 import { discoverPeer } from "./associate.ts"
 import { rejudge, type Rejudged } from "./claims.ts"
 import { type Federation, type OutgoingStream, type StreamEnd, usesOf } from "./contract.ts"
-import { deadline } from "./deadline.ts"
+import { expiry } from "./deadline.ts"
 import { type DialbackElement, resultRequestXml } from "./dialback.ts"
 import type { LiveStream } from "./live-stream.ts"
 import { associations, authorised, entryOf, openCount, type PairState, pendingClaim } from "./pair-ledger.ts"
@@ -195,17 +195,17 @@ export class Outbound {
     const { clock } = this.#federation.ports
     await this.#turn(signal)
     const key = this.#federation.keys.issue(pair, this.facts.id)
-    const waiting = deadline(clock, this.#federation.current().times.dialbackAnswer, "the dialback answer", signal)
+    let done = (): void => {}
     try {
       return await new Promise<Association>((resolve, reject) => {
-        const claim = this.#live.push.closing || waiting.signal.aborted ? undefined : this.#claim(pair)
+        const claim = this.#live.push.closing || signal.aborted ? undefined : this.#claim(pair)
         if (claim === undefined) return reject(new NotCarried("the stream takes no further pair"))
         const late = () => {
           // Whoever never answers would cost every further pair as much.
           if (!signal.aborted) this.#unwilling(candidate)
           this.#failed(pair, refusal("auth.dialback-timeout", "", "unreachable"), "auth.dialback-timeout")
         }
-        waiting.signal.addEventListener("abort", late, { once: true })
+        done = expiry(clock, this.#federation.current().times.dialbackAnswer, signal, late)
         this.#asks.set(pairKey(pair), {
           pair,
           candidate,
@@ -217,7 +217,7 @@ export class Outbound {
         this.#federation.event({ kind: "dialback", at: clock.now(), stream: this.facts.name, direction: "out", pair, step: "result-sent" })
       })
     } finally {
-      waiting.done()
+      done()
       this.#federation.keys.forget(pair, this.facts.id)
       this.#asking -= 1
       this.#turns.shift()?.()

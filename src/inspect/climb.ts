@@ -1,7 +1,7 @@
 // One endpoint of somebody else's domain, step by step to the point before a stanza could be sent (RFC 7712 4.2, RFC 6120 4 to 6):
 // connect, open, TLS, features, every proof judged, and with a certificate of ours the login. Never a stanza is sent.
 import type { Endpoint } from "../model/endpoint.ts"
-import { StreamClosed } from "../model/errors.ts"
+import { DialError, StreamClosed } from "../model/errors.ts"
 import { findingSentence } from "../model/findings.ts"
 import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import type { ServerProof } from "../model/verdict.ts"
@@ -217,8 +217,9 @@ class Attempt {
   }
 }
 
-/** Dialback is offered in features, or in the old way by its namespace on the header (DB-02). */
+/** Dialback is offered in features, or in the old way by its namespace on the header (DB-02); before TLS that is required by neither. */
 export function offersDialback({ features, header }: Opened): boolean {
+  if (features.starttls?.required === true) return false
   return features.dialback !== undefined || header.dialbackDeclared
 }
 
@@ -233,5 +234,7 @@ function isAboutUs(error: unknown): boolean {
 function troubleOf(error: unknown, signal: AbortSignal): Trouble {
   const refused = refusalOf(error, signal)
   if (!(refused instanceof OutgoingRefused)) throw refused
+  // Unlike a server that has to give up, we know then that we know nothing: a machine without IPv6 is the usual cause.
+  if (error instanceof DialError && error.failure === "unreachable") return { finding: "reach.no-route", detail: refused.failure.detail }
   return { finding: refused.failure.finding, detail: refused.failure.detail }
 }

@@ -61,7 +61,7 @@ const lostTargets: Partial<Record<Skipped["reason"], FindingId>> = {
 function ofEndpoint(question: InspectQuestion, climbs: readonly Climb[], climbed: Climb, endpoint: number, now: Instant): Raised[] {
   const { trouble, sentAway, proof, proven, before, after, login } = climbed
   const raised: Raised[] = []
-  if (trouble !== undefined) raised.push(troubled(climbs, climbed, endpoint))
+  if (trouble !== undefined) raised.push(troubled(question, climbs, climbed, endpoint))
   if (before?.features.starttls?.required === false) raised.push({ id: "tls.not-required", detail: "", endpoint })
   const from = after?.header.from
   // CORE-14: it may answer by another of its names; proofs are of the one that was asked for.
@@ -79,10 +79,13 @@ function ofEndpoint(question: InspectQuestion, climbs: readonly Climb[], climbed
   return raised
 }
 
-function troubled(climbs: readonly Climb[], climbed: Climb, endpoint: number): Raised {
+function troubled({ expect }: InspectQuestion, climbs: readonly Climb[], climbed: Climb, endpoint: number): Raised {
   const { finding, detail } = climbed.trouble as NonNullable<Climb["trouble"]>
+  // No more than dialback was expected, and that is to be had without TLS.
+  if (reaches(standingOf(climbed).level, expect)) return { id: finding, detail, endpoint, severity: "warn" }
   const others = climbs.filter((each) => !unreached(each))
   if (!unreached(climbed) || others.length === 0) return { id: finding, detail, endpoint }
+  if (finding === "reach.no-route") return { id: finding, detail, endpoint, severity: "info" }
   const isSix = ({ endpoint: { address } }: Climb): boolean => address.includes(":")
   const six = isSix(climbed) && !others.some(isSix)
   return { id: six ? "reach.ipv6-dead" : "reach.address-dead", detail, endpoint }
@@ -152,6 +155,7 @@ function reportFinding(question: InspectQuestion, climbs: readonly Climb[], { id
     host: endpoint?.delegation.derived,
     port: endpoint?.port,
     leaf: leafOf(climbed?.proof?.chain),
+    vouched: climbed?.proven?.verdicts.some(({ outcome }) => outcome === "proved") === true,
   })
   return { id, severity: severity ?? severityOf(id), party: partyOf(question, id, climbed), sentence, detail: short(detail), fix, section, endpoints }
 }

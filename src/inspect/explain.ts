@@ -12,7 +12,17 @@ const ids = Object.keys(findings) as FindingId[]
 /** A line of a log has less. */
 export const longestLine = 4096
 
-const plain = (text: string): string => text.slice(0, longestLine).toLowerCase().replace(/[\u2018\u2019]/g, "'").replace(/\s+/g, " ").trim()
+/** As it stands in XML that was copied out of an error. */
+const escapes: Readonly<Record<string, string>> = { apos: "'", "#39": "'", quot: '"', lt: "<", gt: ">", amp: "&" }
+
+const plain = (text: string): string =>
+  text
+    .slice(0, longestLine)
+    .toLowerCase()
+    .replace(/&(apos|#39|quot|lt|gt|amp);/g, (_, name: string) => escapes[name] ?? "")
+    .replace(/[\u2018\u2019]/g, "'")
+    .replace(/\s+/g, " ")
+    .trim()
 
 /** The literal parts of a sentence, in its order; what `*` stands for lies between. */
 const parts = (says: string): string[] => plain(says).split("*").map((part) => part.trim()).filter((part) => part !== "")
@@ -72,6 +82,16 @@ function ownSentence(text: string): FindingId | undefined {
 
 const saidWords = ({ says, product, versions, seen, means, party, action }: ForeignSentence): ExplainedSentence => ({ says, product, versions, seen, means, party, action })
 
+/** A line that says that the other side refused our login. */
+const ownRefused = (text: string): boolean => known.some(({ sentence, parts: literal }) => sentence.finding === "auth.external-refused" && sentence.product !== anyServer && holds(text, literal))
+
+/** What is wrong with a certificate concerns ours then; that the other side wants another purpose of it stays the other's matter. */
+function ofOurs(sentence: ForeignSentence): ExplainedSentence {
+  const { finding, party } = sentence
+  const ours = party === "peer" && (finding?.startsWith("cert.") || finding?.startsWith("pkix.")) === true && finding !== "cert.server-only"
+  return ours ? { ...saidWords(sentence), means: `${sentence.means}; it is your certificate, which the other server refused`, party: "you" } : saidWords(sentence)
+}
+
 function page(id: FindingId, scenesOf: (id: FindingId) => readonly string[]): ExplainedFinding {
   const { severity, party, sentence, repair, section } = findings[id]
   const saidBy = foreignSentences.filter(({ finding }) => finding === id).map(({ product, says }) => ({ product, says }))
@@ -110,7 +130,7 @@ export function explain(text: string, scenesOf: (id: FindingId) => readonly stri
   const ours = own !== undefined && (id !== undefined ? !frames.includes(id) || told === undefined || told.sentence.product === anyServer : told === undefined || findings[own].sentence.length >= told.length)
   const reason = ours ? undefined : told?.sentence
   const finding = reason === undefined ? own : (reason.finding ?? undefined)
-  const said = reason === undefined ? event(searched) : saidWords(reason)
+  const said = reason === undefined ? event(searched) : own === "auth.external-refused" || ownRefused(searched) ? ofOurs(reason) : saidWords(reason)
   const isKnown = finding !== undefined || said !== null
   return { text, known: isKnown, said, finding: finding === undefined ? null : page(finding, scenesOf), nearest: isKnown ? [] : nearest(text) }
 }

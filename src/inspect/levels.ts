@@ -30,8 +30,8 @@ export function unreached({ trouble }: Climb): boolean {
 export function standingOf({ trouble, proof, proven, before }: Climb): Standing {
   if (proof === undefined) {
     if (trouble === undefined || severityOf(trouble.finding) === "unknown") return unknown
-    // RFC 7590 3.4: without TLS there is dialback at best.
-    if (trouble.finding === "tls.not-offered") return certain(before !== undefined && offersDialback(before) ? "verified" : "permissive")
+    // RFC 7590 3.4: without TLS there is dialback at best; where it was offered and then refused the stream is over (TLS-04).
+    if (trouble.finding === "tls.not-offered" && before?.features.starttls === undefined) return certain(before !== undefined && offersDialback(before) ? "verified" : "permissive")
     return certain("none")
   }
   // It broke off before there was anything to go on with.

@@ -7,7 +7,7 @@ import type { FindingId, Severity } from "../model/findings.ts"
 import type { RequiredLevel } from "../model/policy.ts"
 import { parseCidr, publicInternetOnly, type ReachPolicy } from "../model/reach.ts"
 import type { Service } from "../model/verdict.ts"
-import type { NetworkAddress, TlsCredentials } from "../ports.ts"
+import type { Listen, NetworkAddress, TlsCredentials } from "../ports.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import { createPosh } from "../proof/posh.ts"
 import { selectProoftypes } from "../proof/registry.ts"
@@ -25,7 +25,7 @@ export interface SmallInternet {
 }
 
 /** The machine of whoever looks, that dials what is allowed. */
-export type LookingMachine = (reach: ReachPolicy) => Pick<InspectPorts, "dial" | "tls" | "https" | "clock" | "random"> & { readonly dnsTransport: DnsTransport }
+export type LookingMachine = (reach: ReachPolicy) => Pick<InspectPorts, "dial" | "tls" | "https" | "clock" | "random"> & { readonly dnsTransport: DnsTransport; readonly listen: Listen }
 
 export interface LookingQuestion {
   readonly service?: Service
@@ -34,6 +34,8 @@ export interface LookingQuestion {
   /** Of the whole, ms. */
   readonly patience?: number
   readonly from?: { readonly domain: string; readonly credentials: TlsCredentials }
+  /** Its server is pinged, and waited for here, ms. */
+  readonly reverse?: { readonly at: NetworkAddress; readonly patience: number }
 }
 
 /** Another resolver than the lab's own, with the anchors of its root as DS records. */
@@ -60,7 +62,7 @@ export type Looking = (domain: string, question?: LookingQuestion, other?: Other
  */
 export function looking({ dns, signed, webAt, anchors }: SmallInternet, machine: LookingMachine): Looking {
   const reach: ReachPolicy = { ...publicInternetOnly, networks: labAllows.networks.map(parseCidr), names: labAllows.names.map((name) => parseDomain(name)) }
-  const { dial, tls, https, clock, random, dnsTransport: transport } = machine(reach)
+  const { dial, listen, tls, https, clock, random, dnsTransport: transport } = machine(reach)
   const resolverOf = ({ address, port }: NetworkAddress, anchorText: string) =>
     createResolver({ dnssec: { anchors: parseAnchors(anchorText) }, upstreams: [{ address, port }], transport, clock, random })
   const usual = resolverOf(dns, signed.zones.anchorText)
@@ -68,7 +70,8 @@ export function looking({ dns, signed, webAt, anchors }: SmallInternet, machine:
   return async (domain, question = {}, other) => {
     const resolver = other === undefined ? usual : resolverOf(other.at, other.anchorText)
     const ports: InspectPorts = { dial, tls, https, clock, random, resolver, anchors, reach, prooftypes }
-    const { result } = await inspect(questionOf(domain, question), ports, new AbortController().signal)
+    const asking = question.reverse === undefined ? undefined : { ...question.reverse, listen, asked: "ping" as const }
+    const { result } = await inspect(questionOf(domain, question), ports, new AbortController().signal, asking)
     return result
   }
 }

@@ -18,11 +18,18 @@ export interface RepairFacts {
   readonly port: number | undefined
   /** The leaf it shows. */
   readonly leaf: Certificate | undefined
+  /** Some proof holds for it; else somebody on the path may have shown it. */
+  readonly vouched: boolean
 }
 
 const seconds = { ttl: 3600, posh: 86_400 }
 
 const text = (words: string): ReportFix => ({ kind: "text", text: words, where: null })
+
+/** Whoever stands on the path must not have his key published by those he deceives. */
+function caution({ vouched }: RepairFacts): ReportFix[] {
+  return vouched ? [] : [text("no proof vouches for the key that was shown here; compare it on the server itself, and only if it is the server's own")]
+}
 
 /** `3 1 1` of the key in use: it outlives a renewal that keeps the key (RFC 7671 5.1). */
 function tlsaRecord({ host, port, leaf }: RepairFacts): ReportFix | undefined {
@@ -31,19 +38,21 @@ function tlsaRecord({ host, port, leaf }: RepairFacts): ReportFix | undefined {
   return { kind: "record", text: `_${port}._tcp.${host}. ${seconds.ttl} IN TLSA 3 1 1 ${digest}`, where: null }
 }
 
-function poshFile({ domain, service, host, leaf }: RepairFacts): ReportFix[] {
+function poshFile(facts: RepairFacts): ReportFix[] {
+  const { domain, service, host, leaf } = facts
   if (leaf === undefined) return []
   const path = poshPath(service)
   const where = `https://${domain}${path}`
   const file: ReportFix = { kind: "file", text: fingerprintsDocument([leaf.der], seconds.posh).trimEnd(), where }
   // POSH-11: who is hosted refers to the hoster's document, which changes with the certificate.
   const hosted = host !== undefined && host !== domain && !host.endsWith(`.${domain}`)
-  if (!hosted) return [file]
-  return [{ kind: "file", text: referenceDocument(`https://${host}${path}`, seconds.posh).trimEnd(), where }, { ...file, where: `https://${host}${path}` }]
+  if (!hosted) return [...caution(facts), file]
+  return [{ kind: "file", text: referenceDocument(`https://${host}${path}`, seconds.posh).trimEnd(), where }, ...caution(facts), { ...file, where: `https://${host}${path}` }]
 }
 
 function srvRecord({ domain, service, host, port }: RepairFacts): ReportFix {
-  const target = host === undefined || host === domain ? `xmpp.${domain}` : host
+  // Where servers go without one there is an address; only where DNS names nothing is a name made up.
+  const target = host ?? `xmpp.${domain}`
   return { kind: "record", text: `_${service}._tcp.${domain}. ${seconds.ttl} IN SRV 0 5 ${port ?? (service === "xmpp-server" ? 5269 : 5222)} ${target}.`, where: null }
 }
 
@@ -59,7 +68,7 @@ export function repairsOf(id: FindingId, facts: RepairFacts): ReportFix[] {
     case "dane.unusable":
     case "dane.no-tlsa": {
       const record = tlsaRecord(facts)
-      return record === undefined ? words : [record, ...words]
+      return record === undefined ? words : [...caution(facts), record, ...words]
     }
     case "posh.not-published":
     case "posh.mismatch":
@@ -69,7 +78,7 @@ export function repairsOf(id: FindingId, facts: RepairFacts): ReportFix[] {
     case "dns.no-srv-fallback":
       return [srvRecord(facts)]
     case "dns.srv-refused":
-      return [...words, srvRecord(facts)]
+      return [...words, text("with the server's own name in it:"), srvRecord(facts)]
     case "dns.guarded":
       return [text("name the network or the name with --allow if it is meant")]
     case "pkix.name-mismatch":

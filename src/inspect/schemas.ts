@@ -5,6 +5,7 @@ import { configSchema, includeSchema } from "../gateway/config-schema.ts"
 import { evidenceFileSchema, judgementSchema } from "./evidence-schema.ts"
 import { explainSchema } from "./explain-report.ts"
 import { labListSchema, labReportSchema } from "./lab-schema.ts"
+import { changeSchema, dnsSchema, poshSchema, poshVerifySchema, rolloverSchema, tlsaSchema } from "./output-schemas.ts"
 import { checkSchema, domainSchema } from "./report.ts"
 
 interface Published {
@@ -13,10 +14,10 @@ interface Published {
   readonly of: string
 }
 
-/** What every command prints with `--json` when it was called in a wrong way. */
+/** What every command but `ctl` prints with `--json` when there is nothing else to print. */
 export const mistakeSchema = z.object({
   error: z.string(),
-  exit: z.number().int().describe("64 and above"),
+  exit: z.number().int().describe("64 and above: called in a wrong way; 2 and 3: it could not be done, or not be told"),
   file: z.string().optional().describe("judge: which file"),
   problems: z
     .array(z.object({ place: z.string(), setting: z.string().optional(), sentence: z.string() }))
@@ -27,12 +28,18 @@ export const mistakeSchema = z.object({
 export const schemas = {
   check: { schema: checkSchema, of: "check --json" },
   "check-line": { schema: domainSchema, of: "a line of check --jsonl" },
+  watch: { schema: changeSchema, of: "a line of watch --jsonl, what --webhook gets and --exec reads" },
   explain: { schema: explainSchema, of: "explain --json" },
   judge: { schema: judgementSchema, of: "judge --json" },
   evidence: { schema: evidenceFileSchema, of: "an evidence file" },
+  posh: { schema: poshSchema, of: "posh --json" },
+  "posh-verify": { schema: poshVerifySchema, of: "posh verify --json" },
+  tlsa: { schema: tlsaSchema, of: "tlsa --json" },
+  "tlsa-rollover": { schema: rolloverSchema, of: "tlsa rollover --json" },
+  dns: { schema: dnsSchema, of: "dns --json" },
   lab: { schema: labReportSchema, of: "lab --json" },
   "lab-list": { schema: labListSchema, of: "lab --list --json" },
-  mistake: { schema: mistakeSchema, of: "what --json prints instead when an argument is wrong" },
+  mistake: { schema: mistakeSchema, of: "what --json prints instead, above all when an argument is wrong" },
   config: { schema: configSchema, of: "the configuration of the gateway" },
   include: { schema: includeSchema, of: "a tenant's file in the configuration's include folder" },
 } as const satisfies Record<string, Published>

@@ -1,5 +1,6 @@
 // Looking at domains again and again: rounds with a jitter between them, so that many watchers do not ask at the same moment, and what
 // changed told after each (RFC 7712 4.2). Time and chance are arguments.
+import { pause } from "../federation/deadline.ts"
 import type { Clock, Random } from "../ports.ts"
 import { type Change, changesOf, memoryKey, type Remembered } from "./changes.ts"
 import type { Inspection, InspectQuestion } from "./question.ts"
@@ -57,17 +58,4 @@ async function oneRound(questions: readonly InspectQuestion[], memory: Map<strin
   }
   await Promise.all(Array.from({ length: Math.min(concurrency, questions.length) }, worker))
   return all
-}
-
-async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
-    const end = (): void => {
-      cancel()
-      signal.removeEventListener("abort", end)
-      resolve()
-    }
-    const cancel = clock.after(ms, end)
-    signal.addEventListener("abort", end, { once: true })
-  })
 }

@@ -19,6 +19,8 @@ export interface ExhibitQuestion {
   readonly patience?: number
   /** As a domain of ours, which really logs in with this certificate. */
   readonly from?: { readonly domain: string; readonly credentials: TlsCredentials }
+  /** Its server is pinged, and waited for here. */
+  readonly reverse?: { readonly at: NetworkAddress; readonly patience: number }
 }
 
 /** What else than the lab's own is asked; what an exhibit needs to say of itself once it stands. */

@@ -23,15 +23,18 @@ export async function raiseExhibits(net: Internet, chosen: readonly Exhibit[]): 
   return await Promise.all(chosen.map(async (exhibit) => ({ exhibit, standing: (await exhibit.raise(net)) ?? {} })))
 }
 
-/** Looks at what stands, a few at a time; never throws: what goes wrong is a report that is not ok. */
+/** Looks at what stands, a few at a time, and tells in order; never throws: what goes wrong is a report that is not ok. */
 export async function lookAtAll(net: Internet, raised: readonly Raised[], look: Look, told: (report: SceneReport) => void = () => {}): Promise<readonly SceneReport[]> {
   const reports: SceneReport[] = []
   let next = 0
+  let last = 0
   const worker = async (): Promise<void> => {
     for (let at = next++; at < raised.length; at = next++) {
-      const report = await lookAt(net, raised[at] as Raised, look)
-      reports[at] = report
-      told(report)
+      reports[at] = await lookAt(net, raised[at] as Raised, look)
+      for (let report = reports[last]; report !== undefined; report = reports[last]) {
+        last += 1
+        told(report)
+      }
     }
   }
   await Promise.all(Array.from({ length: atOnce }, worker))

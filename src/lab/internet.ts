@@ -129,6 +129,11 @@ export class Internet {
     return host
   }
 
+  /** Whether every server has an address of its own, as where all of 127.0.0.0/8 answers. */
+  get manyAddresses(): boolean {
+    return this.#ownAddresses
+  }
+
   /** Once more after a server's zone was opened: a name belongs to the deepest zone there is. */
   #publishWeb(hosts: readonly LabWebHost[]): void {
     for (const { host, at } of hosts) this.signed.zones.set(host, { A: [at.address] })

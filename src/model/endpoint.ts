@@ -32,8 +32,20 @@ export interface DnsGround {
   readonly wire?: readonly string[]
 }
 
+/** Domains of one host rest on the same answers about it: what each keeps of them is kept once. */
+const grounds = new WeakMap<DnsAnswer<unknown>, DnsGround>()
+
 /** The ground an answer gives, without its records. */
 export function groundOf(answer: DnsAnswer<unknown>): DnsGround {
+  let ground = grounds.get(answer)
+  if (ground === undefined) {
+    ground = newGroundOf(answer)
+    grounds.set(answer, ground)
+  }
+  return ground
+}
+
+function newGroundOf(answer: DnsAnswer<unknown>): DnsGround {
   const { name, type, status, outcome, canonical, validatedBy, until, signaturesUntil, wire } = answer
   return {
     name,

@@ -20,6 +20,7 @@ export const explanations: Readonly<Record<FindingId, string>> = {
   // Reaching it.
   "reach.refused": "Every address answered at once that nothing listens on the port: the server is down, listens elsewhere, or a firewall rejects.",
   "reach.timeout": "Nothing came back from any address: a firewall drops the packets, a route is missing, or the machine is off. It cannot be told from here which.",
+  "reach.no-route": "This machine, or a router on the way, knows no way to the address: most of the time a domain has IPv6 addresses and the machine that asks has no IPv6. That says nothing about the domain; others may reach it.",
   "reach.address-dead": "Servers try addresses one after the other, and some give up early or wait long for a dead one. Messages arrive late, or not from everybody.",
   "reach.ipv6-dead": "The AAAA records lead to addresses where nothing answers. Servers that prefer IPv6 wait for it before they try IPv4, a few of them as long as they wait at all.",
   "reach.no-such-family": "With `-4` or `-6` only addresses of one family are asked, and the domain has none of that family.",

@@ -41,6 +41,7 @@ export const findings = {
   // Reaching it.
   "reach.refused": finding("bad", "peer", "no address accepts connections", "start the server, open the port", "RFC 6120 3.3"),
   "reach.timeout": finding("unknown", "path", "no address answered in time", "check firewalls on the way", "RFC 6120 3.3"),
+  "reach.no-route": finding("unknown", "path", "there is no way to the address from here", "ask from a machine that has IPv6 where the address is one, or with -4; check this machine's routes", "RFC 6120 3.3"),
   "reach.address-dead": finding("warn", "peer", "an address of the domain does not accept connections, though another one does", "start the server there, open the port, or take the address out of DNS", "RFC 6120 3.3"),
   "reach.ipv6-dead": finding("warn", "peer", "no IPv6 address of the domain accepts connections, though IPv4 does; some servers wait for it", "open the port for IPv6, or take the AAAA records out of DNS", "RFC 8305 5"),
   "reach.no-such-family": finding("bad", "peer", "the domain has no address of the family that was asked for", "publish A or AAAA records for the servers", "RFC 6120 3.2.1"),

@@ -175,7 +175,7 @@ function isLoopback(bytes: AddressBytes): boolean {
 function sameHost(address: AddressBytes, listener: AddressBytes): boolean {
   const unmapped = address.length === 16 && inNetwork(address, embeddings[0]![0]) ? address.slice(12) : address
   if (listener.every((byte) => byte === 0)) return isLoopback(unmapped) || unmapped.every((byte) => byte === 0)
-  return addressText(unmapped) === addressText(listener)
+  return unmapped.length === listener.length && unmapped.every((byte, index) => byte === listener[index])
 }
 
 /**
@@ -188,8 +188,9 @@ export function guardAddress(address: string, policy: ReachPolicy, port?: number
   const bytes = parseAddress(address)
   if (bytes === undefined) return { ok: false, refused: "not-an-address", detail: `${JSON.stringify(address)} is not an IP address` }
   for (const listener of policy.ownListeners) {
+    if (listener.port !== port) continue
     const own = parseAddress(listener.address)
-    if (own !== undefined && listener.port === port && sameHost(bytes, own)) {
+    if (own !== undefined && sameHost(bytes, own)) {
       return { ok: false, refused: "own-listener", detail: `${address} port ${port} is our own listener` }
     }
   }

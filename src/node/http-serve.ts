@@ -1,10 +1,11 @@
 // The HttpServe port: small answers from memory over HTTP or HTTPS, by node:http on channels of this folder, bounded in
 // connections, octets and time (security.md 20; RFC 9110, RFC 9112).
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
+import type { IncomingMessage, ServerResponse } from "node:http"
 import type { Duplex } from "node:stream"
 import type { Channel, Clock, HttpAnswer, HttpRequest, HttpServe, Listen, Listener, NetworkAddress, Tls } from "../ports.ts"
 import { ChannelDuplex } from "./channel-duplex.ts"
 import { sourceNetwork } from "./dial.ts"
+import { createServer } from "./http-module.ts"
 
 export interface HttpServeLimits {
   /** Connections of one listener at once; one more is closed unheard. */

@@ -1,9 +1,10 @@
 // The Https port: one GET over one guarded connection, HTTP/1.1 by node:http, every part of it bounded, and nothing followed,
 // inflated, remembered or sent along (security.md 17, 18; RFC 9110, RFC 9112; POSH-02).
-import { type ClientRequest, type IncomingMessage, request } from "node:http"
+import type { ClientRequest, IncomingMessage } from "node:http"
 import { HttpsError, TlsError } from "../model/errors.ts"
 import type { Channel, Dial, Https, HttpsAnswer, HttpsRequest, Tls, TlsFacts } from "../ports.ts"
 import { ChannelDuplex } from "./channel-duplex.ts"
+import { request } from "./http-module.ts"
 import { errorCode } from "./tcp.ts"
 
 export interface HttpsOptions {

@@ -44,11 +44,16 @@ function plain(value: unknown, secret: (name: string) => boolean, depth = 0): un
   if (typeof value !== "object" || value === null) return typeof value === "function" || typeof value === "symbol" ? undefined : value
   if (depth >= 4) return "…"
   if (Array.isArray(value)) return value.slice(0, mostItems).map((one) => plain(one, secret, depth + 1))
-  return Object.fromEntries(
-    Object.entries(value)
-      .slice(0, mostItems)
-      .map(([name, one]) => [printable(name), secret(name) ? redacted : plain(one, secret, depth + 1)]),
-  )
+  const copy: Record<string, unknown> = {}
+  let items = 0
+  for (const name of Object.keys(value)) {
+    if ((items += 1) > mostItems) break
+    const shown = secret(name) ? redacted : plain((value as Record<string, unknown>)[name], secret, depth + 1)
+    // As a property of its own, whatever its name: a peer's must not become the prototype.
+    if (name === "__proto__") Object.defineProperty(copy, name, { value: shown, enumerable: true })
+    else copy[printable(name)] = shown
+  }
+  return copy
 }
 
 const yellow = "\u001b[33m"

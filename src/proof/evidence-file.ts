@@ -36,6 +36,8 @@ export function readEvidenceFile(text: string): EvidenceFile {
     const newer = typeof version === "number" && version > 1
     throw new EvidenceError(`this is evidence of ${typeof version === "number" ? `version ${version}` : "no version"}; this program reads version 1`, newer)
   }
+  // The canonical form would write it as null: under a good seal another value would be read.
+  if (!finite(read)) throw new EvidenceError("a number is larger than any that is written here")
   // Of two members with one name each reader takes another one, and the seal covers only what we take.
   if (members !== countMembers(read)) throw new EvidenceError("an object has two members of one name")
   const items = file["items"]
@@ -73,6 +75,11 @@ function countMembers(value: unknown): number {
   if (value === null || typeof value !== "object") return 0
   const inside = Object.values(value).reduce((sum: number, each: unknown) => sum + countMembers(each), 0)
   return Array.isArray(value) ? inside : inside + Object.keys(value).length
+}
+
+function finite(value: unknown): boolean {
+  if (typeof value === "number") return Number.isFinite(value)
+  return value === null || typeof value !== "object" || Object.values(value).every(finite)
 }
 
 function object(value: unknown, what: string): Record<string, unknown> {

@@ -5,7 +5,7 @@ import { type AnchorSet as DnsAnchorSet, rootAnchors } from "../dns/dnssec/ancho
 import { type Domain, parseDomain } from "../model/domain.ts"
 import type { Evidence, EvidenceFact, EvidenceFile } from "../model/evidence.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
-import type { AcceptedIdentity, Instant, Presented, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
+import type { AcceptedIdentity, Instant, Presented, ReferenceIdentity, Role, ServerProof, Service, Verdict } from "../model/verdict.ts"
 import type { AnchorSet } from "../x509/anchors.ts"
 import type { AnyProoftype, RecordedWay } from "./prooftype.ts"
 import { combine, rfc3339, type WeighedVerdict } from "./prove.ts"
@@ -85,6 +85,7 @@ function sealSentence(state: SealState, key: string | null): string {
 
 interface Revived {
   readonly evidence: Evidence
+  readonly connection: string
   readonly source: Domain
   readonly found: { readonly prooftype: AnyProoftype; readonly material: unknown; readonly way: RecordedWay | undefined } | { readonly cannotJudge: string }
 }
@@ -93,7 +94,8 @@ function revive(evidence: Evidence, { prooftypes, anchors, dnsAnchors = [rootAnc
   // The peer's domain is what was to be proved; which end it is follows from the role, not from the file's reference.
   const source = parseDomain(evidence.role === "outgoing" ? evidence.pair.target : evidence.pair.sender)
   const name = JSON.stringify(evidence.prooftype)
-  const cannot = (cannotJudge: string): Revived => ({ evidence, source, found: { cannotJudge } })
+  const connection = connectionOf(evidence)
+  const cannot = (cannotJudge: string): Revived => ({ evidence, connection, source, found: { cannotJudge } })
   const prooftype = prooftypes.find((each) => each.name === evidence.prooftype)
   if (prooftype === undefined) return cannot(`the prooftype ${name} is not known here`)
   // A user's prooftype, or a built-in one that a forged file brings down, costs this item and no more.
@@ -101,7 +103,7 @@ function revive(evidence: Evidence, { prooftypes, anchors, dnsAnchors = [rootAnc
     const known = new Map(anchors.map((set) => [set.digest, set]))
     const revived = prooftype.revive(evidence.material, known, dnsAnchors)
     if ("cannotJudge" in revived) return cannot(revived.cannotJudge)
-    return { evidence, source, found: { prooftype, material: revived.material, way: prooftype.way?.(revived.material) } }
+    return { evidence, connection, source, found: { prooftype, material: revived.material, way: prooftype.way?.(revived.material) } }
   } catch (error) {
     return cannot(unreadable(name, error))
   }
@@ -114,13 +116,17 @@ function connectionOf({ role, pair, at, proof }: Evidence): string {
   return JSON.stringify([role, pair.sender, pair.target, at, proof.chain])
 }
 
+/** The pair and which end of it was to prove itself; the file's own pair is nobody's checked word. */
+function subjectOf(role: Role, pair: Evidence["pair"] | undefined): string {
+  return JSON.stringify([role, pair?.sender, pair?.target])
+}
+
 /** What another item of the same connection shows of the way there; DNS is recorded once, by the proof that rests on it. */
 function wayOf(index: number, all: readonly Revived[]): RecordedWay | undefined {
   const own = all[index] as Revived
   if ("cannotJudge" in own.found || own.found.prooftype.way !== undefined) return undefined
-  const connection = connectionOf(own.evidence)
-  for (const { evidence, source, found } of all) {
-    if ("way" in found && found.way !== undefined && source === own.source && connectionOf(evidence) === connection) return found.way
+  for (const { connection, source, found } of all) {
+    if ("way" in found && found.way !== undefined && source === own.source && connection === own.connection) return found.way
   }
   return undefined
 }
@@ -128,14 +134,16 @@ function wayOf(index: number, all: readonly Revived[]): RecordedWay | undefined 
 interface JudgedWith {
   readonly item: JudgedItem
   readonly connection: string
+  /** Whom it is about, as `subjectOf` writes it. */
+  readonly of: string
   readonly role: Role
   readonly weighed: WeighedVerdict | undefined
 }
 
-function judgeItem({ evidence, source, found }: Revived, way: RecordedWay | undefined, moment: Instant | undefined): JudgedWith {
+function judgeItem({ evidence, connection, source, found }: Revived, way: RecordedWay | undefined, moment: Instant | undefined): JudgedWith {
   const at = moment ?? Date.parse(evidence.at)
   const common = { prooftype: evidence.prooftype, source, at: rfc3339(at), recorded: evidence.verdict }
-  const which = { connection: connectionOf(evidence), role: evidence.role }
+  const which = { connection, of: subjectOf(evidence.role, evidence.pair), role: evidence.role }
   const cannot = (why: string): JudgedWith => ({
     item: { ...common, now: undefined, result: "cannot-judge", from: null, facts: [], claim: why, sentence: `cannot judge: ${why}` },
     ...which,
@@ -147,21 +155,18 @@ function judgeItem({ evidence, source, found }: Revived, way: RecordedWay | unde
   if (proof === undefined) return cannot("the file does not say whether a server or a client showed the certificate")
   try {
     const service: Service = (evidence.reference as { service?: unknown } | undefined)?.service === "xmpp-client" ? "xmpp-client" : "xmpp-server"
-    const led = way !== undefined && way.service === service && way.delegation.secure && at >= way.from - clockSlack && at < way.until ? way : undefined
-    const bare = prooftype.match(proof, material, referenceIdentity({ source, service }), at)
-    const wider = led === undefined || bare.outcome === "proved" ? bare : prooftype.match(proof, material, referenceIdentity({ source, service, endpoint: led }), at)
-    const byWay = led !== undefined && wider.outcome === "proved" && bare.outcome !== "proved"
-    const now = byWay ? { ...wider, until: Math.min(wider.until, led.until) } : wider
+    const { now, led } = matchAgain((reference) => prooftype.match(proof, material, reference, at), { source, service }, way, at)
     // A name that only a secure delegation adds is not believed from a file, and not called wrong either.
     if (way === undefined && evidence.verdict.outcome === "proved" && now.outcome !== "proved") {
       const reference = referenceIdentity({ source, service })
       const told = { ...reference, accept: [...reference.accept, ...delegatedNames(evidence.reference)] }
       if (prooftype.match(proof, material, told, at).outcome === "proved") return cannot("the proof rests on a delegation, which this file does not show")
     }
-    const since = Math.max(prooftype.since?.(material, proof, at) ?? at, byWay ? led.from : Number.NEGATIVE_INFINITY)
+    const since = Math.max(prooftype.since?.(material, proof, at) ?? at, led?.from ?? Number.NEGATIVE_INFINITY)
     const from = now.outcome === "proved" ? rfc3339(Math.min(since, at)) : null
-    const facts = [...handshakeFacts, ...(prooftype.rests?.(material, proof, at) ?? []), ...(byWay ? led.facts : [])]
-    const claim = claimOf(now, source, from)
+    const facts = [...handshakeFacts, ...(prooftype.rests?.(material, proof, at) ?? []), ...(led?.facts ?? [])]
+    // Which service was asked about is the file's word, so it is said.
+    const claim = claimOf(now, service === "xmpp-client" ? `${source} for clients` : source, from)
     const sentence = now.outcome === "proved" ? `${claim}${restingOn(facts)}` : claim
     const item: JudgedItem = { ...common, now, result: sameVerdict(now, evidence.verdict) ? "same" : "different", from, facts, claim, sentence }
     return { item, ...which, weighed: { verdict: now, binding: prooftype.binding(material, evidence.role), dispensable: prooftype.dispensable === true } }
@@ -170,7 +175,22 @@ function judgeItem({ evidence, source, found }: Revived, way: RecordedWay | unde
   }
 }
 
-/** Of two items of one connection one may have been recorded by a clock a little behind; as `dane` allows. */
+/** By the domain's own names, else with those that the way adds while it holds; `led` where it took those. */
+function matchAgain(
+  match: (reference: ReferenceIdentity) => Verdict,
+  subject: Pick<ReferenceIdentity, "source" | "service">,
+  way: RecordedWay | undefined,
+  at: Instant,
+): { readonly now: Verdict; readonly led: RecordedWay | undefined } {
+  const own = match(referenceIdentity(subject))
+  const holds = way !== undefined && way.service === subject.service && way.delegation.secure && at >= way.from - clockSlack && at < way.until
+  if (own.outcome === "proved" || !holds) return { now: own, led: undefined }
+  const wider = match(referenceIdentity({ ...subject, endpoint: way }))
+  if (wider.outcome !== "proved") return { now: wider, led: undefined }
+  return { now: { ...wider, until: Math.min(wider.until, way.until) }, led: way }
+}
+
+/** With a clock a little behind the recorder's; as `dane` allows. */
 const clockSlack = 300_000
 
 function proofOf({ proof }: Evidence): ServerProof | undefined {
@@ -191,15 +211,19 @@ function proofOf({ proof }: Evidence): ServerProof | undefined {
  * `authenticated` follows from what is in the file: somewhere the proofs of one connection, weighed, prove the domain. Other levels and
  * refusals rest on more than proofs (policy, dialback, what peers answered).
  */
-function judgeDecision({ decision, level }: EvidenceFile, judged: readonly JudgedWith[]): JudgedDecision {
+function judgeDecision(file: EvidenceFile, judged: readonly JudgedWith[]): JudgedDecision {
+  const { decision, level } = file
   if (decision !== "associated" || level !== "authenticated") return { result: "not-judged", sentence: "What was decided rests on more than proofs, and is not judged." }
+  // What is proven of one pair says nothing about the one that the file names.
+  const own = judged.filter(({ of }) => of === subjectOf(file.direction === "out" ? "outgoing" : "incoming", file.pair))
   let open = judged.length === 0
-  for (const name of new Set(judged.map(({ connection }) => connection))) {
-    const together = judged.filter(({ connection }) => connection === name)
+  for (const name of new Set(own.map(({ connection }) => connection))) {
+    const together = own.filter(({ connection }) => connection === name)
     const weighed = together.flatMap((each) => each.weighed ?? [])
     if (weighed.length < together.length) open = true
     else if (combine(weighed, (together[0] as JudgedWith).role).outcome === "proved") return { result: "supported", sentence: "The file says that the domain was authenticated, and so its proofs do." }
   }
+  if (judged.length > 0 && own.length === 0) return { result: "contradicted", sentence: "The file says that a domain was authenticated that none of its proofs is about." }
   if (open) return { result: "not-judged", sentence: "The file says that the domain was authenticated; not every proof could be judged." }
   return { result: "contradicted", sentence: "The file says that the domain was authenticated; its proofs do not." }
 }
@@ -226,9 +250,9 @@ const handshakeFacts: readonly EvidenceFact[] = [
 ]
 
 /** Conditional, always (security.md 25). */
-function claimOf(verdict: Verdict, source: string, from: string | null): string {
-  if (verdict.outcome === "proved") return `this material would have proved ${source} by ${verdict.by} from ${from} to ${rfc3339(verdict.until)}`
-  return `this material does not prove ${source} by ${verdict.by}: ${findingSentence(verdict.finding as FindingId, verdict.detail)}`
+function claimOf(verdict: Verdict, what: string, from: string | null): string {
+  if (verdict.outcome === "proved") return `this material would have proved ${what} by ${verdict.by} from ${from} to ${rfc3339(verdict.until)}`
+  return `this material does not prove ${what} by ${verdict.by}: ${findingSentence(verdict.finding as FindingId, verdict.detail)}`
 }
 
 function restingOn(facts: readonly EvidenceFact[]): string {

@@ -84,6 +84,7 @@ export interface Obtained {
 
 /** Material of every prooftype, started together. A prooftype that throws, or is not done in time, is unavailable, not absent. */
 export async function obtainAll(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts): Promise<readonly Obtained[]> {
+  if (prooftypes.every(({ atHand }) => atHand)) return obtainAtHand(prooftypes, subject, ports)
   return await Promise.all(
     prooftypes.map(async (prooftype) => {
       try {
@@ -142,9 +143,10 @@ export function startAsking(prooftypes: readonly AnyProoftype[], subject: ProofS
 /** What was shown is known already: the dispensable is asked for only where the rest does not decide about it. */
 export async function obtainFor(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts, proof: ServerProof, now: () => Instant): Promise<readonly Obtained[]> {
   const spare = prooftypes.filter(({ dispensable }) => dispensable === true)
+  if (spare.length === 0) return await obtainAll(prooftypes, subject, ports)
   const first = await obtainAll(prooftypes.filter((each) => !spare.includes(each)), subject, ports)
   const { outcome } = match(first, subject, proof, now()).combined
-  if (spare.length === 0 || outcome === "proved" || outcome === "stop") return first
+  if (outcome === "proved" || outcome === "stop") return first
   const all = [...first, ...(await obtainAll(spare, subject, ports))]
   return prooftypes.flatMap((prooftype) => all.filter((each) => each.prooftype === prooftype))
 }

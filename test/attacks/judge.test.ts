@@ -6,6 +6,7 @@ import { describe, test } from "node:test"
 import { decodeMessage, encodeMessage } from "../../src/dns/message.ts"
 import { typeNumbers } from "../../src/dns/records.ts"
 import { SignedTree } from "../../src/lab/dns-signed-tree.ts"
+import { parseDomain } from "../../src/model/domain.ts"
 import { groundOf } from "../../src/model/endpoint.ts"
 import type { Evidence, EvidenceFile } from "../../src/model/evidence.ts"
 import type { ReferenceIdentity } from "../../src/model/verdict.ts"
@@ -22,7 +23,7 @@ import { a, outgoing, publicAnchors, shownBy, signedZone } from "../proof/dane-s
 import { leaf, promise, record, records, resolverFor, validity, zones } from "../proof/signed-evidence.ts"
 import { day, issued, now, own, publicRoot, strangerRoot } from "../proof/tlsa-support.ts"
 
-const us = "us.example"
+const us = parseDomain("us.example")
 const pair = { sender: us, target: a }
 const claimed = { outcome: "proved", by: "", detail: "", until: now + day } as const
 
@@ -37,13 +38,13 @@ function judged(item: unknown, prooftypes: readonly AnyProoftype[] = [pkix, dane
 /** What was honestly recorded of a connection to a.example that showed this chain. */
 function recordedPkix(chain: readonly Uint8Array[], at = now): Evidence {
   const subject = { source: a, service: "xmpp-server", role: "outgoing", endpoint: undefined } as const
-  return match([{ prooftype: pkix, material: { anchors: publicAnchors } }], subject, shownBy(chain), at).evidence({ sender: a, target: a })[0]!
+  return match([{ prooftype: pkix, material: { anchors: publicAnchors } }], subject, shownBy(chain), at).evidence(pair)[0]!
 }
 
 /** What a judge makes of the file alone: the verdict is confirmed. */
 const taken = ({ exit, items }: Judgement): boolean => exit === 0 && items[0]!.now?.outcome === "proved"
 
-test("forged anchors: the attacker's own root, named and brought along by the file", () => {
+test("attack: forged anchors: the attacker's own root, named and brought along by the file", () => {
   const chain = [...issued(strangerRoot, a).chain, strangerRoot.certificate.der]
   const roots = anchorSet([strangerRoot.certificate.der])
   const item = { ...recordedPkix(chain), verdict: { ...claimed, by: "pkix" }, material: { anchors: { digest: roots.digest, count: 1, pem: strangerRoot.certificate.pem } } }
@@ -56,7 +57,7 @@ test("forged anchors: the attacker's own root, named and brought along by the fi
   assert.deepEqual([honest.items[0]!.result, honest.exit], ["different", 2], "under our own anchors it is no proof")
 })
 
-test("forged reference: the file says which names were looked for", () => {
+test("attack: forged reference: the file says which names were looked for", () => {
   const item = recordedPkix(issued(publicRoot, "attacker.example").chain)
   const accept: ReferenceIdentity["accept"] = [{ type: "DNS-ID", value: "attacker.example", because: "source" }]
   const forged = { ...item, reference: { ...item.reference, accept }, verdict: { ...claimed, by: "pkix" } }
@@ -67,7 +68,21 @@ test("forged reference: the file says which names were looked for", () => {
   assert.deepEqual([judged(delegated).items[0]!.result, judged(delegated).exit], ["cannot-judge", 3])
 })
 
-test("backdated: an expired certificate, recorded today, moved to a time when it was good", () => {
+test("attack: another's proof: a file that names one domain, and holds the proof of another", () => {
+  const options = { prooftypes: [pkix], anchors: [publicAnchors] }
+  const honest = fileOf([recordedPkix(issued(publicRoot, a).chain)])
+  assert.deepEqual([judge(honest, options).exit, judge(honest, options).decision.result], [0, "supported"])
+  const victims = [{ sender: us, target: "victim.example" }, { sender: "victim.example", target: a }, undefined]
+  for (const victim of victims) {
+    const { exit, items, decision } = judge(readEvidenceFile(JSON.stringify({ ...honest, pair: victim })), options)
+    assert.equal(items[0]!.result, "same", "red: whoever asks the items alone")
+    assert.deepEqual([exit, decision.result], [2, "contradicted"])
+    assert.match(decision.sentence, /none of its proofs is about/)
+  }
+  assert.equal(judge({ ...honest, direction: "in" }, options).exit, 2, "nor is the proof of whom we connected to one of who connected to us")
+})
+
+test("attack: backdated: an expired certificate, recorded today, moved to a time when it was good", () => {
   const key = sealKeyFromSeed(new Uint8Array(32).fill(3))
   const ended = recordedPkix(issued(publicRoot, a, { notBefore: now - day / 2, notAfter: now - day / 4 }).chain)
   assert.equal(ended.verdict.outcome, "refuted")
@@ -124,7 +139,7 @@ describe("dropped NSEC: absence without its proof", () => {
     return { ...honest, pair, proof: { ...honest!.proof, chain }, material, verdict: { ...claimed, by: "dane" } }
   }
 
-  test("an SRV record is hidden, so that a forgotten TLSA record proves the attacker's server", async () => {
+  test("attack: an SRV record is hidden, so that a forgotten TLSA record proves the attacker's server", async () => {
     const item = await forge()
     const believing: AnyProoftype = { ...dane, revive: (material, known) => reviveDane(material, known) }
     assert.ok(taken(judged(item, [believing], { dnsAnchors })), "red: whoever takes the word for the absence")
@@ -133,7 +148,7 @@ describe("dropped NSEC: absence without its proof", () => {
     assert.match(items[0]!.sentence, /messages for _xmpp-server\._tcp\.a\.example SRV do not show it to be secure/)
   })
 
-  test("with the messages away altogether it is the recorder's word, and never called signed", async () => {
+  test("attack: with the messages away altogether it is the recorder's word, and never called signed", async () => {
     const item = (await forge()) as { material: { grounds: Record<string, unknown>[] } }
     delete item.material.grounds[0]!["wire"]
     const { items } = judged(item, [dane], { dnsAnchors })
@@ -143,7 +158,7 @@ describe("dropped NSEC: absence without its proof", () => {
   })
 })
 
-test("nesting bomb: brackets that bring a reader down are counted before anything reads them", () => {
+test("attack: nesting bomb: brackets that bring a reader down are counted before anything reads them", () => {
   const bomb = `{"evidence":1,"items":${"[".repeat(200_000)}${"]".repeat(200_000)}}`
   assert.throws(() => canonicalJson(JSON.parse(bomb)), RangeError, "red: whoever parses first and walks then")
   const before = performance.now()
@@ -151,7 +166,7 @@ test("nesting bomb: brackets that bring a reader down are counted before anythin
   assert.ok(performance.now() - before < 1000)
 })
 
-test("forged conclusion: honest items under a heading that they do not carry", () => {
+test("attack: forged conclusion: honest items under a heading that they do not carry", () => {
   const item = recordedPkix(own().chain)
   assert.equal(item.verdict.outcome, "refuted")
   const { items, decision, exit } = judged(item)
@@ -161,7 +176,7 @@ test("forged conclusion: honest items under a heading that they do not carry", (
   assert.deepEqual([refused.decision.result, refused.exit], ["not-judged", 0])
 })
 
-test("a binding refutation beside a proof: the file's own proofs, weighed, do not authenticate", async () => {
+test("attack: a binding refutation beside a proof: the file's own proofs, weighed, do not authenticate", async () => {
   const good = issued(publicRoot, a)
   const { tried } = await outgoing(signedZone({ "_5269._tcp.host.example TLSA": { records: [{ usage: 3, selector: 1, matching: 1, association: "00".repeat(32) }] } }), good.chain)
   const subject = { source: a, service: "xmpp-server", role: "outgoing", endpoint: tried[0]!.endpoint } as const

@@ -80,6 +80,16 @@ describe("the other direction", () => {
     assert.deepEqual([status, /auth\.reverse-unseen/.test(out), /it did not connect/.test(out)], [3, true, true])
   })
 
+  it("Ctrl-C while it waits ends it at once", async () => {
+    const child = start(["check", ...network, ...ours, "--reverse", "--listen", "127.0.0.1:0", "--patience", "60s", "--jsonl", "comes.example"], folder)
+    const ended = ending(child)
+    const began = performance.now()
+    child.stderr?.once("data", () => child.kill("SIGINT"))
+    const { status, out } = await ended
+    assert.deepEqual([status, out], [130, ""])
+    assert.ok(performance.now() - began < 15_000)
+  })
+
   it("says what it needs, and asks nobody", async () => {
     const { address, port } = comes.s2s
     const mistakes: readonly (readonly [readonly string[], number, RegExp])[] = [

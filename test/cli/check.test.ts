@@ -8,8 +8,9 @@ import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
 import { checkSchema, domainSchema } from "../../src/inspect/report.ts"
 import { type Documented, documented } from "../docs/world.ts"
+import { progress } from "../../src/cli/progress.ts"
 import { scripted } from "../inspect/scripted.ts"
-import { type Ended, ending, start as startCommand, together as allTogether } from "./command.ts"
+import { type Commands, commands, type Ended, ending, start as startCommand } from "./command.ts"
 
 const folder = mkdtempSync(join(tmpdir(), "check-"))
 const at = (name: string): string => join(folder, name)
@@ -20,6 +21,7 @@ const write = (name: string, text: string): string => {
 const esc = "\u001b"
 
 let lab: Documented
+let one: Commands
 let quiet: { close(): Promise<void> }
 
 before(async () => {
@@ -28,17 +30,19 @@ before(async () => {
   const me = lab.net.authority.issue({ names: { dns: ["me.example"] } })
   write("me.pem", me.chainPem)
   write("me.key", me.keyPem)
+  one = await commands(folder, lab.environment)
 })
 
 after(async () => {
+  await one.close()
   await quiet.close()
   await lab.net.close()
   rmSync(folder, { recursive: true })
 })
 
 const start = (args: readonly string[], environment: Readonly<Record<string, string>> = {}): ChildProcess => startCommand(["check", ...args], folder, { ...lab.environment, ...environment })
-const together = (...lines: readonly (readonly string[])[]): Promise<readonly Ended[]> => allTogether(lines.map((line) => ["check", ...line]), folder, lab.environment)
-const check = (...args: string[]): Promise<Ended> => ending(start(args))
+const check = (...args: readonly string[]): Promise<Ended> => one.run("check", ...args)
+const together = (...lines: readonly (readonly string[])[]): Promise<readonly Ended[]> => Promise.all(lines.map((line) => check(...line)))
 
 describe("as text", () => {
   it("keeps to 80 columns, but for what is to be pasted, which stands unindented", async () => {
@@ -144,7 +148,7 @@ describe("for machines", () => {
     assert.deepEqual(statuses, [0, 2])
     const kept = readdirSync(at("evidence"))
     assert.equal(kept.length, 2)
-    const judged = await allTogether(kept.map((name) => ["judge", "--anchors", at("ca.pem"), "--dns-anchors", at("root.txt"), join(at("evidence"), name)]), folder)
+    const judged = await Promise.all(kept.map((name) => one.run("judge", "--anchors", at("ca.pem"), "--dns-anchors", at("root.txt"), join(at("evidence"), name))))
     for (const { status, out } of judged) assert.equal(status, 0, out)
   })
 })
@@ -223,6 +227,29 @@ describe("many and bad", () => {
     assert.deepEqual([status, report.results[0]?.unknown, report.results[0]?.level], [3, true, null])
   })
 
+  it("on a terminal a line says what is waited for, after 0.4 s, and is gone at the end", (context) => {
+    context.mock.timers.enable({ apis: ["setInterval"] })
+    const written: string[] = []
+    context.mock.method(process.stderr, "write", (text: string) => written.push(text) > 0)
+    const shown = progress(3, true)
+    for (const domain of ["a.example", "slow.example", "b\u001b.example"]) shown.asks(domain)
+    shown.done("a.example", true)
+    context.mock.timers.tick(399)
+    assert.deepEqual(written, [])
+    context.mock.timers.tick(1)
+    shown.done("slow.example", false)
+    context.mock.timers.tick(400)
+    shown.end()
+    context.mock.timers.tick(4000)
+    // A quick one is never seen, nor is any where nobody looks.
+    progress(1, true).end()
+    const quick = progress(1, false)
+    quick.asks("a.example")
+    context.mock.timers.tick(4000)
+    quick.end()
+    assert.deepEqual(written, ["\r\u001b[K1 of 3, 1 good; asking slow.example", "\r\u001b[K2 of 3, 1 good; asking b\\u001b.example", "\r\u001b[K"])
+  })
+
   it("Ctrl-C in the middle: what was finished stays valid, and nothing is said of the rest", async () => {
     for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]] as const) {
       const child = start(["--jsonl", "--concurrency", "1", "chat.example", "quiet.example", "shop.example"])
@@ -233,6 +260,17 @@ describe("many and bad", () => {
       assert.equal(seen, status)
       assert.deepEqual(out.trimEnd().split("\n").map((line) => domainSchema.parse(JSON.parse(line)).domain), ["chat.example"])
     }
+    // One document stays one document. Standard error is no terminal, so the second one is waited for until it was asked.
+    const { events } = lab.net.server("chat.example")
+    const before = events.length
+    const child = start(["--json", "--concurrency", "2", "quiet.example", "chat.example"])
+    const ended = ending(child)
+    await lab.net.until("the look at chat.example", () => events.slice(before).find(({ kind }) => kind === "closed"), 10_000)
+    child.kill("SIGINT")
+    const { status, out } = await ended
+    const report = checkSchema.parse(JSON.parse(out))
+    assert.deepEqual([status, report.exit], [130, 130])
+    assert.ok(!report.results.some(({ domain }) => domain === "quiet.example"))
   })
 
   it("a reader that goes away ends it without a word", async () => {

@@ -35,26 +35,64 @@ export function ending(child: ChildProcess, input = ""): Promise<Ended> {
   })
 }
 
-/** Starting a process for each would take longer than all of them. */
+export interface Commands {
+  run(...args: readonly string[]): Promise<Ended>
+  close(): Promise<void>
+}
+
+const program = `
+  // One command a process is what listeners are counted for.
+  process.setMaxListeners(0)
+  const { run } = await import(process.argv[2])
+  process.on("message", async (line) => {
+    const said = { out: "", err: "", shown: "" }
+    const into = (stream) => (text) => ((said[stream] += text), (said.shown += text), true)
+    process.stdout.write = into("out")
+    process.stderr.write = into("err")
+    process.send({ status: await run(line), ...said })
+  })
+  process.send("ready")`
+
+/** One process that runs one command line after the other: starting one for each would take longer than all of them. */
+export async function commands(cwd: string, environment: Readonly<Record<string, string>> = {}): Promise<Commands> {
+  const env = { ...usual, LC_ALL: "C.UTF-8", TERM: "xterm", ...environment }
+  const child = spawn(process.execPath, ["--input-type=module", "-e", program, "commands", command], { timeout: 120_000, cwd, env, stdio: ["ignore", "ignore", "inherit", "ipc"] })
+  const told = (): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const ended = (status: number | null): void => reject(new Error(`the process of the commands ended with ${status}`))
+      child.once("exit", ended).once("message", (message) => {
+        child.off("exit", ended)
+        resolve(message)
+      })
+    })
+  await told()
+  let last: Promise<unknown> = Promise.resolve()
+  return {
+    run: (...args) => {
+      const next = last.then(async () => {
+        const answer = told()
+        child.send(args)
+        return (await answer) as Ended
+      })
+      // Whoever waits for it is told how it went; the next one is run all the same.
+      last = Promise.allSettled([next])
+      return next
+    },
+    close: async () => {
+      await last
+      child.disconnect()
+      if (child.exitCode === null) await new Promise((resolve) => child.once("exit", resolve))
+    },
+  }
+}
+
 export async function together(lines: readonly (readonly string[])[], cwd: string, environment: Readonly<Record<string, string>> = {}): Promise<readonly Ended[]> {
-  const program = `
-    // One command a process is what listeners are counted for.
-    process.setMaxListeners(0)
-    const { run } = await import(process.argv[2])
-    const write = process.stdout.write.bind(process.stdout)
-    const ended = []
-    for (const line of JSON.parse(process.argv[3])) {
-      const said = { out: "", err: "", shown: "" }
-      const into = (stream) => (text) => ((said[stream] += text), (said.shown += text), true)
-      process.stdout.write = into("out")
-      process.stderr.write = into("err")
-      ended.push({ status: await run(line), ...said })
-    }
-    write(JSON.stringify(ended))`
-  const child = spawn(process.execPath, ["--input-type=module", "-e", program, "rows", command, JSON.stringify(lines)], { timeout: 60_000, cwd, env: { ...usual, LC_ALL: "C.UTF-8", TERM: "xterm", ...environment } })
-  const { status, out, err } = await ending(child)
-  assert.equal(status, 0, err)
-  return JSON.parse(out)
+  const process = await commands(cwd, environment)
+  try {
+    return await Promise.all(lines.map((line) => process.run(...line)))
+  } finally {
+    await process.close()
+  }
 }
 
 /** The options by which a command asks the lab and nobody else; what they name is written into the folder. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync } from "node:fs"
+import { existsSync, readFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { test } from "node:test"
 import { seenOf } from "../../src/inspect/looking.ts"
@@ -178,9 +178,22 @@ test("lab --list names every scene and what check finds there; an unknown one ge
   assert.match(unknown.stderr, /^xmpp-dna: there is no scene "expierd"\. Did you mean expired\?/)
 })
 
+test("lab EXHIBIT: says what docs/lab.md shows", async () => {
+  const run = lab("pkix-hosted")
+  try {
+    await run.says(/^\. \S+\/environment$/m)
+  } finally {
+    run.child.kill("SIGTERM")
+  }
+  const { stdout } = await run.ended
+  const shown = readFileSync(join(root, "docs/lab.md"), "utf8").split("$ xmpp-dna lab pkix-hosted\n")[1]?.split("```")[0]
+  const masked = (text: string): string => text.replace(/port \d+ */g, "port PORT ").replace(/^\. \S+$/m, ". PATH").replace(/127\.0\.0\.\d+/g, "ADDRESS")
+  assert.equal(masked(stdout), masked(shown ?? ""))
+})
+
 test("lab EXHIBIT: stands until Ctrl-C, and the command it prints finds what it says", async () => {
   // One for each way in which the command differs.
-  const chosen = ["pkix-hosted", "reach-no-ipv6", "dns-clock", "stream-too-slow", "clients-good", "auth-accepted", "posh-good"]
+  const chosen = ["pkix-hosted", "reach-no-ipv6", "dns-clock", "stream-too-slow", "clients-good", "auth-accepted", "auth-reverse-refused", "posh-good"]
   const run = lab(...chosen)
   let folder = ""
   try {
@@ -189,10 +202,15 @@ test("lab EXHIBIT: stands until Ctrl-C, and the command it prints finds what it 
     assert.match(run.stdout, /^hosted: unsigned SRV leads to a server/m)
     const commands = [...run.stdout.matchAll(/^xmpp-dna check .*$/gm)].map(([line]) => line)
     assert.equal(commands.length, chosen.length)
-    const ended = await Promise.all(commands.map((line) => new Run(["-c", `. ${folder}/environment\n${line} --jsonl`], { command: "/bin/sh" }).ended))
+    const ended: Ended[] = []
+    const pasted = async (at: number): Promise<void> => {
+      ended[at] = await new Run(["-c", `. ${folder}/environment\n${commands[at] ?? ""} --jsonl`], { command: "/bin/sh" }).ended
+    }
+    // Two at a time: some of them wait for what never comes, and have little time for the rest.
+    for (let at = 0; at < commands.length; at += 2) await Promise.all([at, at + 1].filter((each) => each < commands.length).map(pasted))
     for (const [at, { code, stdout, stderr }] of ended.entries()) {
       const exhibit = exhibits.find(({ domain }) => commands[at]?.endsWith(` ${domain}`)) ?? assert.fail(commands[at])
-      assert.equal(stderr, "")
+      assert.match(stderr, exhibit.id === "auth-reverse-refused" ? /^note: waiting at 127\./ : /^$/)
       assert.deepEqual(seenOf(domainSchema.parse(JSON.parse(stdout))), exhibit.expected, exhibit.id)
       assert.equal(code, exhibit.expected.exit, exhibit.id)
     }

@@ -28,6 +28,7 @@ before(async () => {
   net.dns.misbehave("_xmpp-server._tcp.mute.example", "servfail")
   writeFileSync(at("ca.pem"), net.authority.certificate.pem)
   writeFileSync(at("root.txt"), net.signed.zones.anchorText)
+  for (const name of ["one", "two"]) writeFileSync(at(`${name}.pem`), net.authority.issue({ names: { dns: ["x.host.example"] } }).chainPem)
   network = ["--resolver", `${net.dns.address}:${net.dns.port}`, "--dns-anchors", at("root.txt"), "--ca-file", at("ca.pem"), "--allow", "127.0.0.0/8", "--allow", "::1/128", "--allow", "example", "--https-port", String(net.webAt.port)]
 })
 
@@ -36,7 +37,8 @@ after(async () => {
   rmSync(folder, { recursive: true })
 })
 
-describe("outputs", () => {
+// Each is a process of its own, which mostly waits.
+describe("outputs", { concurrency: true }, () => {
   it("of check, and the evidence it keeps", async () => {
     const domains = ["chat.example", "shop.example", "mute.example", "nobody.example"]
     const [whole, lines] = (await together([
@@ -51,6 +53,29 @@ describe("outputs", () => {
     const kept = readdirSync(at("kept"))
     assert.ok(kept.length >= 2)
     for (const file of kept) fits("evidence", readFileSync(join(at("kept"), file), "utf8"))
+  })
+
+  it("of watch, posh, tlsa and dns", async () => {
+    const asks = network.slice(0, network.indexOf("--https-port"))
+    const { address, port } = lab.net.dns
+    const place = ["--host", "x.host.example"]
+    const lines: readonly (readonly [schema: string, status: number, line: readonly string[]])[] = [
+      ["watch", 0, ["watch", ...network, "--rounds", "1", "--jsonl", "shop.example"]],
+      ["posh", 0, ["posh", at("one.pem"), "--json"]],
+      ["posh", 0, ["posh", at("one.pem"), "--instructions", "caddy", "--for", "shop.example", "--json"]],
+      ["posh-verify", 2, ["posh", "verify", ...network, "chat.example", "--cert", at("one.pem"), "--json"]],
+      ["tlsa", 0, ["tlsa", ...place, at("one.pem"), at("two.pem"), "--json"]],
+      ["mistake", 3, ["tlsa", "--for", "mute.example", ...asks.filter((_, index) => ![4, 5].includes(index)), at("one.pem"), "--json"]],
+      ["tlsa-rollover", 0, ["tlsa", "rollover", ...place, "--current", at("one.pem"), "--next", at("two.pem"), "--authoritative", `${address}:${port}`, ...asks, "--json"]],
+      ["dns", 0, ["dns", "shop.example", "--server", "x.host.example", "--client", "none", "--cert", at("one.pem"), "--caa", "ca.example", "--json"]],
+    ]
+    const ended = await together(lines.map(([, , line]) => line), folder)
+    lines.forEach(([schema, status, line], index) => {
+      const { out, err, status: got } = ended[index] as Ended
+      assert.equal(got, status, `${line.join(" ")}: ${out}${err}`)
+      assert.notEqual(out, "", line.join(" "))
+      for (const each of schema === "watch" ? out.trimEnd().split("\n") : [out]) fits(schema, each)
+    })
   })
 
   it("of lab: the list, and what was played", async () => {

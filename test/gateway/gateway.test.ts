@@ -5,6 +5,7 @@ import { connect, createServer, type Socket } from "node:net"
 import { afterEach, describe, it } from "node:test"
 import { ConfigError } from "../../src/model/errors.ts"
 import { selfSigned } from "../../src/lab/certificate-authority.ts"
+import { checkSeal } from "../../src/proof/seal.ts"
 import { certificateFor, RawComponent, type RunningFixture, secretFor, startFixture } from "./gateway-fixture.ts"
 import { StepClock } from "./fakes.ts"
 
@@ -123,7 +124,7 @@ describe("a peer that is not let in or does not let us in", () => {
   })
   it("evidence of the refusal is kept in the state folder, once", async () => {
     const { one, a } = await couple(
-      { more: "state: { dir: /state, evidence_files: 2 }\n", files: { "/state/.keep": "" } },
+      { more: "state: { dir: /state, evidence_files: 2, seal: /state/seal.pem }\n", files: { "/state/.keep": "" } },
       { certificates: { "b.example": selfSigned({ now: Date.now(), names: { dns: ["b.example"] } }) } },
     )
     a.send(message("a.example", "b.example", "1"))
@@ -137,6 +138,12 @@ describe("a peer that is not let in or does not let us in", () => {
     assert.equal(kept.items[0].proof.chain.length, 1)
     assert.equal(one.files.files.get(files[0]!)!.mode, 0o600)
     assert.equal(JSON.stringify(kept).includes(secretFor("a.example")), false)
+    // Sealed by the key that the log names, of which neither shows the private half (security.md 25, 27).
+    const { key } = (await one.logged("evidence.seal")).fields as { key: string }
+    assert.deepEqual(checkSeal(kept, [key]), { state: "good", key })
+    const pem = new TextDecoder().decode(await one.files.read("/state/seal.pem"))
+    assert.equal(one.files.files.get("/state/seal.pem")!.mode, 0o600)
+    assert.equal(`${JSON.stringify(kept)}${JSON.stringify(one.log)}`.includes(pem.split("\n")[1]!.slice(-40)), false)
   })
   it("a domain that does not exist bounces remote-server-not-found", async () => {
     const one = await start({

@@ -54,6 +54,10 @@ describe("sentences of other servers", () => {
     ["s2sin5 info Incoming s2s stream a.example->b.example closed: Remote server's certificate has an expired certificate chain", "cert.expired", "peer"],
     ["mod_saslauth info SASL EXTERNAL with a.example failed: not-authorized: unsupported certificate purpose", "cert.server-only", "peer"],
     ["(tls|<0.512.0>) Failed inbound s2s EXTERNAL authentication a.example -> b.example (192.0.2.1): self-signed certificate", "cert.self-signed", "peer"],
+    ["mod_saslauth info SASL EXTERNAL with a.example failed: not-authorized: certificate has expired", "cert.expired", "you"],
+    ["(tls|<0.512.0>) Failed outbound s2s EXTERNAL authentication a.example -> b.example (192.0.2.1): Authentication failed: Peer responded with error: not-authorized: self-signed certificate", "cert.self-signed", "you"],
+    ["Failed to establish outbound s2s connection a.example -> b.example: Peer certificate rejected: certificate has expired; bouncing for 12 seconds", "cert.expired", "peer"],
+    ["refused: the server refused our certificate in SASL EXTERNAL: unable to get local issuer certificate [auth.external-refused]", "cert.incomplete-chain", "you"],
     ["(tls|<0.512.0>) Failed outbound s2s EXTERNAL authentication a.example -> b.example (192.0.2.1): Authentication failed: Peer responded with error: not-authorized", "auth.external-refused", "you"],
     ["Failed to establish outbound s2s connection a.example -> b.example: Peer provided no SASL mechanisms; most likely it doesn't accept our certificate; bouncing for 164 seconds", "auth.external-not-offered", "you"],
     ["Failed to establish outbound s2s connection a.example -> b.example: Stream closed by peer: This host does not serve b.example (host-unknown); bouncing for 12 seconds", "stream.host-unknown", "peer"],
@@ -61,6 +65,7 @@ describe("sentences of other servers", () => {
     ["Unable to create new session: Cannot create a plain socket connection with any applicable remote host.", "reach.refused", "peer"],
     ["remote-server-not-found: Server-to-server connection failed: unable to resolve service", "dns.target-unresolvable", "peer"],
     ["<stream:error><host-unknown xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>", "stream.host-unknown", "peer"],
+    ["<error type='wait'><remote-server-timeout/><text>Server-to-server connection failed: Remote server&apos;s certificate is not trusted</text></error>", "cert.unknown-root", "peer"],
     ["Access-denied by nobody in particular: Server-to-server communication is disabled for this host", undefined, "peer"],
   ]
   for (const [line, finding, party] of lines)

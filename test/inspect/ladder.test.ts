@@ -2,12 +2,16 @@
 import assert from "node:assert/strict"
 import { after, before, test } from "node:test"
 import { inspect } from "../../src/inspect/ladder.ts"
+import { repairsOf } from "../../src/inspect/repairs.ts"
 import type { InspectQuestion } from "../../src/inspect/question.ts"
 import { type DomainResult, domainSchema } from "../../src/inspect/report.ts"
 import { builtInProoftypes } from "../../src/proof/registry.ts"
 import { judge, readEvidenceFile } from "../../src/proof/judge.ts"
+import { DialError } from "../../src/model/errors.ts"
 import { parseDomain } from "../../src/model/domain.ts"
+import type { Service } from "../../src/model/verdict.ts"
 import type { LabCertificate, ServerSpec } from "../../src/lab/internet.ts"
+import type { Dial } from "../../src/ports.ts"
 import { type Inspector, inspector } from "./support.ts"
 import { header, type Script, scripted, scriptedTls } from "./scripted.ts"
 
@@ -36,7 +40,7 @@ async function serve(spec: ServerSpec): Promise<void> {
   await lab.net.addServer(spec)
 }
 
-async function play(domain: string, script: Script, service?: string): Promise<Awaited<ReturnType<typeof scripted>>> {
+async function play(domain: string, script: Script, service?: Service): Promise<Awaited<ReturnType<typeof scripted>>> {
   const peer = await scripted(lab.net, domain, script, service)
   running.push(peer)
   return peer
@@ -95,6 +99,22 @@ test("a certificate that ends soon is a warning", async () => {
   assert.ok(!ids(await look("soon.example", { expiryWarning: 2 * day })).some((id) => id.includes("expiring")))
 })
 
+test("a machine without IPv6: nothing is held against the domain", async () => {
+  await serve({ domain: "twofold.example" })
+  const { port } = lab.net.server("twofold.example").s2s
+  const addresses = lab.net.server("twofold.example").s2s.address
+  lab.net.signed.zones.set("_xmpp-server._tcp.twofold.example", { SRV: [[0, 0, port, "xmpp.twofold.example"]] })
+  lab.net.signed.zones.set("xmpp.twofold.example", { A: [addresses], AAAA: ["::1"] })
+  lab.net.signed.zones.set("_xmpp-server._tcp.six.example", { SRV: [[0, 0, port, "xmpp.six.example"]] })
+  lab.net.signed.zones.set("xmpp.six.example", { AAAA: ["::1"] })
+  const dial: Dial = { connect: async (to, options) => (to.address.includes(":") ? Promise.reject(new DialError("unreachable", `${to.address} port ${to.port}: ENETUNREACH`)) : lab.ports.dial.connect(to, options)) }
+  const from = async (domain: string): Promise<DomainResult> => (await inspect(lab.question(domain), { ...lab.ports, dial }, never)).result
+  const both = await from("twofold.example")
+  assert.deepEqual([...verdict(both), ids(both).filter((id) => id.includes("reach."))], ["authenticated", true, false, ["info reach.no-route"]])
+  const six = await from("six.example")
+  assert.deepEqual([...verdict(six), ids(six)[0]], [null, false, true, "unknown reach.no-route"])
+})
+
 test("as of another moment: certificates by their dates then, DANE as of now", async () => {
   await serve({ domain: "lasts.example", certificate: { from: "lab", notAfter: lab.ports.clock.now() + 30 * day } })
   const then = lab.ports.clock.now() + 31 * day
@@ -131,6 +151,23 @@ test("a stale TLSA record stops every server that looks, and the right one is pr
   const { port, certificate } = result.endpoints[0] ?? assert.fail()
   const spki = result.certificates[certificate ?? ""]?.spki.slice("sha256:".length)
   assert.deepEqual(found?.fix[0], { kind: "record", text: `_${port}._tcp.xmpp.stale.example. 3600 IN TLSA 3 1 1 ${spki}`, where: null })
+})
+
+test("attack: the key of somebody on the path must not be published by those he deceives", async () => {
+  await serve({ domain: "deceived.example", certificate: { from: "self" }, zone: { targets: [{ name: "xmpp.deceived.example", tlsa: [{ usage: 3, selector: 1, matching: 1, of: "stale" }] }] } })
+  const { findings } = await look("deceived.example")
+  const fixOf = (id: string) => findings.find((each) => each.id === id)?.fix ?? []
+  for (const [id, kind] of [["dane.mismatch", "record"], ["posh.not-published", "file"]] as const) {
+    const [first, second] = fixOf(id)
+    assert.deepEqual([first?.kind, second?.kind], ["text", kind], id)
+    assert.match(first?.text ?? "", /no proof vouches for the key .* compare it on the server itself/)
+  }
+})
+
+test("a domain without SRV is told to write the name that works already", () => {
+  const domain = parseDomain("nosrv.example")
+  const facts = { domain, service: "xmpp-server", host: domain, port: 5269, leaf: undefined, vouched: false } as const
+  assert.deepEqual(repairsOf("dns.no-srv-fallback", facts), [{ kind: "record", text: "_xmpp-server._tcp.nosrv.example. 3600 IN SRV 0 5 5269 nosrv.example.", where: null }])
 })
 
 test("bogus answers: not a byte goes to the server, and it is said why", async () => {
@@ -234,7 +271,18 @@ test("a server without TLS, one that says nothing, one that does not know the do
   await play("clear.example", (_, answered) => (answered === 0 ? `${header("clear.example")}<stream:features>${dialback}</stream:features>` : undefined))
   const clear = await look("clear.example")
   assert.deepEqual([...verdict(clear), ids(clear)[0]], ["verified", false, false, "bad tls.not-offered"])
-  assert.deepEqual(verdict(await look("clear.example", { expect: "verified" })), ["verified", true, false])
+  const modest = await look("clear.example", { expect: "verified" })
+  assert.deepEqual([...verdict(modest), ids(modest)[0]], ["verified", true, false, "warn tls.not-offered"])
+
+  // What our gateway says that has no certificate for the domain and takes nothing in clear (TLS-04): the namespace stands on every header.
+  const failed = "<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"
+  for (const [name, offers] of [["bare", ""], ["bare-feature", dialback]] as const) {
+    const domain = `${name}.example`
+    await play(domain, (_, answered) => [`${header(domain)}<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'><required/></starttls>${offers}</stream:features>`, failed][answered])
+    const bare = await look(domain, { expect: "verified" })
+    assert.deepEqual([...verdict(bare), ids(bare)[0]], ["none", false, false, "bad tls.not-offered"])
+    assert.equal(proofs(bare)["dialback"], "absent", "behind TLS only, and there is none")
+  }
 
   await play("quiet.example", () => undefined)
   const quiet = await look("quiet.example", { times: { total: 5000, endpoint: 200 } })
@@ -271,7 +319,7 @@ test("behind TLS: a clients' server as it should be; one that says nothing, one 
     const { chainPem, keyPem } = lab.net.authority.issue({ names: { dns: [domain] } })
     return { cert: chainPem, key: keyPem }
   }
-  const behind = async (domain: string, script: Script, service?: string): Promise<Awaited<ReturnType<typeof scriptedTls>>> => {
+  const behind = async (domain: string, script: Script, service?: Service): Promise<Awaited<ReturnType<typeof scriptedTls>>> => {
     const peer = await scriptedTls(lab.net, domain, { ...issue(domain), script }, service)
     running.push(peer)
     return peer

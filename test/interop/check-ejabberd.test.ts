@@ -13,7 +13,7 @@ test("an ejabberd in every state", { skip: peerMissing("ejabberd") }, async (t) 
   // It cannot be told to offer no SASL; otherwise all comes to the same as with Prosody.
   const staged = await checkWorld(world, ["without-sasl"])
   const { net, address, domains } = staged
-  const server = await startEjabberd({ address, domains, dns: world.numericDns, caPem: net.authority.certificate.pem, secureAuth: false, dialback: true })
+  const server = await startEjabberd({ address, domains, dns: world.numericDns, caPem: net.authority.certificate.pem, secureAuth: false, dialback: true, clients: true })
   world.add(server)
   for (const [name, wanted] of staged.expected)
     await t.test(name, async () => {
@@ -37,6 +37,14 @@ test("an ejabberd in every state", { skip: peerMissing("ejabberd") }, async (t) 
       assert.equal(told(result), "authenticated ok auth.external-refused")
       assert.deepEqual(result.endpoints[0]?.login, { as: `${kind}.asks.example`, by: "external", state: "refused", detail: words })
     }
+  })
+  await t.test("for clients", async () => {
+    const said = async (name: "good" | "self-signed" | "expired" | "dane-stale") => told(await staged.look(name, { service: "xmpp-client" }))
+    assert.equal(await said("good"), "authenticated ok")
+    assert.equal(await said("self-signed"), "encrypted bad cert.self-signed")
+    assert.equal(await said("expired"), "encrypted bad cert.expired")
+    // What is stale is the record of the other port.
+    assert.equal(await said("dane-stale"), "authenticated ok")
   })
   peerUsed("ejabberd")
 })

@@ -12,7 +12,7 @@ after(() => world.end())
 test("a Prosody in every state", { skip: peerMissing("prosody") }, async (t) => {
   const staged = await checkWorld(world)
   const { net, address, domains } = staged
-  const server = await startProsody({ address, domains, dns: net.dns, caPem: net.authority.certificate.pem, secureAuth: false, dialback: true })
+  const server = await startProsody({ address, domains, dns: net.dns, caPem: net.authority.certificate.pem, secureAuth: false, dialback: true, clients: true })
   world.add(server)
   for (const [name, wanted] of staged.expected)
     await t.test(name, async () => {
@@ -37,6 +37,14 @@ test("a Prosody in every state", { skip: peerMissing("prosody") }, async (t) => 
       const result = await staged.look(name, { from: staged.ours(`${kind}.asks-${name}.example`, kind) })
       assert.deepEqual([told(result), result.endpoints[0]?.login?.by, result.endpoints[0]?.login?.state], ["authenticated ok auth.external-not-offered", "dialback", "untried"])
     }
+  })
+  await t.test("for clients", async () => {
+    const said = async (name: "good" | "self-signed" | "expired" | "dane-stale") => told(await staged.look(name, { service: "xmpp-client" }))
+    assert.equal(await said("good"), "authenticated ok")
+    assert.equal(await said("self-signed"), "encrypted bad cert.self-signed")
+    assert.equal(await said("expired"), "encrypted bad cert.expired")
+    // What is stale is the record of the other port.
+    assert.equal(await said("dane-stale"), "authenticated ok")
   })
   peerUsed("prosody")
 })

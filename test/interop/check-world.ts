@@ -84,6 +84,7 @@ export async function checkWorld(world: World, except: readonly Case[] = []): Pr
     const tlsa = name === "dane-good" ? [ee] : name === "dane-stale" ? [{ ...ee, of: "stale" as const }] : []
     const zone = tlsa.length > 0 ? { targets: [{ name: `xmpp.${domain}`, tlsa }] } : undefined
     publish(net.signed.zones, { domain, zone, s2s: { address, port: 5269 }, transport: "starttls", certificate, issuer: net.authority.certificate })
+    net.signed.zones.set(`_xmpp-client._tcp.${domain}`, { SRV: [[0, 0, 5222, `xmpp.${domain}`]] })
     if (name === "dead-ipv6") net.signed.zones.set(`xmpp.${domain}`, { A: [address], AAAA: ["::1"] })
     if (name === "no-service") net.signed.zones.set(`_xmpp-server._tcp.${domain}`, { SRV: [[0, 0, 0, "."]] })
     if (name === "no-service" || name === "unknown-host") continue

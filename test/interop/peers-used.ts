@@ -5,7 +5,7 @@ import { isAvailable, peers } from "../../tools/peers.ts"
 const listed: readonly string[] | undefined =
   process.env["XMPP_DNA_PEERS"] === undefined ? undefined : (JSON.parse(process.env["XMPP_DNA_PEERS"]) as string[])
 
-export type PeerName = "prosody" | "ejabberd" | "openssl" | "slixmpp" | "unbound" | "nsd" | "nsupdate" | "nginx" | "apache" | "caddy"
+export type PeerName = "prosody" | "ejabberd" | "openssl" | "slixmpp" | "unbound" | "nsd" | "nsupdate" | "nginx" | "apache" | "caddy" | "testssl"
 
 /** For `{ skip: peerMissing("prosody") }`: false where the peer can be used, else the reason of the skip. */
 export function peerMissing(...names: PeerName[]): false | string {

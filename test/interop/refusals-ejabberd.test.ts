@@ -1,6 +1,7 @@
 // Refusals with ejabberd, each direction, and the sentence that the operators of both ends read. Never an XmppAddr here: it crashes ejabberd 23.01.
 import assert from "node:assert/strict"
 import { after, test } from "node:test"
+import { explain } from "../../src/inspect/explain.ts"
 import { startOurs } from "./ours.ts"
 import { peerMissing } from "./peers-used.ts"
 import { startForeign } from "./servers.ts"
@@ -10,17 +11,20 @@ const skip = peerMissing("ejabberd")
 const world = await createWorld()
 after(() => world.end())
 
+/** What `explain` makes of a line of a log. */
+const meaning = (line: string): string | undefined => explain(line, () => []).finding?.id
+
 test("an ejabberd without dialback refuses our flawed certificates; both operators read why", { skip }, async (context) => {
-  const cases: readonly { flaw: Flaw; inbound: RegExp; outbound: RegExp }[] = [
-    { flaw: "self-signed", inbound: /self[- ]signed certificate/, outbound: /Peer certificate rejected: self[- ]signed certificate/ },
-    { flaw: "expired", inbound: /certificate has expired/, outbound: /Peer certificate rejected: certificate has expired/ },
+  const cases: readonly { flaw: Flaw; finding: string; inbound: RegExp; outbound: RegExp }[] = [
+    { flaw: "self-signed", finding: "cert.self-signed", inbound: /self[- ]signed certificate/, outbound: /Peer certificate rejected: self[- ]signed certificate/ },
+    { flaw: "expired", finding: "cert.expired", inbound: /certificate has expired/, outbound: /Peer certificate rejected: certificate has expired/ },
   ]
   const gateway = await startOurs(world, {
     domains: cases.flatMap(({ flaw }) => ["talks", "listens"].map((word) => ({ name: `${word}.${flaw}.example`, flaw }))),
     require: "authenticated",
   })
   const ejabberd = await startForeign(world, "ejabberd", { label: "e-refuses-us", strict: true })
-  for (const { flaw, inbound, outbound } of cases) {
+  for (const { flaw, finding, inbound, outbound } of cases) {
     await context.test(`${flaw}, we connect`, async () => {
       const talks = `talks.${flaw}.example`
       const bot = await gateway.bot(talks)
@@ -31,17 +35,18 @@ test("an ejabberd without dialback refuses our flawed certificates; both operato
       )
       assert.match(theirs, inbound)
       // Its words reach our operator.
-      assert.match(await gateway.waitForLog(new RegExp(`s2s\\.refused.*"${talks}"`)), inbound)
+      const ours = await gateway.waitForLog(new RegExp(`s2s\\.refused.*"${talks}"`))
+      assert.match(ours, inbound)
+      for (const line of [theirs, ours]) assert.equal(meaning(line), finding, line)
     })
     await context.test(`${flaw}, they connect`, async () => {
       const listens = `listens.${flaw}.example`
       const bot = await gateway.bot(listens)
       ejabberd.bot.say(`bot@${listens}`, "must not arrive either")
       assert.match(await ejabberd.bot.waitFor(new RegExp(`from=['"]bot@${listens}['"]`)), outbound)
-      assert.match(
-        await ejabberd.server.waitForLog(new RegExp(`Failed to establish outbound s2s connection ${ejabberd.domain} -> ${listens}`)),
-        outbound,
-      )
+      const theirs = await ejabberd.server.waitForLog(new RegExp(`Failed to establish outbound s2s connection ${ejabberd.domain} -> ${listens}`))
+      assert.match(theirs, outbound)
+      assert.equal(meaning(theirs), finding, theirs)
       // It closes without a word; ours can say only that it did.
       assert.match(await gateway.waitForLog(new RegExp(`s2s\\.closed.*"to":"${listens}"`)), /clos|lost|ended/)
       assert.deepEqual(bot.received, [])
@@ -81,6 +86,7 @@ for (const { theirs, weSay, finding } of refused) {
     )
     assert.match(theirLine, weSay)
     assert.match(theirLine, /not-authorized.*bouncing for \d+ seconds/)
+    assert.equal(meaning(theirLine), `cert.${theirs}`, theirLine)
     assert.deepEqual(second.received, [])
     assert.deepEqual(
       ejabberd.bot.received.filter((stanza) => stanza.includes("must not be sent")),

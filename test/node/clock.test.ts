@@ -30,6 +30,15 @@ test("a timer far beyond what the platform can wait does not fire at once", asyn
 test("random octets have the length asked for and do not repeat; fractions are below one", () => {
   assert.equal(systemRandom.bytes(16).length, 16)
   assert.notDeepEqual(systemRandom.bytes(16), systemRandom.bytes(16))
+  // Also over the end of the block that short ones are cut from, and what was given out is the taker's alone.
+  const seen = new Set<string>()
+  for (let n = 0; n < 2000; n += 1) {
+    const cut = systemRandom.bytes(16)
+    seen.add(Buffer.from(cut).toString("hex"))
+    cut.fill(0)
+  }
+  assert.equal(seen.size, 2000)
+  assert.equal(systemRandom.bytes(65).length, 65)
   for (let n = 0; n < 100; n += 1) {
     const fraction = systemRandom.fraction()
     assert.ok(fraction >= 0 && fraction < 1)

@@ -144,3 +144,32 @@ describe("ends", { timeout: 20_000 }, () => {
     assert.equal(plainAddress(undefined), "")
   })
 })
+
+describe("writes of one turn", { timeout: 20_000 }, () => {
+  const line = Buffer.from("octets of ours ")
+
+  test("leave in few records, in order, the first at once", async () => {
+    const { client, server } = await secure(await tcpPair())
+    const theirs = new Recorder()
+    server.channel.attach(theirs)
+    for (let n = 0; n < 200; n += 1) client.channel.write(Buffer.from(`${n};`))
+    await theirs.until("all of them", (seen) => seen.length >= Buffer.from(Array.from({ length: 200 }, (_, n) => `${n};`).join("")).length)
+    assert.equal(Buffer.concat(theirs.chunks).toString(), Array.from({ length: 200 }, (_, n) => `${n};`).join(""))
+    assert.ok(theirs.chunks.length <= 3, `${theirs.chunks.length} chunks`)
+    client.channel.destroy()
+    server.channel.destroy()
+  })
+
+  for (const how of ["end", "destroy"] as const) {
+    test(`are not lost when ${how} follows in the same turn`, async () => {
+      const { a, b, close } = await tcpPair()
+      const theirs = new Recorder()
+      b.attach(theirs)
+      for (let n = 0; n < 3; n += 1) a.write(line)
+      a[how]()
+      await theirs.until("all of it", (seen) => seen.length === 3 * line.length)
+      assert.equal(theirs.length, 3 * line.length)
+      await close()
+    })
+  }
+})

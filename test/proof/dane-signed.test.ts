@@ -188,6 +188,15 @@ describe("PKIX by a name that signed SRV added: judged by the DNS material besid
     assert.equal(judgeAll(items, { ...options, at: now + 2 * 3_600_000 }).items[0]!.now?.outcome, "refuted", "after DNS has ended the name counts no more")
   })
 
+  test("by another resolver's word it is attested, and nothing is called secure", async () => {
+    const items = await record("outgoing", { prooftypes: both, of: without, chain, mode: "trust-ad" })
+    const [pkix] = judgeAll(items, options).items
+    assert.deepEqual([pkix!.result, pkix!.now?.outcome], ["same", "proved"])
+    const dns = pkix!.facts.filter(({ fact }) => fact.startsWith("DNS: "))
+    assert.deepEqual(dns.map(({ mark }) => mark), ["attested", "attested"])
+    assert.match(dns[1]!.fact, /SRV data, called secure by resolver 127\.0\.0\.1:53$/)
+  })
+
   test("without that material, or where it cannot be validated, it cannot be judged, as before", async () => {
     const items = await recorded()
     for (const some of [items.slice(0, 1), [items[0], { ...items[1], prooftype: "magic" }]]) assert.equal(judgeAll(some, options).items[0]!.result, "cannot-judge")

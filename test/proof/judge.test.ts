@@ -134,6 +134,14 @@ describe("one field changed: what was refuted never becomes proved, and what was
     assert.equal(judged(backdated, { at: start }).items[0]?.result, "different")
   })
 
+  test("attack: another service's name: which service was asked about is said", () => {
+    const honest = evidenceFor(good("a.example", { names: { srv: ["_xmpp-client.a.example"] } }), "outgoing")
+    assert.equal(honest.verdict.outcome, "refuted")
+    const { items } = judged(changed(honest, { verdict: claimed, "reference.service": "xmpp-client" }))
+    assert.match(items[0]!.sentence, /would have proved a\.example for clients by pkix/)
+    assert.equal(judged(changed(honest, { verdict: claimed })).items[0]?.result, "different")
+  })
+
   test("a domain written otherwise is the same domain", () => {
     assert.equal(judged(changed(proved, { "pair.sender": "A.Example." })).items[0]?.result, "same")
   })

@@ -54,6 +54,15 @@ describe("what a seal says", () => {
   })
 })
 
+test("attack: a number beyond all numbers in the place of null, which the canonical form would write alike", () => {
+  const level = JSON.stringify({ ...sealed, seal: undefined, level: null })
+  const nullSealed = sealEvidence(readEvidenceFile(level), key)
+  assert.equal(judged(again(nullSealed)).seal.state, "good")
+  const forged = JSON.stringify(nullSealed).replace('"level":null', '"level":1e999')
+  assert.equal(checkSeal(JSON.parse(forged), [name]).state, "good", "red: the seal alone does not see it")
+  assert.throws(() => readEvidenceFile(forged), /larger than any/)
+})
+
 test("every leaf of a sealed file is under the seal", () => {
   let tried = 0
   const leaves = function* (value: unknown, path: readonly string[] = []): Generator<readonly string[]> {
@@ -75,6 +84,13 @@ test("every leaf of a sealed file is under the seal", () => {
     }
   }
   assert.ok(tried > 100, String(tried))
+})
+
+test("what was sealed once stays sealed: the signature of a fixed key over a golden file", () => {
+  assert.deepEqual(sealed.seal, {
+    key: "ed25519:6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=",
+    signature: "KwLAbX57sOkZryufHyzzLxC0Ag6zW1q15ds+6Me23/Wi+Yq4z8coBNvMXOXELVuB4iWMAVUJ1ICfytTq9VoCBg==",
+  })
 })
 
 test("another layout is the same file", () => {

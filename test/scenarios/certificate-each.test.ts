@@ -81,6 +81,6 @@ test("several streams that carried none further: soon one is tried, not each", a
     })
     assert.equal(scene.world.connections.length, index + 1)
   }
-  assert.deepEqual(tries, [0, 1, 2, 1, 1, 1, 1, 1])
+  assert.deepEqual(tries, [0, 1, 2, 3, 4, 1, 1, 1])
   await scene.close()
 })

@@ -87,6 +87,27 @@ test("no certificate to show: STARTTLS fails in words, before a handshake (TLS-0
   await scene.close()
 })
 
+test("no certificate, and nothing is taken in clear: no dialback is offered there, and one that is claimed all the same is refused", async () => {
+  for (const require of ["encrypted", "authenticated", "verified"] as const) {
+    const scene = memoryScene()
+    const b = await scene.server({ domains: ["b.example"], certificate: null, require })
+    const a = await scene.server({ domains: ["a.example"], require })
+    const peer = await scene.raw(b)
+    await peer.header("a.example", "b.example")
+    const offered = /urn:xmpp:features:dialback/.test(peer.text)
+    assert.equal(offered, require === "verified")
+    const key = a.federation.keys.issue({ sender: a.name, target: b.name }, peer.id)
+    peer.send(`<db:result from='a.example' to='b.example'>${key}</db:result>`)
+    if (offered) await peer.expect("type='valid'")
+    else {
+      await peer.closed()
+      assert.match(peer.text, /<policy-violation /)
+    }
+    assert.deepEqual(b.admitted.map(({ level }) => level), offered ? ["verified"] : [])
+    await scene.close()
+  }
+})
+
 test("TLS-04: a handshake that fails is a refusal, in memory and on sockets, and no stream is closed behind it", async () => {
   for (const scene of [memoryScene(), await realScene()]) {
     const a = await scene.server({ domains: ["a.example"] })

@@ -147,3 +147,18 @@ test("property: a name without a wildcard matches itself and nothing else", () =
     { numRuns: 200 },
   )
 })
+
+test("a certificate of hundreds of domains names each of them in itself, and nobody else", () => {
+  const dns = Array.from({ length: 400 }, (_, index) => `d${index}.right.example`)
+  const leaf = certificate({ dns: ["*.left.example", ...dns, "X1.Left.Example"] })
+  for (const value of dns) {
+    assert.deepEqual(matchIdentity(leaf, [{ type: "DNS-ID", value }]), { matched: { type: "DNS-ID", value, presented: value } })
+  }
+  for (const value of ["d400.right.example", "right.example", "x.d1.right.example", "left.example"]) {
+    assert.equal(matches(leaf, { type: "DNS-ID", value }), false, value)
+  }
+  // One that is written out goes before a wildcard.
+  const exact = matchIdentity(leaf, [{ type: "DNS-ID", value: "x1.left.example" }])
+  assert.equal("matched" in exact && exact.matched.presented, "X1.Left.Example")
+  assert.equal(matches(leaf, { type: "DNS-ID", value: "x2.left.example" }), true)
+})

@@ -7,7 +7,7 @@ import type { Internet } from "../internet.ts"
 import { dialbackOffer, featuresOf, hangUp, openingOf, opens, proceed, saying, starttlsDemand, starttlsOffer, streamErrorOf } from "../plain-server.ts"
 
 /** Short: what never comes is waited for so long. */
-const patience = 2000
+const patience = 4000
 
 const demand = (domain: string): string => `${openingOf(domain)}${featuresOf(starttlsDemand)}`
 

@@ -41,6 +41,7 @@ export async function startEjabberd(options: ForeignServerOptions): Promise<Fore
     "s2s_use_starttls: required",
     "listen:",
     `  - { port: 5269, ip: ${text(options.address)}, module: ejabberd_s2s_in, max_stanza_size: 524288, backlog: 128 }`,
+    ...(options.clients === true ? [`  - { port: 5222, ip: ${text(options.address)}, module: ejabberd_c2s, starttls_required: true }`] : []),
     `  - port: 5347`,
     `    ip: ${text(options.address)}`,
     "    module: ejabberd_service",

@@ -26,6 +26,8 @@ export interface ForeignServerOptions {
   /** Prosody: s2s_secure_auth. ejabberd knows only "no dialback at all", so there it must be the opposite of `dialback`. */
   readonly secureAuth: boolean
   readonly dialback: boolean
+  /** Also listen on 5222 for clients. */
+  readonly clients?: boolean
   /** Log everything, stanzas included. */
   readonly debug?: boolean
 }
@@ -56,7 +58,12 @@ const saysErrors = `module:hook("s2s-stream-features", function(event)
 end, -100);
 `
 
-export async function startProsody(options: ForeignServerOptions & ProsodyOptions): Promise<ForeignServer> {
+export interface Prosody extends ForeignServer {
+  /** Its configuration file, for prosodyctl. */
+  readonly config: string
+}
+
+export async function startProsody(options: ForeignServerOptions & ProsodyOptions): Promise<Prosody> {
   const folder = temporaryFolder("prosody")
   const certificates = join(folder, "certificates")
   mkdirSync(certificates)
@@ -99,7 +106,7 @@ export async function startProsody(options: ForeignServerOptions & ProsodyOption
   const plugins = join(folder, "plugins")
   mkdirSync(plugins)
   writeFileSync(join(plugins, "mod_says_errors.lua"), saysErrors)
-  const modules = ["tls", "s2s", "s2s_auth_certs", "saslauth", "disco", "ping", ...(options.dialback ? ["dialback"] : []), ...(options.modules ?? []), ...(options.saysErrors === true ? ["says_errors"] : [])]
+  const modules = ["tls", "s2s", "s2s_auth_certs", "saslauth", "disco", "ping", ...(options.clients === true ? ["c2s"] : []), ...(options.dialback ? ["dialback"] : []), ...(options.modules ?? []), ...(options.saysErrors === true ? ["says_errors"] : [])]
   const config = [
     "run_as_root = true",
     "daemonize = false",
@@ -113,11 +120,12 @@ export async function startProsody(options: ForeignServerOptions & ProsodyOption
     `s2s_direct_tls_ports = { ${options.directTls === true ? "5270" : ""} }`,
     "component_ports = { 5347 }",
     `component_interfaces = { ${lua(options.address)} }`,
-    "c2s_ports = { }",
+    `c2s_ports = { ${options.clients === true ? "5222" : ""} }`,
+    "c2s_direct_tls_ports = { }",
     "http_ports = { }",
     "https_ports = { }",
     `modules_enabled = { ${modules.map(lua).join(", ")} }`,
-    'modules_disabled = { "c2s", "posix", "http", "limits", "admin_shell" }',
+    `modules_disabled = { ${options.clients === true ? "" : '"c2s", '}"posix", "http", "limits", "admin_shell" }`,
     "s2s_require_encryption = true",
     `s2s_secure_auth = ${options.secureAuth}`,
     `use_dane = ${trustAnchors !== undefined}`,
@@ -139,6 +147,7 @@ export async function startProsody(options: ForeignServerOptions & ProsodyOption
     throw error
   }
   return Object.assign(peer, {
+    config: file,
     address: options.address,
     s2s: { address: options.address, port: 5269 },
     component: { address: options.address, port: 5347 },
