@@ -169,34 +169,35 @@ export class ConnectBacks {
   }
 
   /**
-   * Waits while an earlier claim of the same sender finds out whether a connection is needed, and opens it. Whoever waited is
-   * waited for: the connection stays until they have used it, or need none.
+   * While an earlier claim of the same sender finds out whether a connection is needed, and opens it, the others wait. Whoever
+   * waited is waited for: the connection stays until they have used it, or need none.
    *
-   * @returns what says so, any number of times
+   * @returns `before`: what to wait for, if anything; `over` says, any number of times, that the claim has what it needs
    */
-  async enter(sender: Domain, signal: AbortSignal): Promise<() => void> {
+  enter(sender: Domain): { readonly before: Promise<void> | undefined; readonly over: () => void } {
     const before = this.#entering.get(sender)
-    const place = { waiting: true }
+    let present = true
     if (before !== undefined) {
       this.#expected.set(sender, (this.#expected.get(sender) ?? 0) + 1)
-      if (!this.#alone.has(sender)) await settledOrAborted(before, signal)
-      return () => {
-        if (!place.waiting) return
-        place.waiting = false
+      const over = () => {
+        if (!present) return
+        present = false
         const left = this.#expected.get(sender)! - 1
         if (left > 0) this.#expected.set(sender, left)
         else this.#expected.delete(sender)
         this.#closeUnused(sender, this.#open.get(sender))
       }
+      return { before: this.#alone.has(sender) ? undefined : before, over }
     }
-    let over: () => void = () => {}
-    this.#entering.set(sender, new Promise<void>((resolve) => (over = resolve)))
-    return () => {
-      if (!place.waiting) return
-      place.waiting = false
+    let tell: () => void = () => {}
+    this.#entering.set(sender, new Promise<void>((resolve) => (tell = resolve)))
+    const over = () => {
+      if (!present) return
+      present = false
       this.#entering.delete(sender)
-      over()
+      tell()
     }
+    return { before: undefined, over }
   }
 
   #joinableOf(sender: Domain): Opening | undefined {

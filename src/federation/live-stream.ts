@@ -44,7 +44,14 @@ export class LiveStream {
         },
         drain: () => this.outbound?.drained(),
       },
-      { content: ns.server, limits, clock: federation.ports.clock, closing: times.closing, lastWords: () => this.management?.lastWords() ?? "" },
+      {
+        content: ns.server,
+        limits,
+        clock: federation.ports.clock,
+        closing: times.closing,
+        lastWords: () => this.management?.lastWords() ?? "",
+        rest: () => this.inbound?.rest ?? 0,
+      },
     )
     // Before anybody else learns of the end, and takes the outlet away.
     void this.push.closed.then((end) => {

@@ -1,6 +1,7 @@
 // What strangers may have worked out for them, in cost units: before a stream has proven anything, and by source network for as long
 // as claims fail (security.md 14, 17, 18; RFC 6120 13.12). What turns out to be true costs its network little or nothing.
 import type { Clock } from "../ports.ts"
+import { Turns } from "./turns.ts"
 
 /**
  * Cost units are microseconds of CPU, as measured on a small machine of 2026 (`npm run bench:flood`, `bench/x509.ts`), rounded up.
@@ -40,10 +41,17 @@ export const defaultBudgetLimits: BudgetLimits = { stream: 20_000, network: 100_
 
 /** Of what a stream cost before it proved itself, this part is given back: opening and closing proven streams in a row is no free work either. */
 const provenShare = 0.75
-/** A network that used this part of its burst has begun much that came to nothing... */
-const hasty = 0.2
-/** ...and begins its connect-backs one after the other from then on, so far apart, ms: what others wait for has its turn between them. */
-const apart = (2 * costs.verification) / 1000
+/**
+ * A network that used this part of its burst has begun much that came to nothing, or to nothing yet. More is allowed where a connect-back
+ * lately told that a claim was true (what such a network has under way is not lost yet), and for handshakes, which come by themselves.
+ */
+const hasty = { verification: 0.02, handshake: 0.1, honest: 0.2 }
+/** How long that counts, ms. */
+const honestMs = 10_000
+/** From then on what is laborious begins one after the other, each its cost apart and up to three times that, the more was used... */
+const farthest = 0.5
+/** ...and claims are read a slice at a time so far apart, ms; and where it is overdrawn, when all that they get is a refusal. */
+const rests = { hasty: 4, overdrawn: 10 }
 /** So many refusals of one stream are told to the log one by one in this time, ms; the others by their number, afterwards. */
 const toldSingly = 20
 const quietMs = 10_000
@@ -62,18 +70,20 @@ export function sourcePrefix(address: string): string {
 interface Account {
   used: number
   at: number
-  /** When its next connect-back may begin, where they are kept apart. */
-  next: number
+  /** When a connect-back last told that its claim was true. */
+  honest: number
 }
 
 export class ProofBudget {
   readonly #clock: Pick<Clock, "monotonic">
   readonly limits: BudgetLimits
   readonly #accounts = new Map<string, Account>()
+  readonly #turns: Turns
 
-  constructor(clock: Pick<Clock, "monotonic">, limits: BudgetLimits = defaultBudgetLimits) {
+  constructor(clock: Pick<Clock, "monotonic" | "after">, limits: BudgetLimits = defaultBudgetLimits) {
     this.#clock = clock
     this.limits = limits
+    this.#turns = new Turns(clock)
   }
 
   /** Networks that have used something lately. */
@@ -100,20 +110,35 @@ export class ProofBudget {
     return this.used(network) >= this.limits.burst
   }
 
+  /** How much of its burst it used, where that is too much to begin everything at once; else 0. */
+  haste(network: string, cost: "verification" | "handshake"): number {
+    if (this.limits.burst === Number.POSITIVE_INFINITY) return 0
+    const part = this.used(network) / this.limits.burst
+    if (part < hasty[cost]) return 0
+    const honest = this.#clock.monotonic() - (this.#accounts.get(network)?.honest ?? Number.NEGATIVE_INFINITY) < honestMs
+    return honest && part < hasty.honest ? 0 : part
+  }
+
   /** Milliseconds until the next connection from this address may be looked at; 0 now. */
   delay(address: string): number {
     const beyond = this.used(sourcePrefix(address)) - this.limits.burst
     return beyond < 0 ? 0 : Math.max(1, (beyond * 1000) / this.limits.network)
   }
 
-  /** Milliseconds until a connect-back that this network causes may begin; asking takes the turn. */
-  turn(network: string): number {
-    const account = this.used(network) >= hasty * this.limits.burst ? this.#accounts.get(network) : undefined
-    if (account === undefined) return 0
-    const now = this.#clock.monotonic()
-    const begins = Math.max(now, account.next)
-    account.next = begins + apart
-    return begins - now
+  /**
+   * The turn of something laborious that this network causes, beside what it costs.
+   *
+   * @returns undefined: it may begin now; else resolves when it may, or when the signal aborts
+   */
+  turn(network: string, cost: "verification" | "handshake", signal: AbortSignal): Promise<void> | undefined {
+    const part = this.haste(network, cost)
+    return part === 0 ? undefined : this.#turns.take(network, (costs[cost] * (1 + Math.min(2, (2 * part) / farthest))) / 1000, signal)
+  }
+
+  /** A connect-back told that a claim from there was true. */
+  held(network: string): void {
+    const account = this.#accounts.get(network)
+    if (account !== undefined) account.honest = this.#clock.monotonic()
   }
 
   /** @param units negative gives back */
@@ -121,7 +146,7 @@ export class ProofBudget {
     const { burst, networks } = this.limits
     // A debt is bounded: what a flood used up is worn off soon after its end, for its neighbours' sake.
     const used = Math.min(2 * burst, Math.max(0, this.used(network) + units))
-    const next = this.#accounts.get(network)?.next ?? 0
+    const honest = this.#accounts.get(network)?.honest ?? Number.NEGATIVE_INFINITY
     this.#accounts.delete(network)
     if (used === 0) return
     if (this.#accounts.size >= networks) {
@@ -129,7 +154,7 @@ export class ProofBudget {
       const oldest = this.#accounts.keys().next().value
       if (oldest !== undefined) this.#accounts.delete(oldest)
     }
-    this.#accounts.set(network, { used, at: this.#clock.monotonic(), next })
+    this.#accounts.set(network, { used, at: this.#clock.monotonic(), honest })
   }
 
   /** For one connection. @param proven nothing is asked of it before its first pair: we opened it */
@@ -145,6 +170,7 @@ export class StreamBudget {
   #proven: boolean
   /** Before it proved itself. */
   #used = 0
+  #caused = false
   #told = 0
   #untold = 0
   #tellingSince = Number.NEGATIVE_INFINITY
@@ -165,6 +191,17 @@ export class StreamBudget {
     return this.#shared.overdrawn(this.#network)
   }
 
+  /** As `ProofBudget.turn`. */
+  turn(cost: "verification" | "handshake", signal: AbortSignal): Promise<void> | undefined {
+    return this.#shared.turn(this.#network, cost, signal)
+  }
+
+  /** Between two slices of claims and questions, ms; 0: no reason to rest. */
+  get rest(): number {
+    if (this.overdrawn) return rests.overdrawn
+    return this.#shared.haste(this.#network, "verification") > 0 ? rests.hasty : 0
+  }
+
   /** Work that is done in any case. */
   charge(cost: Cost, times = 1): void {
     this.#change(costs[cost] * times)
@@ -181,6 +218,21 @@ export class StreamBudget {
   /** It came to something: the claim was true, or the question was one that we had caused. */
   giveBack(cost: Cost, times = 1): void {
     this.#change(-costs[cost] * times)
+  }
+
+  /** Connect-backs came to something: the claim was true. */
+  held(times = 1): void {
+    this.#shared.held(this.#network)
+    this.giveBack("verification", times)
+  }
+
+  /** It asked about a key that is ours: our own claim is why it asks, and mostly why it came. */
+  caused(): void {
+    this.giveBack("question")
+    // What proved itself has it back already.
+    if (this.#caused || this.#proven) return
+    this.#caused = true
+    this.#change(-provenShare * costs.handshake)
   }
 
   /** The first pair was proven: from now on only its network's budget counts, and only for what fails. */

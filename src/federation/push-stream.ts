@@ -31,6 +31,8 @@ export interface PushOptions {
   readonly closing: number
   /** What is said before anything that ends the stream (XEP-0198 4). */
   lastWords?(): string
+  /** ms between two slices of laborious input; 0: no reason to rest. */
+  rest?(): number
 }
 
 const encoder = new TextEncoder()
@@ -84,7 +86,13 @@ export class PushStream {
         flushed: () => this.#ours(() => owner.flushed()),
       },
     })
-    this.#slices = new Slices({ clock: options.clock, read: (bytes) => this.#relay.chunk(bytes), pause: () => this.pause(), resume: () => this.resume() })
+    this.#slices = new Slices({
+      clock: options.clock,
+      read: (bytes) => this.#relay.chunk(bytes),
+      pause: () => this.pause(),
+      resume: () => this.resume(),
+      rest: options.rest,
+    })
   }
 
   /** Begins to read; what was left unread by the negotiation comes first. */

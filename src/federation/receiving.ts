@@ -100,6 +100,7 @@ class Conversation {
     const hosting = this.#federation.current()
     const limits = { stanzaBytes: hosting.limits.unauthenticatedStanza, depth: hosting.limits.depth }
     if (transport === "direct-tls") {
+      await this.#turn(signal)
       // DTLS-2: TLS from the first byte, and no STARTTLS inside.
       const secured = await tls.server(this.#channel, {
         pick: (serverName) => this.#show(tryDomain(serverName ?? "") ?? hosting.anyDomain),
@@ -130,6 +131,7 @@ class Conversation {
           partWithin(stream.channel, this.#federation.ports.clock, hosting.times.closing)
           return this.#session.ended({ by: "us", detail: `no certificate for ${picked}` }, "tls.no-certificate")
         }
+        await this.#turn(signal)
         // TLS-07: the certificate follows the header's `to`; Prosody sends no SNI.
         const secured = await acceptStarttls(stream, tls, { pick: () => this.#show(picked), alpn: ["xmpp-server"], ...exporterOptions(hosting.prooftypes), signal })
         this.#channel = secured.channel
@@ -151,6 +153,12 @@ class Conversation {
       if (isDialback(element)) throw new ProtocolError("policy-violation", "dialback before TLS", { tell: findingSentence("tls.not-offered") })
       throw strayElement(element)
     }
+  }
+
+  /** security.md 17: handshakes of a network with much that came to nothing do not all fall into one turn of the loop. */
+  async #turn(signal: AbortSignal): Promise<void> {
+    await this.#session.budget.turn("handshake", signal)
+    signal.throwIfAborted()
   }
 
   #show(domain: Domain): TlsCredentials | undefined {
@@ -215,8 +223,7 @@ class Conversation {
           this.#charge("question")
           const answered = answerVerify(read, this.#federation.current(), this.#federation.keys)
           if (answered !== undefined) stream.send(answered.xml)
-          // A key of ours: our own claim is why it asks.
-          if (answered?.answer === "valid") this.#session.budget.giveBack("question")
+          if (answered?.answer === "valid") this.#session.budget.caused()
           continue
         }
         return this.#serve(stream, opened, shown, element)

@@ -120,6 +120,11 @@ export class Inbound {
     this.#session.hooks.flushed(this.#session.handle)
   }
 
+  /** Between two slices of claims and questions, ms; 0: no reason to rest. */
+  get rest(): number {
+    return this.#session.budget.rest
+  }
+
   // Stanzas.
 
   stanza(view: StanzaView): void {
@@ -247,8 +252,7 @@ export class Inbound {
     if (budget.exhausted) return this.#tooMuch()
     const answered = answerVerify(request, this.#federation.current(), this.#federation.keys)
     if (answered !== undefined) this.#push.sendSoon(answered.xml)
-    // A key of ours: our own claim is why it asks.
-    if (answered?.answer === "valid") budget.giveBack("question")
+    if (answered?.answer === "valid") budget.caused()
   }
 
   /** security.md 17: who has proven nothing and used up what a stream gets is not answered any more. */
@@ -280,17 +284,23 @@ export class Inbound {
     if (request.key === "") return this.#refuse(pair, undefined, { condition: "not-acceptable" }, "auth.dialback-error", "a request without a key")
     if (pendingCount(this.#session.ledger, "in") >= hosting.limits.pendingClaims) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many claims on one stream")
     const ours = this.#live.outbound?.initiated === true ? this.#live.outbound.basisFor(pair.sender) : undefined
-    // Where its path was found already, judging a further name is no more work than refusing to.
-    if (ours === undefined && !this.#pathFound && budget.overdrawn) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.budget", "")
+    const tooMuch = (): void => this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.budget", "")
+    // DWD-1 and DB-34: the certificate is judged now, when the claim is made, not when it was shown.
+    const judge = (): Proven | undefined => (proof === undefined ? undefined : judgeAtHand(this.#federation, pair, proof))
+    let proven: Proven | undefined
+    if (ours === undefined && budget.overdrawn) {
+      if (!this.#pathFound) return tooMuch()
+      // Where its path was found already, judging a further name is little more work than refusing to; all that would follow is.
+      proven = judge()
+      if (proven?.combined.outcome !== "proved") return tooMuch()
+    }
     const claim = this.#session.claim(pair, "dialback")
     if (claim === undefined) return this.#refuse(pair, undefined, { condition: "resource-constraint" }, "reach.capped", "too many pairs on one stream")
     // BIDI-5, BIDI-7: who asserts is the server that we connected to and proved for this very domain.
     const resting = ours === undefined ? undefined : this.#restingOn(pair, ours)
     if (resting !== undefined && this.#session.authorise(resting, claim)) return this.#granted(pair)
-    let proven: Proven | undefined
-    if (proof !== undefined) {
-      // DWD-1 and DB-34: the certificate is judged now, when the claim is made, not when it was shown.
-      proven = judgeAtHand(this.#federation, pair, proof)
+    proven ??= judge()
+    if (proof !== undefined && proven !== undefined) {
       const association = associationByCertificate(pair, proof, proven, this.#session.name, this.#session.ledger.epoch)
       this.#pathFound ||= association !== undefined
       if (association !== undefined && this.#session.authorise(association, claim)) return this.#granted(pair)

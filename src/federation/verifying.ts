@@ -14,7 +14,7 @@ import type { Claimant } from "./claim-guard.ts"
 import { associationByCertificate, judgeIncoming } from "./claims.ts"
 import type { ConnectBack, ConnectBacks } from "./connect-backs.ts"
 import type { Federation } from "./contract.ts"
-import { deadline, pause } from "./deadline.ts"
+import { deadline, settledOrAborted } from "./deadline.ts"
 import type { DialbackErrorDetail } from "./dialback.ts"
 import { sourcePrefix } from "./proof-budget.ts"
 import { requirementOf } from "./ratchet.ts"
@@ -66,6 +66,7 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
   let shown: Proven | undefined
   let spent = 0
   let admitted = false
+  let joined = false
   const left: (() => void)[] = []
   /** For each connection back: it costs the claimant's network, and has its turn. */
   const admit = async (): Promise<void> => {
@@ -74,19 +75,23 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
     const leave = claims.enter(claimant)
     if (leave === undefined) throw new NotAdmitted("reach.capped", "too many verifications at once")
     left.push(leave)
-    const wait = claims.budget.turn(source)
-    if (wait > 0) await pause(clock, wait, limit.signal)
+    await budget?.turn("verification", limit.signal)
   }
   const held = (): void => {
-    for (; spent > 0; spent -= 1) budget?.giveBack("verification")
+    if (spent > 0) budget?.held(spent)
+    if (joined) budget?.giveBack("question")
+    joined = false
+    spent = 0
     claims.held(pair, claimant)
   }
   // What the certificate was judged by is evidence of a refusal, too.
   const withShown = (verification: Verification): Verification => (verification.outcome === "valid" || shown === undefined ? verification : { ...verification, shown })
-  const enter = await backs.enter(pair.sender, limit.signal)
+  const place = backs.enter(pair.sender)
   try {
+    if (place.before !== undefined) await settledOrAborted(place.before, limit.signal)
     // One question more on a connection that is there, or one of its own.
-    if (backs.joinable(pair.sender)) budget?.charge("question")
+    joined = backs.joinable(pair.sender)
+    if (joined) budget?.charge("question")
     else {
       await admit()
       admitted = true
@@ -100,7 +105,7 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
       admitted = false
     }
     const verification = await backs.use(pair, source, limit.signal, admission, async (back) => {
-      enter()
+      place.over()
       return await ask(federation, claim, back, limit.signal)
     })
     if (verification.outcome === "valid") held()
@@ -125,7 +130,7 @@ export async function verifyClaim(federation: Federation, claim: ClaimToVerify, 
     return withShown(unreachable(finding, detail))
   } finally {
     limit.done()
-    enter()
+    place.over()
     for (const leave of left) leave()
   }
 }

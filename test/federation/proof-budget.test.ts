@@ -65,6 +65,23 @@ test("true claims cost a network nothing, failed ones wear off at its rate, othe
   assert.equal(budget.size, 1, "who owes nothing is forgotten")
 })
 
+test("who comes because of our own claims gets most of its handshake back, once a stream", () => {
+  const { budget } = budgetOf()
+  const stream = budget.stream("192.0.2.1")
+  stream.charge("handshake")
+  for (let question = 0; question < 10; question += 1) {
+    stream.charge("question")
+    stream.caused()
+  }
+  assert.equal(budget.used("192.0.2"), costs.handshake * 0.25)
+  const proven = budget.stream("198.51.100.1")
+  proven.charge("handshake")
+  proven.proven()
+  proven.charge("question")
+  proven.caused()
+  assert.equal(budget.used("198.51.100"), costs.handshake * 0.25, "not twice")
+})
+
 test("the debt of a network is bounded, and so is what is remembered of networks", async () => {
   const { clock, budget } = budgetOf()
   const stream = budget.stream("192.0.2.1")
@@ -88,14 +105,14 @@ test("refusals are told one by one, then by their number", async () => {
 
 test("no order of charging, giving back and proving makes a debt, or a credit, beyond the bounds", () => {
   const kinds = Object.keys(costs) as Cost[]
-  const step = fc.tuple(fc.nat(4), fc.constantFrom("charge", "spend", "giveBack", "proven"), fc.constantFrom(...kinds), fc.nat(20))
+  const step = fc.tuple(fc.nat(4), fc.constantFrom("charge", "spend", "giveBack", "proven", "caused"), fc.constantFrom(...kinds), fc.nat(20))
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
       const { budget } = budgetOf()
       const streams = Array.from({ length: 5 }, (_, index) => budget.stream(`192.0.${index % 2}.1`))
       for (const [which, what, cost, times] of steps) {
         const stream = streams[which]!
-        if (what === "proven") stream.proven()
+        if (what === "proven" || what === "caused") stream[what]()
         else stream[what](cost, times)
         for (const network of ["192.0.0", "192.0.1"]) {
           const used = budget.used(network)
@@ -106,18 +123,64 @@ test("no order of charging, giving back and proving makes a debt, or a credit, b
   )
 })
 
-test("a network whose connect-backs come to nothing begins them one after the other; others begin at once", async () => {
+test("a network with much that came to nothing begins its work one after the other; others begin at once", async () => {
   const { clock, budget } = budgetOf({ burst: 100_000 })
-  assert.equal(budget.turn("192.0.2"), 0)
-  budget.change("192.0.2", 19_000)
-  assert.equal(budget.turn("192.0.2"), 0, "little came to nothing yet")
-  budget.change("192.0.2", 30_000)
-  assert.deepEqual([1, 2, 3].map(() => budget.turn("192.0.2")), [0, 5, 10])
-  budget.change("192.0.2", 2500)
-  assert.equal(budget.turn("192.0.2"), 15, "its place is kept")
-  assert.equal(budget.turn("198.51.100"), 0)
-  await clock.advance(100)
-  assert.equal(budget.turn("192.0.2"), 0)
+  const never = new AbortController().signal
+  const begun: string[] = []
+  const begin = (network: string, cost: "verification" | "handshake"): void => {
+    const turn = budget.turn(network, cost, never)
+    if (turn === undefined) begun.push(network)
+    else void turn.then(() => begun.push(network))
+  }
+  budget.change("192.0.2", 1900)
+  for (let n = 0; n < 100; n += 1) begin("192.0.2", "verification")
+  assert.equal(begun.splice(0).length, 100, "little came to nothing yet")
+  budget.change("192.0.2", 8000)
+  for (const cost of ["verification", "handshake", "verification"] as const) begin("192.0.2", cost)
+  begin("198.51.100", "verification")
+  assert.deepEqual(begun.splice(0), ["192.0.2", "192.0.2", "198.51.100"], "handshakes wait where more came to nothing")
+  await clock.advance(3.4)
+  assert.deepEqual(begun, [])
+  await clock.advance(0.1)
+  assert.deepEqual(begun.splice(0), ["192.0.2"])
+  await clock.advance(4)
+  budget.change("192.0.2", 60_000)
+  for (const cost of ["verification", "handshake", "verification"] as const) begin("192.0.2", cost)
+  assert.deepEqual(begun.splice(0), ["192.0.2"])
+  await clock.advance(7.4)
+  assert.deepEqual(begun, [])
+  // 7.5 ms after the connect-back, and 4.5 ms after the handshake.
+  await clock.advance(0.2)
+  assert.deepEqual(begun.splice(0), ["192.0.2"])
+  await clock.advance(4.5)
+  assert.deepEqual(begun.splice(0), ["192.0.2"])
   await clock.advance(1000)
-  assert.deepEqual([1, 2, 3].map(() => budget.turn("192.0.2")), [0, 0, 0], "worn off")
+  assert.equal(clock.pending, 0)
+  for (let n = 0; n < 3; n += 1) begin("192.0.2", "verification")
+  assert.equal(begun.length, 3, "worn off")
+})
+
+test("where a connect-back lately told the truth, more may be under way at once", async () => {
+  const { clock, budget } = budgetOf({ burst: 100_000 })
+  const stream = budget.stream("192.0.2.1", true)
+  stream.charge("verification", 6)
+  stream.held()
+  assert.equal(budget.haste("192.0.2", "verification"), 0)
+  assert.ok(budget.haste("192.0.2", "handshake") === 0 && stream.rest === 0)
+  stream.charge("verification", 4)
+  assert.ok(budget.haste("192.0.2", "verification") > 0.2)
+  await clock.advance(10_000)
+  budget.change("192.0.2", 10_000)
+  assert.ok(budget.haste("192.0.2", "verification") > 0, "not for ever")
+})
+
+test("the claims of a network with much that came to nothing are read more slowly", () => {
+  const { budget } = budgetOf()
+  const stream = budget.stream("192.0.2.1", true)
+  assert.equal(stream.rest, 0)
+  stream.charge("verification")
+  assert.equal(stream.rest, 4)
+  stream.charge("verification", 100)
+  assert.equal(stream.rest, 10)
+  assert.equal(budget.stream("198.51.100.1").rest, 0)
 })
