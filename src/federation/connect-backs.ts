@@ -20,6 +20,8 @@ interface Question {
 /** One connection that we opened to the sender's own server. */
 export class ConnectBack {
   readonly leg: AssociatedStream
+  /** Whether its server holds the very certificate that the asserting stream showed (DWD-4), once that was looked at. */
+  sameCertificate: boolean | undefined
   readonly #questions = new Map<string, Question>()
   readonly #closing = new AbortController()
   #asked = 0
@@ -95,12 +97,21 @@ function nameOf(from: string, to: string, id: string | undefined): string {
   return JSON.stringify([from, to, id])
 }
 
+/**
+ * DB-13 has a connection for one question closed at once. Whoever claims several pairs goes on claiming: a connection that served
+ * more than one claim stays for so long after the last, ms.
+ */
+const lingers = 250
+
 interface Opening {
   readonly back: Promise<ConnectBack>
   /** What was configured, and when, ms of the monotonic clock: later questions are judged by what is so then. */
   readonly hosting: Hosting
   readonly since: number
   users: number
+  /** Claims that were served. */
+  served: number
+  lingering?: () => void
 }
 
 /** Those of one accepted stream: whoever claims on others has no part in them, and can do them no harm. */
@@ -131,6 +142,8 @@ export class ConnectBacks {
     const others = this.#joinableOf(pair.sender)
     if (others !== undefined) {
       others.users += 1
+      others.served += 1
+      others.lingering?.()
       const back = await opened(others.back, signal)
       try {
         // Where the others did not get through, the reason may have been theirs.
@@ -210,12 +223,12 @@ export class ConnectBacks {
 
   #begin({ sender, target }: DomainPair, source: string, signal: AbortSignal): Opening {
     const back = associate(this.#federation, { sender: target, target: sender }, signal, { source }).then((leg) => new ConnectBack(leg))
-    const opening: Opening = { back, hosting: this.#federation.current(), since: this.#federation.ports.clock.monotonic(), users: 1 }
+    const opening: Opening = { back, hosting: this.#federation.current(), since: this.#federation.ports.clock.monotonic(), users: 1, served: 1 }
     if (this.#alone.has(sender)) return opening
     const former = this.#open.get(sender)
     this.#open.set(sender, opening)
     // Nobody may use that one any more.
-    this.#closeUnused(sender, former)
+    if (former?.users === 0) this.#close(sender, former)
     return opening
   }
 
@@ -239,8 +252,19 @@ export class ConnectBacks {
   #closeUnused(sender: Domain, opening: Opening | undefined): void {
     if (opening === undefined || opening.users > 0) return
     const found = this.#open.get(sender) === opening
-    if (found && this.#expected.has(sender) && !this.#alone.has(sender)) return
-    if (found) this.#open.delete(sender)
+    const further = found && !this.#alone.has(sender)
+    if (further && this.#expected.has(sender)) return
+    if (further && opening.served > 1) {
+      opening.lingering?.()
+      opening.lingering = this.#federation.ports.clock.after(lingers, () => this.#close(sender, opening))
+      return
+    }
+    this.#close(sender, opening)
+  }
+
+  #close(sender: Domain, opening: Opening): void {
+    if (this.#open.get(sender) === opening) this.#open.delete(sender)
+    opening.lingering?.()
     void opening.back.then(
       (back) => back.close(this.#federation),
       // Why there is none was told to those who waited for it.

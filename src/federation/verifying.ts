@@ -163,7 +163,8 @@ async function ask(federation: Federation, claim: ClaimToVerify, back: ConnectBa
   const { pair, id, key } = claim
   const { leg } = back
   const at = { stream: claim.stream, direction: "in" as const, pair }
-  if (sameCertificate(claim, leg)) {
+  back.sameCertificate ??= sameCertificate(claim, leg)
+  if (back.sameCertificate) {
     federation.event({ kind: "dialback", at: clock.now(), ...at, step: "same-certificate" })
     return accepted(federation, claim, leg, leg.association.level)
   }

@@ -8,9 +8,14 @@ export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   after(ms, callback) {
+    if (ms <= 0) {
+      // A timer would wait for the next millisecond.
+      const immediate = setImmediate(callback)
+      return () => clearImmediate(immediate)
+    }
     let timer: NodeJS.Timeout
     const wait = (left: number): void => {
-      timer = left > longestTimer ? setTimeout(wait, longestTimer, left - longestTimer) : setTimeout(callback, Math.max(0, left))
+      timer = left > longestTimer ? setTimeout(wait, longestTimer, left - longestTimer) : setTimeout(callback, left)
     }
     wait(ms)
     return () => clearTimeout(timer)

@@ -17,8 +17,6 @@ const shortMs = 1.5
 export const sliceBytes = 4096
 /** A connection without anything laborious for so long, ms, is in another turn. */
 const silence = 0.5
-/** Between two slices, ms: the shortest a timer can do. */
-const shortest = 1
 
 export interface SlicesOptions {
   readonly clock: Pick<Clock, "after" | "monotonic">
@@ -26,7 +24,7 @@ export interface SlicesOptions {
   readonly read: (bytes: Buffer) => void
   readonly pause: () => void
   readonly resume: () => void
-  /** Until the next slice, ms; 0: nothing is known against this peer, and slices are as long as others can bear. */
+  /** Until the next slice, ms; 0: the next turn, since nothing is known against this peer, and slices as long as others can bear. */
   readonly rest?: (() => number) | undefined
 }
 
@@ -104,7 +102,7 @@ export class Slices {
   #later(): void {
     this.#rested()
     this.#options.pause()
-    this.#cancel = this.#options.clock.after(Math.max(this.#rest, shortest), () => {
+    this.#cancel = this.#options.clock.after(this.#rest, () => {
       this.#cancel = undefined
       while (this.#cancel === undefined && this.#held.length > 0 && !this.#over) this.#read(this.#held.shift()!)
       this.#options.resume()
