@@ -5,29 +5,16 @@ import fc from "fast-check"
 
 import { FlushList, InputPressure, Outlet } from "../../src/stream/outlet.ts"
 import { Relay } from "../../src/stream/relay.ts"
+import { LateChannel } from "./retention-support.ts"
 
-/** A channel that takes bytes only when told to, and reads them as late as it may. */
-class SlowChannel {
-  readonly writes: Uint8Array[] = []
+/** A channel that takes bytes only when told to, and keeps what it took. */
+class SlowChannel extends LateChannel {
   readonly taken: Buffer[] = []
-  readonly #mark: number
-  backlog = 0
-  constructor(mark = Number.POSITIVE_INFINITY) {
-    this.#mark = mark
-  }
-
-  write(bytes: Uint8Array): boolean {
-    this.writes.push(bytes)
-    this.backlog += bytes.length
-    return this.backlog < this.#mark
-  }
 
   /** The kernel takes everything. */
   drain(): string {
-    const start = this.taken.length
-    for (const bytes of this.writes.splice(0)) this.taken.push(Buffer.from(bytes))
-    this.backlog = 0
-    return Buffer.concat(this.taken.slice(start)).toString()
+    this.taken.push(...this.writes.map((bytes) => Buffer.from(bytes)))
+    return this.read()
   }
 }
 
