@@ -52,8 +52,8 @@ export type { DrainResult, Gateway, GatewayAddresses, GatewayOptions, GatewaySta
 
 type ListenerKind = "s2s" | "directTls" | "components"
 
-const poolPairs = 20_000
-const poolOpenings = 256
+/** Hundreds that begin together are half done together, and each collection of garbage has to move what belongs to every one of them. */
+const poolLimits = { pairs: 20_000, openings: 256, openingsATurn: 8 }
 /** Streams have this long to say goodbye when the deadline has passed, ms. */
 const lastWordMs = 500
 
@@ -146,7 +146,7 @@ class RunningGateway implements Gateway {
       clock: world.clock,
       random: world.random,
       flushes: this.#flushes,
-      limits: () => ({ queue: this.config.limits.queue, retryMaxMs: this.config.retryMaxMs, idleMs: this.config.idleTimeoutMs, pairs: poolPairs, openings: poolOpenings }),
+      limits: () => ({ queue: this.config.limits.queue, retryMaxMs: this.config.retryMaxMs, idleMs: this.config.idleTimeoutMs, ...poolLimits }),
       open: (pair, signal, former) => this.#carriers.open(pair, signal, former),
       undelivered: (_pair, stanzas, why) => {
         for (const bytes of stanzas) this.#router.bounceQueued(parseQueued(bytes, ns.server), why)

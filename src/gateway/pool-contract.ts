@@ -17,6 +17,8 @@ export interface PoolLimits {
   readonly pairs: number
   /** Streams being opened at once; others wait their turn. */
   readonly openings: number
+  /** Of those, how many begin in one turn of the loop. */
+  readonly openingsATurn: number
 }
 
 export interface PoolSurroundings {

@@ -27,6 +27,9 @@ export class StreamPool {
   readonly #carriers = new Map<OutgoingStream, Carrier>()
   readonly #turns: Way[] = []
   #openings = 0
+  /** Of those, in this turn of the loop. */
+  #begun = 0
+  #cancelTurn = () => {}
   #cancelSweep: (() => void) | undefined
   #sweepWait = 0
   readonly #abort = new AbortController()
@@ -76,26 +79,41 @@ export class StreamPool {
 
   open(way: Way): void {
     if (this.#stopping) return
-    if (this.#openings >= this.#around.limits().openings) {
+    if (!this.#mayBegin()) {
       way.state = "waiting-turn"
       this.#turns.push(way)
       return
     }
     way.state = "opening"
     this.#openings += 1
+    if (this.#begun === 0) this.#cancelTurn = this.#around.clock.after(0, () => this.#nextTurn())
+    this.#begun += 1
     this.#around.open(way.pair, this.#abort.signal, way.held?.former).then(
       (stream) => this.#opened(way, stream),
       (error: unknown) => this.#refused(way, error),
     )
   }
 
-  #turnDone(): void {
-    this.#openings -= 1
-    while (this.#openings < this.#around.limits().openings) {
-      const next = this.#turns.shift()
-      if (next === undefined) break
+  #mayBegin(): boolean {
+    const { openings, openingsATurn } = this.#around.limits()
+    return this.#openings < openings && this.#begun < openingsATurn
+  }
+
+  #nextTurn(): void {
+    this.#begun = 0
+    this.#serveTurns()
+  }
+
+  #serveTurns(): void {
+    while (this.#turns.length > 0 && this.#mayBegin()) {
+      const next = this.#turns.shift()!
       if (next.state === "waiting-turn") this.open(next)
     }
+  }
+
+  #turnDone(): void {
+    this.#openings -= 1
+    this.#serveTurns()
     this.#drained.look()
   }
 
@@ -462,6 +480,7 @@ export class StreamPool {
   async close(): Promise<void> {
     this.#stopping = true
     this.#cancelSweep?.()
+    this.#cancelTurn()
     this.#drained.close()
     this.#losses.close()
     const closing: Promise<unknown>[] = []

@@ -56,7 +56,7 @@ async function lateAnswer(weakened: boolean): Promise<{ attempts: number; carrie
     clock: ports.clock,
     random: ports.random,
     flushes: new FlushList(),
-    limits: () => ({ queue: 10_000, retryMaxMs: 60_000, idleMs: 8000, pairs: 10, openings: 4 }),
+    limits: () => ({ queue: 10_000, retryMaxMs: 60_000, idleMs: 8000, pairs: 10, openings: 4, openingsATurn: 4 }),
     open: async (pair) => {
       attempts += 1
       if (attempts > endless) return await new Promise<never>(() => {})
@@ -117,7 +117,7 @@ async function closedInOneBreath(
     clock: ports.clock,
     random: ports.random,
     flushes: new FlushList(),
-    limits: () => ({ queue: 10_000, retryMaxMs: 60_000, idleMs: 60_000, pairs: 10, openings: 4 }),
+    limits: () => ({ queue: 10_000, retryMaxMs: 60_000, idleMs: 60_000, pairs: 10, openings: 4, openingsATurn: 4 }),
     open: async (pair) => {
       const stream = await a.open(pair.target)
       // Weakened: what was opened is open.

@@ -22,7 +22,7 @@ export class Bench {
   readonly lost: number[] = []
   readonly broken: unknown[] = []
   forgotten = 0
-  limits: PoolLimits = { queue: 1000, retryMaxMs: 60_000, idleMs: 600_000, pairs: 4, openings: 2 }
+  limits: PoolLimits = { queue: 1000, retryMaxMs: 60_000, idleMs: 600_000, pairs: 4, openings: 2, openingsATurn: 20 }
   readonly pool = new StreamPool({
     clock: this.clock,
     random: steadyRandom,

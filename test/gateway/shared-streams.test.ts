@@ -190,7 +190,7 @@ describe("pairs on one stream", () => {
   it("ten thousand pairs withdrawn in one moment: the queue is sorted out once, nothing is lost, each in its order", async () => {
     const bench = new SharedBench()
     const count = 10_000
-    bench.limits = { ...bench.limits, queue: 1 << 22, pairs: count + 1, openings: count + 1 }
+    bench.limits = { ...bench.limits, queue: 1 << 22, pairs: count + 1, openings: count + 1, openingsATurn: 2 * count + 1 }
     const pairs = Array.from({ length: count }, (_, index) => far(`d${index}.example`))
     const stays = far("stays.example")
     for (const pair of [stays, ...pairs]) {

@@ -33,6 +33,33 @@ describe("opening", () => {
     await settle()
     assert.equal(stream.channel.written, stanza("e.example"))
   })
+  it("so many begin in one turn of the loop; the others follow in order, and none is forgotten", async () => {
+    const bench = new Bench()
+    bench.limits = { ...bench.limits, pairs: 10, openings: 10, openingsATurn: 3 }
+    const turns: (() => void)[] = []
+    const { clock } = bench
+    const after = clock.after.bind(clock)
+    clock.after = (ms, callback) => (ms === 0 ? (turns.push(callback), () => {}) : after(ms, callback))
+    const targets = Array.from({ length: 8 }, (_, index) => `d${index}.example`)
+    const { attempts } = bench.opener
+    for (const name of targets) bench.send(far(name), stanza(name))
+    const begun = [attempts.length]
+    for (let turn = turns.shift(); turn !== undefined; turn = turns.shift()) {
+      turn()
+      begun.push(attempts.length)
+    }
+    assert.deepEqual(begun, [3, 6, 8, 8])
+    assert.deepEqual(attempts.map(({ pair }) => pair.target as string), targets)
+    // A place that becomes free lets in no more than the turn takes.
+    bench.limits = { ...bench.limits, openings: 8, pairs: 20 }
+    for (const name of ["e.example", "f.example", "g.example", "h.example"]) bench.send(far(name), stanza(name))
+    assert.equal(attempts.length, 8)
+    for (const attempt of attempts.slice(0, 8)) attempt.fail()
+    await settle()
+    assert.equal(attempts.length, 11)
+    turns.shift()!()
+    assert.equal(attempts.length, 12)
+  })
   it("a queue is bounded; what does not fit is refused, what was there stays", async () => {
     const bench = new Bench()
     const big = stanza("x".repeat(600))

@@ -38,7 +38,7 @@ export class Sender {
       clock,
       random,
       flushes: this.#flushes,
-      limits: () => ({ queue: 1 << 20, retryMaxMs: 60_000, idleMs, pairs: 1000, openings: 10 }),
+      limits: () => ({ queue: 1 << 20, retryMaxMs: 60_000, idleMs, pairs: 1000, openings: 10, openingsATurn: 10 }),
       open: (pair, signal, former) => server.carriers.open(pair, signal, former),
       undelivered: (_pair, stanzas, reason) => {
         for (const stanza of stanzas) bounce(bodyOf(stanza), reason)
