@@ -14,15 +14,17 @@ export type PairState =
   | { readonly state: "refused"; readonly finding: FindingId; readonly at: Instant }
 
 export interface PairEntry {
+  /** Of the ledger: direction and pair. */
+  readonly key: string
   readonly pair: DomainPair
   readonly direction: Direction
   readonly state: PairState
 }
 
-/** Pairs by key, in shards: an event copies the shard that it touches, not thousands of pairs. */
+/** Pairs by key, in shards: an event copies the shard that it touches, not thousands of pairs. So few pairs are found sooner by looking at each. */
 export interface PairEntries {
   readonly size: number
-  readonly shards: readonly ReadonlyMap<string, PairEntry>[]
+  readonly shards: readonly (readonly PairEntry[])[]
 }
 
 export interface Ledger {
@@ -37,7 +39,7 @@ export interface Ledger {
   readonly closed: boolean
 }
 
-const noEntries: PairEntries = { size: 0, shards: [new Map()] }
+const noEntries: PairEntries = { size: 0, shards: [[]] }
 const none: Readonly<Record<Direction, number>> = { in: 0, out: 0 }
 
 export const emptyLedger: Ledger = { epoch: 0, revision: 0, claims: 0, entries: noEntries, pending: none, open: none, closed: false }
@@ -82,7 +84,7 @@ export function reduce(ledger: Ledger, event: LedgerEvent): Ledger {
       if (before === undefined && ledger.entries.size >= pairsPerStream) return ledger
       const claims = ledger.claims + 1
       const state: PairState = { state: "claimed", by: event.by, claim: claims, generation: event.generation }
-      return put({ ...ledger, claims }, key, { pair: event.pair, direction: event.direction, state })
+      return put({ ...ledger, claims }, { key, pair: event.pair, direction: event.direction, state })
     }
     case "authorised": {
       const { pair, direction, epoch } = event.association
@@ -90,18 +92,18 @@ export function reduce(ledger: Ledger, event: LedgerEvent): Ledger {
       const before = lookUp(ledger, key)
       if (before?.state.state !== "claimed" || before.state.claim !== event.claim || epoch !== ledger.epoch) return ledger
       const { by } = before.state
-      return put(ledger, key, { pair, direction, state: { state: "authorised", by, association: event.association, generation: event.generation } })
+      return put(ledger, { key, pair, direction, state: { state: "authorised", by, association: event.association, generation: event.generation } })
     }
     case "refused": {
       const key = keyOf(event.direction, event.pair)
       const before = lookUp(ledger, key)
       if (before?.state.state !== "claimed" || before.state.claim !== event.claim) return ledger
-      return put(ledger, key, { pair: event.pair, direction: event.direction, state: { state: "refused", finding: event.finding, at: event.at } })
+      return put(ledger, { key, pair: event.pair, direction: event.direction, state: { state: "refused", finding: event.finding, at: event.at } })
     }
     case "withdrawn": {
       const key = keyOf(event.direction, event.pair)
       if (lookUp(ledger, key)?.state.state !== "authorised") return ledger
-      return put(ledger, key, { pair: event.pair, direction: event.direction, state: { state: "refused", finding: event.finding, at: event.at } })
+      return put(ledger, { key, pair: event.pair, direction: event.direction, state: { state: "refused", finding: event.finding, at: event.at } })
     }
     case "renewed": {
       const { pair, direction, epoch } = event.association
@@ -109,7 +111,7 @@ export function reduce(ledger: Ledger, event: LedgerEvent): Ledger {
       const before = lookUp(ledger, key)?.state
       if (before?.state !== "authorised" || epoch !== ledger.epoch) return ledger
       const { by } = before
-      return put(ledger, key, { pair, direction, state: { state: "authorised", by, association: event.association, generation: event.generation } })
+      return put(ledger, { key, pair, direction, state: { state: "authorised", by, association: event.association, generation: event.generation } })
     }
   }
 }
@@ -121,23 +123,30 @@ function shardOf(key: string, shards: number): number {
   return (hash >>> 0) % shards
 }
 
+function indexIn(shard: readonly PairEntry[], key: string): number {
+  for (let index = 0; index < shard.length; index += 1) if (shard[index]!.key === key) return index
+  return -1
+}
+
 function lookUp({ entries: { shards } }: Ledger, key: string): PairEntry | undefined {
-  return shards[shards.length === 1 ? 0 : shardOf(key, shards.length)]?.get(key)
+  const shard = shards[shards.length === 1 ? 0 : shardOf(key, shards.length)]!
+  const place = indexIn(shard, key)
+  return place < 0 ? undefined : shard[place]
 }
 
-function grown(entries: PairEntries): PairEntries {
-  const count = entries.shards.length * shardGrowth
-  const shards = Array.from({ length: count }, () => new Map<string, PairEntry>())
-  for (const shard of entries.shards) for (const [key, entry] of shard) shards[shardOf(key, count)]?.set(key, entry)
-  return { size: entries.size, shards }
+function grown({ size, shards: before }: PairEntries): PairEntries {
+  const shards: PairEntry[][] = Array.from({ length: before.length * shardGrowth }, () => [])
+  for (const shard of before) for (const entry of shard) shards[shardOf(entry.key, shards.length)]!.push(entry)
+  return { size, shards }
 }
 
-function put(ledger: Ledger, key: string, entry: PairEntry): Ledger {
+function put(ledger: Ledger, entry: PairEntry): Ledger {
   const entries = ledger.entries.size >= shardFill * ledger.entries.shards.length ? grown(ledger.entries) : ledger.entries
-  const at = shardOf(key, entries.shards.length)
-  const shard = new Map(entries.shards[at])
-  const before = shard.get(key)
-  shard.set(key, entry)
+  const at = shardOf(entry.key, entries.shards.length)
+  const old = entries.shards[at]!
+  const place = indexIn(old, entry.key)
+  const before = place < 0 ? undefined : old[place]
+  const shard = place < 0 ? [...old, entry] : old.with(place, entry)
   const counted = (state: PairState["state"]): number => Number(entry.state.state === state) - Number(before?.state.state === state)
   const count = (counts: Ledger["pending"], by: number): Ledger["pending"] => (by === 0 ? counts : { ...counts, [entry.direction]: counts[entry.direction] + by })
   return {
@@ -170,7 +179,7 @@ export function authorised(ledger: Ledger, direction: Direction, pair: DomainPai
 export function associations(ledger: Ledger, direction?: Direction): readonly Association[] {
   const found: Association[] = []
   for (const shard of ledger.entries.shards) {
-    for (const entry of shard.values()) {
+    for (const entry of shard) {
       if (entry.state.state === "authorised" && (direction === undefined || entry.direction === direction)) found.push(entry.state.association)
     }
   }

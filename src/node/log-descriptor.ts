@@ -6,12 +6,17 @@ const mostWaiting = 1024 * 1024
 /** Between two tries, ms: at first, and at most when nothing moves. */
 const shortest = 1
 const longest = 20
+const newline = 0x0a
+/** Octets of lines that leave together; more are not held back. */
+const mostGathered = 16 * 1024
 /** How long the end of the process may be held up for the lines still waiting, ms. */
 const lastWords = 1000
 
 /**
- * Writes to a file, terminal, pipe or socket by its descriptor. A line is written before `write` returns, so that the last ones
- * before a crash are there; but nobody who reads slowly, or not at all, stops the process: then lines wait, and at last are lost.
+ * Writes to a file, terminal, pipe or socket by its descriptor. The first line of a turn of the loop is written before `write`
+ * returns; those behind it leave together at its end, for hundreds of pairs may come at once and a line each costs more to write
+ * than to word. Whatever ends the process in an orderly way or by an error writes them first. Nobody who reads slowly, or not at
+ * all, stops the process: then lines wait, and at last are lost.
  */
 export class DescriptorSink {
   readonly #descriptor: number
@@ -19,6 +24,9 @@ export class DescriptorSink {
   #waiting: Buffer[] = []
   #octets = 0
   #dropped = 0
+  /** Behind the first line of this turn of the loop. */
+  #gathered = ""
+  #turn = false
   #timer: NodeJS.Timeout | undefined
   #pause = shortest
 
@@ -30,19 +38,39 @@ export class DescriptorSink {
   }
 
   write(text: string): void {
-    const line = Buffer.from(text)
-    if (this.#waiting.length > 0) return this.#keep(line)
-    const rest = this.#put(line)
+    if (this.#turn) {
+      this.#gathered += text
+      if (this.#gathered.length > mostGathered) this.#letGo()
+      return
+    }
+    this.#turn = true
+    setImmediate(() => {
+      this.#turn = false
+      this.#letGo()
+    })
+    this.#send(Buffer.from(text))
+  }
+
+  #letGo(): void {
+    if (this.#gathered === "") return
+    const lines = Buffer.from(this.#gathered)
+    this.#gathered = ""
+    this.#send(lines)
+  }
+
+  #send(lines: Buffer): void {
+    if (this.#waiting.length > 0) return this.#keep(lines)
+    const rest = this.#put(lines)
     if (rest !== undefined) this.#keep(rest)
   }
 
-  #keep(line: Buffer): void {
-    if (this.#octets + line.length > mostWaiting) {
-      this.#dropped += 1
+  #keep(lines: Buffer): void {
+    if (this.#octets + lines.length > mostWaiting) {
+      for (const octet of lines) if (octet === newline) this.#dropped += 1
       return
     }
-    this.#waiting.push(line)
-    this.#octets += line.length
+    this.#waiting.push(lines)
+    this.#octets += lines.length
     this.#later()
   }
 
@@ -78,7 +106,7 @@ export class DescriptorSink {
       while (written < line.length) written += writeSync(this.#descriptor, line, written)
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : undefined
-      // A full disk, or a reader that is gone, costs this line and never the gateway.
+      // A full disk, or a reader that is gone, costs these lines and never the gateway.
       if (code !== "EAGAIN") return undefined
       return written === 0 ? line : line.subarray(written)
     }
@@ -87,6 +115,7 @@ export class DescriptorSink {
 
   /** The process ends: the queue gets a moment, spent waiting. */
   #finish(): void {
+    this.#letGo()
     if (this.#waiting.length === 0) return
     const nap = new Int32Array(new SharedArrayBuffer(4))
     for (let spent = 0; spent < lastWords; spent += longest) {

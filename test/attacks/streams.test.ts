@@ -222,7 +222,7 @@ test("attack: a pair proven in the other direction only", async () => {
     { kind: "authorised", claim: 1, association: out, generation: 1 },
   ]
   const ledger = events.reduce(reduce, emptyLedger)
-  const forgetful = (asked: DomainPair) => ledger.entries.shards.flatMap((shard) => [...shard.values()]).find((entry) => entry.pair.sender === asked.sender && entry.pair.target === asked.target)
+  const forgetful = (asked: DomainPair) => ledger.entries.shards.flat().find((entry) => entry.pair.sender === asked.sender && entry.pair.target === asked.target)
   assert.notEqual(forgetful(pair), undefined)
   assert.equal(ledgerAuthorised(ledger, "in", pair, 0), undefined)
 })

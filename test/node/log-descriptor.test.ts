@@ -75,37 +75,46 @@ describe("a log on a pipe", () => {
   })
 })
 
-test("a file gets every line before write returns", () => {
+/** What a process wrote to a file when it is over, however it ended. */
+async function leftBy(program: string): Promise<string[]> {
   const path = join(tmpdir(), `log-descriptor-${process.pid}.log`)
   const descriptor = openSync(path, "w")
   try {
-    const child = spawn(
-      process.execPath,
-      [
-        "--input-type=module",
-        "--eval",
-        `
+    const source = `
       import { createLog } from ${log}
       const log = createLog({ format: "json" })
-      for (let index = 0; index < 1000; index += 1) log.write("info", "gateway.ready", { index })
-      process.abort()`,
-      ],
-      { stdio: ["ignore", descriptor, "ignore"] },
-    )
-    return new Promise<void>((resolve, reject) => {
+      const write = (from, count) => { for (let index = from; index < from + count; index += 1) log.write("info", "gateway.ready", { index }) }
+      ${program}`
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", source], { stdio: ["ignore", descriptor, "ignore"] })
+    await new Promise<void>((resolve, reject) => {
       child.once("error", reject)
-      child.once("close", () => {
-        try {
-          assert.equal(readFileSync(path, "utf8").split("\n").length, 1001)
-          resolve()
-        } catch (error) {
-          reject(error)
-        } finally {
-          rmSync(path, { force: true })
-        }
-      })
+      child.once("close", () => resolve())
     })
+    return readFileSync(path, "utf8").trimEnd().split("\n")
   } finally {
     closeSync(descriptor)
+    rmSync(path, { force: true })
   }
+}
+
+describe("a file gets", () => {
+  for (const [end, program] of [
+    ["an error that nobody catches", "write(0, 1000); throw new Error('the end')"],
+    ["an exit", "write(0, 1000); process.exit(1)"],
+    ["nothing more to do", "write(0, 1000)"],
+  ] as const) {
+    test(`every line before the end by ${end}`, async () => {
+      const lines = await leftBy(program)
+      assert.deepEqual(lines.map((line) => (JSON.parse(line) as { index: number }).index), Array.from({ length: 1000 }, (_, index) => index))
+    })
+  }
+  test("the lines of earlier turns, and the first of this one, where the process is torn down in the middle", async () => {
+    const lines = await leftBy("write(0, 10); setImmediate(() => setImmediate(() => { write(10, 1); process.abort() }))")
+    assert.equal(lines.length, 11)
+  })
+  test("a long turn's lines as they come, but for the last few", async () => {
+    const lines = await leftBy("write(0, 1000); process.abort()")
+    // A line has some 70 octets, and 16 KiB wait at most.
+    assert.ok(lines.length > 700 && lines.length < 1000, `${lines.length} lines`)
+  })
 })
