@@ -5,6 +5,7 @@ import { type Domain, tryDomain } from "../model/domain.ts"
 import { type Delegation, type DiscoveryFinding, type DnsGround, type Endpoint, groundOf } from "../model/endpoint.ts"
 import { guardAddress, guardName, parseAddress, type ReachPolicy } from "../model/reach.ts"
 import type { Service } from "../model/verdict.ts"
+import type { StopSignal } from "../model/stop.ts"
 import type { Random } from "../ports.ts"
 import { failed, failureDetail, maxSkipped, planTargets, type Skipped, type SrvTarget } from "./delegation.ts"
 
@@ -29,7 +30,7 @@ export interface DiscoverOptions {
   readonly override?: DiscoveryOverride
   /** For whoever wants to see all of it; `maxEndpoints`, and half of them for each of several targets, unless given. */
   readonly maxEndpoints?: number
-  readonly signal?: AbortSignal
+  readonly signal?: StopSignal
 }
 
 /** What DNS said and what was left out, in the order it was met; JSON as it stands. */

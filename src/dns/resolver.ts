@@ -4,6 +4,7 @@
 
 import { Buffer } from "node:buffer"
 import type { DnsAnswer, DnsReason, DnsStatus, RecordOf, RecordType, Resolver } from "../model/dns-answer.ts"
+import { Stop, type StopSignal } from "../model/stop.ts"
 import type { Clock, NetworkAddress, Random } from "../ports.ts"
 import { modelRecords, readAnswer } from "./answer.ts"
 import { ExpiringCache } from "./cache.ts"
@@ -60,7 +61,7 @@ export interface ResolverOptions {
 
 export interface StubResolver extends Resolver {
   /** Whether validation is possible behind these upstreams; to be asked once before relying on it (security.md 15). */
-  ability(signal: AbortSignal): Promise<Ability | TrustAdAbility | { readonly able: false; readonly because: "off"; readonly why: readonly DnsReason[] }>
+  ability(signal: StopSignal): Promise<Ability | TrustAdAbility | { readonly able: false; readonly because: "off"; readonly why: readonly DnsReason[] }>
   /** Forgets every kept answer, as after a change of configuration. */
   flush(): void
 }
@@ -83,7 +84,7 @@ const namesKept = 256
 
 interface Flight {
   readonly promise: Promise<Finished>
-  readonly controller: AbortController
+  readonly controller: Stop
   waiting: number
 }
 
@@ -147,7 +148,7 @@ class CachingStub implements StubResolver {
     }
   }
 
-  async ability(signal: AbortSignal): ReturnType<StubResolver["ability"]> {
+  async ability(signal: StopSignal): ReturnType<StubResolver["ability"]> {
     return (await (this.#validator ?? this.#trustAd)?.ability(signal)) ?? { able: false, because: "off", why: [off] }
   }
 
@@ -160,7 +161,7 @@ class CachingStub implements StubResolver {
   async resolve<T extends RecordType>(
     text: string,
     type: T,
-    { signal }: { readonly signal?: AbortSignal },
+    { signal }: { readonly signal?: StopSignal },
   ): Promise<DnsAnswer<RecordOf<T>>> {
     let named: Named
     try {
@@ -197,14 +198,14 @@ class CachingStub implements StubResolver {
   }
 
   #launch(key: string, name: DnsName, type: RecordType): Flight {
-    const controller = new AbortController()
+    const controller = new Stop()
     const cancel = this.#clock.after(this.#limits.lookup, () => controller.abort())
     const generation = this.#generation
     const land = () => {
       cancel()
       if (this.#flights.get(key) === flight) this.#flights.delete(key)
     }
-    const promise = this.#lookup(name, type, controller.signal).then(
+    const promise = this.#lookup(name, type, controller).then(
       (finished) => {
         land()
         if (generation === this.#generation && flight.waiting > 0 && finished.ttl > 0) {
@@ -223,7 +224,7 @@ class CachingStub implements StubResolver {
   }
 
   /** Waits for a lookup others may wait for too; the last one to leave ends it. */
-  async #join(key: string, flight: Flight, signal: AbortSignal | undefined, name: DnsName, type: RecordType): Promise<DnsAnswer<unknown>> {
+  async #join(key: string, flight: Flight, signal: StopSignal | undefined, name: DnsName, type: RecordType): Promise<DnsAnswer<unknown>> {
     flight.waiting += 1
     let onAbort = (): void => undefined
     try {
@@ -244,14 +245,14 @@ class CachingStub implements StubResolver {
     return this.#failure(shownName(name), type, [{ code: "aborted", detail: "the asker gave up" }])
   }
 
-  async #lookup(name: DnsName, type: RecordType, signal: AbortSignal): Promise<Finished> {
+  async #lookup(name: DnsName, type: RecordType, signal: StopSignal): Promise<Finished> {
     if (this.#validator !== undefined) return this.#validated(name, type, await this.#validator.validate(name, typeNumbers[type], signal))
     const asked = shownName(name)
     const visited = new Set<string>()
     const trustAd = this.#trustAd
     const manner: Manner | undefined = trustAd === undefined ? undefined : authentic
     const why: DnsReason[] = trustAd === undefined ? [off] : []
-    const words = new Set<string>()
+    const words: string[] = []
     let status: DnsStatus = trustAd === undefined ? "insecure" : "secure"
     let owner = name
     let octets = 256
@@ -264,7 +265,7 @@ class CachingStub implements StubResolver {
         return this.#failed(asked, type, [...why, ...(failure?.why ?? [])], reply.rcode, failure?.status, reply.upstream)
       }
       if (trustAd !== undefined) {
-        words.add(reply.upstream)
+        if (!words.includes(reply.upstream)) words.push(reply.upstream)
         const said = await trustAd.statusOf(reply, signal)
         why.push(...said.why)
         if (said.status === "indeterminate") return this.#failed(asked, type, why, reply.message.rcode, "indeterminate", reply.upstream)
@@ -293,7 +294,7 @@ class CachingStub implements StubResolver {
         rcode: reply.message.rcode,
         why,
         canonical: shownName(reading.canonical),
-        validatedBy: trustAd === undefined ? "self" : `resolver ${[...words].join(", ")}`,
+        validatedBy: trustAd === undefined ? "self" : `resolver ${words.join(", ")}`,
         until: this.#clock.now() + ttl * 1000,
       }
       return { answer, octets, ttl }

@@ -1,6 +1,7 @@
 // Mode trust-ad: another validator's word, on loopback only, tested at start and whenever it says "not signed" (security.md
 // 15, 16; RFC 6840 5.7, 5.8; RFC 8914 4). It is attested, never signed: loopback does not show who validates.
 import type { DnsReason, DnsStatus } from "../model/dns-answer.ts"
+import type { StopSignal } from "../model/stop.ts"
 import type { Clock, NetworkAddress } from "../ports.ts"
 import { type DnsName, nameFromText, rootName } from "./name.ts"
 import { shownName, typeNumbers } from "./records.ts"
@@ -50,7 +51,7 @@ export class TrustAd {
   }
 
   /** Tests every upstream; the first that cannot validate decides. */
-  async ability(signal: AbortSignal): Promise<TrustAdAbility> {
+  async ability(signal: StopSignal): Promise<TrustAdAbility> {
     this.#tests.clear()
     const tested = await Promise.all(this.#options.pool.labels.map((label) => this.tested(label, signal)))
     return tested.find(({ able }) => !able) ?? { able: true }
@@ -61,7 +62,7 @@ export class TrustAd {
    *
    * @param anew an earlier test that ended well is not enough
    */
-  async tested(label: string, signal: AbortSignal, anew = false): Promise<TrustAdAbility> {
+  async tested(label: string, signal: StopSignal, anew = false): Promise<TrustAdAbility> {
     const { clock } = this.#options
     const known = this.#tests.get(label)
     const underWay = known?.until === Number.POSITIVE_INFINITY
@@ -74,7 +75,7 @@ export class TrustAd {
     return ability
   }
 
-  async #test(upstream: string, signal: AbortSignal): Promise<TrustAdAbility> {
+  async #test(upstream: string, signal: StopSignal): Promise<TrustAdAbility> {
     const { pool, knownBogus } = this.#options
     const root = await pool.ask(rootName, typeNumbers.SOA, signal, { ...authentic, upstream })
     const unable = (because: "unreachable" | "not-validating", detail: string, why: readonly DnsReason[] = []): TrustAdAbility => ({
@@ -98,7 +99,7 @@ export class TrustAd {
   /** `secure` only with the bit; without it "unsigned" is believed of a resolver that still validates, and of no other. */
   async statusOf(
     asked: Extract<Asked, { message: object }>,
-    signal: AbortSignal,
+    signal: StopSignal,
   ): Promise<{ readonly status: DnsStatus; readonly why: readonly DnsReason[] }> {
     const ability = await this.tested(asked.upstream, signal, !asked.message.authenticData)
     // security.md 15: validation that ends while we run is an abort, never a switch to "unsigned".
@@ -111,7 +112,7 @@ export class TrustAd {
     name: DnsName,
     type: number,
     failed: Extract<Asked, { message: undefined }>,
-    signal: AbortSignal,
+    signal: StopSignal,
   ): Promise<{ readonly status: "bogus" | "indeterminate"; readonly why: readonly DnsReason[] }> {
     const { upstream, extendedErrors } = failed
     // Only SERVFAIL hides a failed validation (RFC 4035 5.5).

@@ -2,6 +2,7 @@
 // that an answer is one to our question (RFC 1035 7.3, RFC 5452 9, RFC 6891 6.2.5, RFC 7766 5).
 import { inNetwork, parseAddress, parseCidr } from "../model/address.ts"
 import type { DnsReason } from "../model/dns-answer.ts"
+import { Stop, type StopSignal } from "../model/stop.ts"
 import type { Clock, NetworkAddress, Random } from "../ports.ts"
 import { classInternet, type DnsMessage, decodeMessage, type Edns, encodeMessage, makeQuery, opcodeQuery, rcodes } from "./message.ts"
 import { DnsFormatError, type DnsName, identicalName, lowerOctet } from "./name.ts"
@@ -19,7 +20,7 @@ export interface DnsTransport {
     query: Uint8Array,
     upstream: NetworkAddress,
     protocol: "udp" | "tcp",
-    signal: AbortSignal,
+    signal: StopSignal,
     accept: (reply: Uint8Array) => boolean,
   ): Promise<Uint8Array>
 }
@@ -104,7 +105,9 @@ function answersQuery(query: Uint8Array, reply: Uint8Array): boolean {
   const end = questionEnd(query)
   if (questions !== 1 || reply.length < end) return false
   for (let index = questionStart; index < end; index += 1) {
-    if (lowerOctet(reply[index]!) !== lowerOctet(query[index]!)) return false
+    const got = reply[index]!
+    const sent = query[index]!
+    if (got !== sent && lowerOctet(got) !== lowerOctet(sent)) return false
   }
   return true
 }
@@ -170,7 +173,7 @@ export class UpstreamPool {
    *
    * @param signal the whole question's deadline
    */
-  async ask(name: DnsName, type: number, signal: AbortSignal, manner: Manner = plainManner): Promise<Asked> {
+  async ask(name: DnsName, type: number, signal: StopSignal, manner: Manner = plainManner): Promise<Asked> {
     const why: DnsReason[] = []
     let rcode: number | undefined
     let failed: { extendedErrors: readonly number[]; upstream?: string } = { extendedErrors: [] }
@@ -209,7 +212,7 @@ export class UpstreamPool {
     name: DnsName,
     type: number,
     ms: number,
-    signal: AbortSignal,
+    signal: StopSignal,
     manner: Manner,
   ): Promise<{ message: DnsMessage; octets: Uint8Array }> {
     const { clock } = this.#upstreams
@@ -246,7 +249,7 @@ export class UpstreamPool {
     manner: "none" | "plain" | "dnssec",
     flags: Manner["flags"],
     ms: number,
-    signal: AbortSignal,
+    signal: StopSignal,
   ): Promise<{ message: DnsMessage; octets: Uint8Array; caseChanged: boolean }> {
     const { clock, random, transport, times } = this.#upstreams
     const [high, low] = random.bytes(2)
@@ -260,17 +263,17 @@ export class UpstreamPool {
       authenticData: flags === "authentic",
       checkingDisabled: dnssecOk || flags === "unchecked",
     })
-    const deadline = new AbortController()
+    const deadline = new Stop()
     const stop = () => deadline.abort()
     const cancel = clock.after(ms, stop)
     signal.addEventListener("abort", stop)
     let octets: Uint8Array
     try {
-      octets = await transport.exchange(query, session.address, protocol, deadline.signal, (reply) => answersQuery(query, reply))
+      octets = await transport.exchange(query, session.address, protocol, deadline, (reply) => answersQuery(query, reply))
     } catch (error) {
       if (signal.aborted) throw this.#failure(session, "timeout", "the time for the lookup is over", false)
       session.avoidUntil = clock.monotonic() + times.penalty
-      if (deadline.signal.aborted) throw this.#failure(session, "timeout", `no answer over ${protocol} in ${ms} ms`, true)
+      if (deadline.aborted) throw this.#failure(session, "timeout", `no answer over ${protocol} in ${ms} ms`, true)
       throw this.#failure(session, "network", error instanceof Error ? error.message : "the transport failed", true)
     } finally {
       cancel()

@@ -9,6 +9,8 @@ export class WireReader {
   /** Where the part that may be read ends; names alone may look before it, never behind. */
   readonly end: number
   position: number
+  /** A name that was read, and where it stands: owner names mostly point to that of the question. */
+  #met: { readonly name: DnsName; readonly at: number } | undefined
 
   constructor(bytes: Uint8Array, position = 0, end = bytes.length) {
     this.bytes = bytes
@@ -67,8 +69,10 @@ export class WireReader {
       if (at >= limit) throw new DnsFormatError("a name reaches past the end")
       const length = this.bytes[at]!
       if (length === 0) {
+        const name = { labels }
+        this.#met ??= { name, at: this.position }
         this.position = after ?? at + 1
-        return { labels }
+        return name
       }
       if (length >= 0xc0) {
         if (!compression) throw new DnsFormatError("a name is compressed where that is forbidden")
@@ -77,6 +81,10 @@ export class WireReader {
         pointers += 1
         if (target >= lowest || pointers > maxPointers) throw new DnsFormatError("a compression pointer does not lead back")
         after ??= at + 2
+        if (target === this.#met?.at && labels.length === 0) {
+          this.position = after
+          return this.#met.name
+        }
         // What is pointed at ends before the place that points at it.
         limit = lowest
         lowest = target

@@ -7,6 +7,7 @@ import { findingSentence } from "../model/findings.ts"
 import { type ContentNamespace, ns } from "../model/namespaces.ts"
 import { type Requirement, shortfall } from "../model/policy.ts"
 import type { ServerProof } from "../model/verdict.ts"
+import type { StopSignal } from "../model/stop.ts"
 import type { SecuredChannel, TlsFacts } from "../ports.ts"
 import { type Discovery, discover } from "../discovery/discover.ts"
 import { match, type Obtained, type Proven } from "../proof/prove.ts"
@@ -141,7 +142,7 @@ async function attemptAll(
 }
 
 /** Where the domain's service is, in the order in which it is to be tried. */
-export async function discoverPeer({ ports }: Federation, hosting: Hosting, domain: DomainPair["target"], signal: AbortSignal): Promise<Discovery> {
+export async function discoverPeer({ ports }: Federation, hosting: Hosting, domain: DomainPair["target"], signal: StopSignal): Promise<Discovery> {
   const override = hosting.override(domain)
   return await discover({
     domain,

@@ -7,7 +7,7 @@ import type { Endpoint } from "../model/endpoint.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import { discoverPeer } from "./associate.ts"
 import { type Federation, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
-import { deadline, settledOrAborted } from "./deadline.ts"
+import { deadline, lookupDeadline, settledOrAborted } from "./deadline.ts"
 import { openOutgoing } from "./initiating.ts"
 import { Interrupted, NotCarried, restsOnWeb } from "./piggyback.ts"
 import { OutgoingRefused, refusalOf } from "./refusal.ts"
@@ -142,7 +142,7 @@ export class Carriers {
 
   async #discover(target: Domain, signal: AbortSignal): Promise<Discovery> {
     const hosting = this.#federation.current()
-    const limit = deadline(this.#federation.ports.clock, hosting.times.negotiation, "the lookup", signal)
+    const limit = lookupDeadline(this.#federation.ports.clock, hosting.times.negotiation, "the lookup", signal)
     try {
       return await discoverPeer(this.#federation, hosting, target, limit.signal)
     } finally {

@@ -1,4 +1,5 @@
-// Deadlines as AbortSignals on the clock of the ports, so that tests can step them.
+// Deadlines as signals on the clock of the ports, so that tests can step them.
+import { Stop, type StopSignal } from "../model/stop.ts"
 import type { Clock } from "../ports.ts"
 
 export class DeadlinePassed extends Error {
@@ -19,8 +20,8 @@ export async function pause(clock: Clock, ms: number, signal: AbortSignal): Prom
   })
 }
 
-export interface Deadline {
-  readonly signal: AbortSignal
+export interface Deadline<Signal extends StopSignal = AbortSignal> {
+  readonly signal: Signal
   /** Must be called when the work is done; the timer would keep the process alive. */
   done(): void
 }
@@ -62,6 +63,18 @@ export function expiry(clock: Clock, ms: number, parent: AbortSignal, callback: 
   return done
 }
 
+/** What a deadline needs done when it is reached, and when it is not. */
+function armed(abort: (reason: unknown) => void, clock: Clock, ms: number, what: string, parent: AbortSignal | undefined): () => void {
+  const cancel = clock.after(ms, () => abort(new DeadlinePassed(`${what} took longer than ${ms} ms`)))
+  const stop = () => abort(parent?.reason)
+  const others = parent === undefined || parent.aborted ? undefined : under(parent).add(stop)
+  if (parent?.aborted === true) stop()
+  return () => {
+    cancel()
+    others?.delete(stop)
+  }
+}
+
 /**
  * A signal that aborts after `ms`, or when the parent does.
  *
@@ -69,17 +82,13 @@ export function expiry(clock: Clock, ms: number, parent: AbortSignal, callback: 
  */
 export function deadline(clock: Clock, ms: number, what: string, parent?: AbortSignal): Deadline {
   const controller = new AbortController()
-  const cancel = clock.after(ms, () => controller.abort(new DeadlinePassed(`${what} took longer than ${ms} ms`)))
-  const stop = () => controller.abort(parent?.reason)
-  const others = parent === undefined || parent.aborted ? undefined : under(parent).add(stop)
-  if (parent?.aborted === true) stop()
-  return {
-    signal: controller.signal,
-    done: () => {
-      cancel()
-      others?.delete(stop)
-    },
-  }
+  return { signal: controller.signal, done: armed((reason) => controller.abort(reason), clock, ms, what, parent) }
+}
+
+/** The same for lookups alone, which come by the hundred. */
+export function lookupDeadline(clock: Clock, ms: number, what: string, parent: AbortSignal): Deadline<StopSignal> {
+  const signal = new Stop()
+  return { signal, done: armed((reason) => signal.abort(reason), clock, ms, what, parent) }
 }
 
 /** Resolves when the promise, which never rejects, is settled, or when the signal aborts. */

@@ -1,4 +1,5 @@
 // What DNS said, whether to believe it, and the record types anybody reads (RFC 4035 4.3).
+import type { StopSignal } from "./stop.ts"
 import type { Instant } from "./verdict.ts"
 
 /**
@@ -143,5 +144,5 @@ export interface Resolver {
    *
    * @param name presentation form in A-labels (DANE-28), with or without final dot
    */
-  resolve<T extends RecordType>(name: string, type: T, options: { readonly signal?: AbortSignal }): Promise<DnsAnswer<RecordOf<T>>>
+  resolve<T extends RecordType>(name: string, type: T, options: { readonly signal?: StopSignal }): Promise<DnsAnswer<RecordOf<T>>>
 }

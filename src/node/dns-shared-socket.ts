@@ -1,5 +1,6 @@
 // One connected UDP socket for many DNS queries at once, to an upstream on loopback (RFC 5452 9.2 asks for fresh ports off loopback).
 import { createSocket, type Socket } from "node:dgram"
+import type { StopSignal } from "../model/stop.ts"
 import type { NetworkAddress } from "../ports.ts"
 
 interface Waiting {
@@ -16,7 +17,7 @@ const idleTime = 2_000
  */
 export class SharedSocket {
   readonly #socket: Socket
-  readonly #waiting = new Map<number, Set<Waiting>>()
+  readonly #waiting = new Map<number, Waiting[]>()
   readonly #connected: Promise<void>
   readonly #gone: () => void
   #count = 0
@@ -60,7 +61,7 @@ export class SharedSocket {
     this.#socket.close()
   }
 
-  async exchange(query: Uint8Array, signal: AbortSignal, accept: (reply: Uint8Array) => boolean): Promise<Uint8Array> {
+  async exchange(query: Uint8Array, signal: StopSignal, accept: (reply: Uint8Array) => boolean): Promise<Uint8Array> {
     if (this.#count === 0) {
       clearTimeout(this.#idle)
       this.#socket.ref()
@@ -86,13 +87,13 @@ export class SharedSocket {
     }, idleTime).unref()
   }
 
-  #wait(query: Uint8Array, signal: AbortSignal, accept: (reply: Uint8Array) => boolean): Promise<Uint8Array> {
+  #wait(query: Uint8Array, signal: StopSignal, accept: (reply: Uint8Array) => boolean): Promise<Uint8Array> {
     const id = (query[0]! << 8) | query[1]!
     return new Promise((resolve, reject) => {
-      const same = this.#waiting.get(id) ?? new Set()
       const leave = (): void => {
-        same.delete(one)
-        if (same.size === 0) this.#waiting.delete(id)
+        const others = (this.#waiting.get(id) ?? []).filter((other) => other !== one)
+        if (others.length === 0) this.#waiting.delete(id)
+        else this.#waiting.set(id, others)
         signal.removeEventListener("abort", onAbort)
       }
       const one: Waiting = {
@@ -108,7 +109,7 @@ export class SharedSocket {
         reject(signal.reason)
       }
       if (signal.aborted) return onAbort()
-      this.#waiting.set(id, same.add(one))
+      this.#waiting.set(id, [...(this.#waiting.get(id) ?? []), one])
       signal.addEventListener("abort", onAbort)
       this.#socket.send(query, (error) => {
         // The kernel tells of a closed port once, and here it told whoever sent next.

@@ -6,6 +6,7 @@ import { createConnection } from "node:net"
 import type { DnsTransport } from "../dns/resolver.ts"
 import { isLoopbackAddress } from "../dns/upstream.ts"
 import { parseAddress } from "../model/address.ts"
+import type { StopSignal } from "../model/stop.ts"
 import type { NetworkAddress } from "../ports.ts"
 import { SharedSocket } from "./dns-shared-socket.ts"
 
@@ -37,7 +38,7 @@ class Gate {
     return true
   }
 
-  async enter(signal: AbortSignal): Promise<void> {
+  async enter(signal: StopSignal): Promise<void> {
     signal.throwIfAborted()
     if (this.tryEnter()) return
     await new Promise<void>((resolve, reject) => {
@@ -64,7 +65,7 @@ class Gate {
 function overUdp(
   query: Uint8Array,
   upstream: NetworkAddress,
-  signal: AbortSignal,
+  signal: StopSignal,
   accept: (reply: Uint8Array) => boolean,
   strays: number,
 ): Promise<Uint8Array> {
@@ -100,7 +101,7 @@ function overUdp(
 function overTcp(
   query: Uint8Array,
   upstream: NetworkAddress,
-  signal: AbortSignal,
+  signal: StopSignal,
   accept: (reply: Uint8Array) => boolean,
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {

@@ -1,6 +1,7 @@
 // The validating resolver without cache and sockets: drives the judging steps against the world, or against records (RFC 4035 4.3, 5; security.md 15, 25).
 import type { DnsReason } from "../../model/dns-answer.ts"
 import type { Instant } from "../../model/verdict.ts"
+import type { StopSignal } from "../../model/stop.ts"
 import type { Clock } from "../../ports.ts"
 import { ExpiringCache } from "../cache.ts"
 import { classInternet, decodeMessage } from "../message.ts"
@@ -43,7 +44,7 @@ export interface ValidatorOptions {
    *
    * @param attempt 0; 1 when the first answer was bogus and another way (upstream or protocol) should be taken
    */
-  readonly ask: (question: Question, signal: AbortSignal, attempt: number) => Promise<Reply>
+  readonly ask: (question: Question, signal: StopSignal, attempt: number) => Promise<Reply>
   /** The root's unless given. */
   readonly anchors?: AnchorSet
   readonly clock: Pick<Clock, "now" | "monotonic">
@@ -58,9 +59,9 @@ export type Ability =
 export interface Validator {
   readonly anchors: AnchorSet
   /** Never rejects: the world's silence and lies are judgements. */
-  validate(name: DnsName, type: number, signal: AbortSignal): Promise<Validated>
+  validate(name: DnsName, type: number, signal: StopSignal): Promise<Validated>
   /** Asks for the keys of every anchor and a signed record beside them. */
-  ability(signal: AbortSignal): Promise<Ability>
+  ability(signal: StopSignal): Promise<Ability>
   /** Forgets every zone cut. */
   flush(): void
 }
@@ -145,7 +146,7 @@ class DrivingValidator implements Validator {
     this.#shared.clear()
   }
 
-  async validate(name: DnsName, type: number, signal: AbortSignal): Promise<Validated> {
+  async validate(name: DnsName, type: number, signal: StopSignal): Promise<Validated> {
     let first: Validated | undefined
     for (let attempt = 0; attempt < attempts; attempt += 1) {
       const validated = await this.#once(name, type, signal, attempt)
@@ -160,7 +161,7 @@ class DrivingValidator implements Validator {
     return first!
   }
 
-  async #once(name: DnsName, type: number, signal: AbortSignal, attempt: number): Promise<Validated> {
+  async #once(name: DnsName, type: number, signal: StopSignal, attempt: number): Promise<Validated> {
     const lookup: Lookup = {
       at: this.#clock.now(),
       anchors: this.anchors,
@@ -184,7 +185,7 @@ class DrivingValidator implements Validator {
     return { ...step.value, wire: [...lookup.wire], ownOctets }
   }
 
-  async #reply(question: Question, signal: AbortSignal, attempt: number): Promise<Reply> {
+  async #reply(question: Question, signal: StopSignal, attempt: number): Promise<Reply> {
     if (!isAboutCuts(question)) return this.#ask(question, signal, attempt)
     const key = `${attempt} ${questionKey(question)}`
     const under = this.#shared.get(key, this.#clock.monotonic())
@@ -200,7 +201,7 @@ class DrivingValidator implements Validator {
     return reply
   }
 
-  async ability(signal: AbortSignal): Promise<Ability> {
+  async ability(signal: StopSignal): Promise<Ability> {
     for (const { name } of this.anchors.anchors) {
       const validated = await this.validate(name, typeNumbers.SOA, signal)
       if (validated.status === "secure") continue
