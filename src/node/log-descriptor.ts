@@ -7,15 +7,16 @@ const mostWaiting = 1024 * 1024
 const shortest = 1
 const longest = 20
 const newline = 0x0a
-/** Octets of lines that leave together; more are not held back. */
+/** Lines that come within this time of one that was written leave together, ms; and so many octets of them are not held back. */
+const gathering = 10
 const mostGathered = 16 * 1024
 /** How long the end of the process may be held up for the lines still waiting, ms. */
 const lastWords = 1000
 
 /**
- * Writes to a file, terminal, pipe or socket by its descriptor. The first line of a turn of the loop is written before `write`
- * returns; those behind it leave together at its end, for hundreds of pairs may come at once and a line each costs more to write
- * than to word. Whatever ends the process in an orderly way or by an error writes them first. Nobody who reads slowly, or not at
+ * Writes to a file, terminal, pipe or socket by its descriptor. A line is written before `write` returns, but for those that
+ * follow another within a moment: they leave together, for hundreds of pairs may come at once, and a line costs more to write than
+ * to word. Whatever ends the process in an orderly way or by an error writes them first. Nobody who reads slowly, or not at
  * all, stops the process: then lines wait, and at last are lost.
  */
 export class DescriptorSink {
@@ -24,9 +25,9 @@ export class DescriptorSink {
   #waiting: Buffer[] = []
   #octets = 0
   #dropped = 0
-  /** Behind the first line of this turn of the loop. */
+  /** Behind a line that was written a moment ago. */
   #gathered = ""
-  #turn = false
+  #gathers = false
   #timer: NodeJS.Timeout | undefined
   #pause = shortest
 
@@ -38,16 +39,16 @@ export class DescriptorSink {
   }
 
   write(text: string): void {
-    if (this.#turn) {
+    if (this.#gathers) {
       this.#gathered += text
       if (this.#gathered.length > mostGathered) this.#letGo()
       return
     }
-    this.#turn = true
-    setImmediate(() => {
-      this.#turn = false
+    this.#gathers = true
+    setTimeout(() => {
+      this.#gathers = false
       this.#letGo()
-    })
+    }, gathering).unref()
     this.#send(Buffer.from(text))
   }
 
