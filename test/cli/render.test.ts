@@ -30,7 +30,7 @@ const report: CheckReport = checkSchema.parse({
       level: "encrypted",
       ok: false,
       unknown: false,
-      discovery: { outcome: "endpoints", answers: [{ name: hostile, type: "SRV", status: "insecure", outcome: "data", records: [hostile], why: [hostile], validatedBy: "self", signaturesUntil: null }], skipped: [] },
+      discovery: { outcome: "endpoints", answers: [{ name: hostile, type: "SRV", status: "insecure", outcome: "data", records: [hostile], why: [hostile], validatedBy: "self", signaturesUntil: null }], skipped: [], leftOut: { addresses: 0, targets: 0 } },
       delegation: null,
       proofs: [{ proof: "pkix", state: "refuted", detail: hostile, finding: "pkix.name-mismatch", needsSecureDns: false, facts: [], until: null }],
       endpoints: [
