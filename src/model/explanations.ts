@@ -32,6 +32,7 @@ export const explanations: Readonly<Record<FindingId, string>> = {
   "stream.from-mismatch": "The header of the answer carries the name of another domain than was asked for, which happens where a server takes one virtual host for all.",
   "stream.from-own-domain": "Somebody connects from outside and says it is a domain that is hosted here. Nobody can prove that against the real one, so it is ended at once.",
   "stream.too-slow": "Each step of a negotiation has its time, and all of it has an end. The other side took longer, or packets were lost.",
+  "stream.too-much": "A negotiation is a few small elements. Whoever sends more, white space for instance, or an answer without end, is no server as it should be, or wants to keep the other side busy.",
   "stream.closed": "The connection ended before anything was proven, without a word why. Some servers do that instead of saying that they did not like a certificate.",
   "stream.error": "The other side ended the stream and named a condition, and often its reason in words. They stand in the detail; `xmpp-dna explain` knows many of them.",
   "stream.too-many": "Connections that have proven nothing are counted by address and in all. One address holds as many as it may.",

@@ -53,6 +53,7 @@ export const findings = {
   "stream.from-mismatch": finding("bad", "peer", "the stream says it is from another domain than was asked for", "correct the server's configuration of virtual hosts", "RFC 6120 4.7.1"),
   "stream.from-own-domain": finding("bad", "peer", "the server claims a domain that is hosted here", "nothing; somebody pretends to be you, or a domain is configured twice", "RFC 6120 4.9.3.9"),
   "stream.too-slow": finding("unknown", "path", "the negotiation did not end in time", "try again later", "RFC 6120 4.6"),
+  "stream.too-much": finding("bad", "peer", "the server sends more than a negotiation has, and was not listened to any longer", "see what answers there; a server sends its header and features, and waits", "RFC 6120 13.12"),
   "stream.closed": finding("unknown", "peer", "the server ended the stream", "see its own words", "RFC 6120 4.4"),
   "stream.error": finding("bad", "peer", "the server ended the stream with an error", "see its own words", "RFC 6120 4.9"),
   "stream.too-many": finding("warn", "peer", "too many unfinished connections from one address", "wait", "RFC 6120 13.12"),
