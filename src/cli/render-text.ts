@@ -130,9 +130,9 @@ function reverseText({ reverse }: DomainResult, shown: Terminal): string[] {
   return ["THE OTHER DIRECTION", ...hanging(`${shown.mark(marks[reverse.state])} `, shown.markWidth + 1, shown.clean(says))]
 }
 
-function expiresText({ expires, started }: DomainResult, shown: Terminal): string[] {
+function expiresText({ expires, asOf }: DomainResult, shown: Terminal): string[] {
   const left = (iso: string): string => {
-    const ms = Date.parse(iso) - Date.parse(started)
+    const ms = Date.parse(iso) - Date.parse(asOf)
     return ms < 0 ? `ended ${dateText(iso)}` : lengthText(ms)
   }
   const parts = [
@@ -225,7 +225,7 @@ function table({ results, tookMs, exit }: CheckReport, shown: Terminal): string 
     })
     const state = `${shown.mark(markOf(result))} ${padded(result.level ?? "unknown", level - shown.markWidth - 1)}`
     const ends = result.expires.certificate
-    const left = ends === null ? null : Date.parse(ends) - Date.parse(result.started)
+    const left = ends === null ? null : Date.parse(ends) - Date.parse(result.asOf)
     const days = left === null ? "-" : left < 0 ? "ended" : lengthText(left)
     const name = names[index] as string
     const start = name.length > widest ? [name, " ".repeat(widest)] : [padded(name, widest)]

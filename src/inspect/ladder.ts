@@ -120,6 +120,7 @@ function resultOf(question: InspectQuestion, { discovery, climbs, back, asking }
     unicode: unicode(domain),
     service,
     started: rfc3339(started),
+    asOf: rfc3339(question.at ?? started),
     tookMs: Math.max(0, Math.round(took)),
     asked: { from: served ? (from?.domain ?? nobodysDomain) : null, credentials: served && from?.credentials !== undefined },
     level,
@@ -214,7 +215,7 @@ const counted = (count: number, one: string, many: string): string[] => (count =
 
 function notesOf({ service, from, at }: InspectQuestion, asking: ReverseQuestion | undefined): string[] {
   const without = asking !== undefined && (service === "xmpp-client" || from?.credentials === undefined)
-  const dated = at === undefined ? [] : [`certificates were judged as of ${rfc3339(at)}, DNS and DANE as of now`]
+  const dated = at === undefined ? [] : [`certificates were judged as of ${rfc3339(at)}, DNS and DANE as of now; ends are counted from then`]
   return [...dated, ...notesOfAsking(service, from), ...(without ? ["the other direction was not looked at: that is between servers, and needs a certificate of ours"] : [])]
 }
 

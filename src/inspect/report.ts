@@ -148,6 +148,8 @@ export const domainSchema = z.object({
   unicode: z.string(),
   service,
   started: time,
+  /** The moment that certificates were judged as of, and ends are counted from: `started`, unless another one was asked for. */
+  asOf: time,
   tookMs: milliseconds,
   /** Who we said we are; of no domain at all where only clients connect. */
   asked: z.object({

@@ -127,6 +127,21 @@ describe("for machines", () => {
     assert.deepEqual(states.map(({ status, out }) => [status, /^XMPP-DNA (\w+) - /.exec(out)?.[1]]), [[1, "WARNING"], [2, "CRITICAL"], [3, "UNKNOWN"], [3, "UNKNOWN"]])
   })
 
+  it("--at: every form counts what ends from then, and not from now", async () => {
+    const day = 86_400_000
+    const then = new Date(Date.now() + 30 * day).toISOString()
+    const forms = await together(["chat.example"], ["--at", then, "chat.example"], ["--at", then, "chat.example", "shop.example"], ["--at", then, "--nagios", "chat.example"], ["--at", then, "--json", "chat.example"], ["--at", then, "--warn-expiry", "80d", "chat.example"])
+    const [now, text, table, nagios, json, warned] = forms.map(({ out }) => out) as [string, string, string, string, string, string]
+    const left = Number(/EXPIRES +certificate (\d+) d/.exec(now)?.[1])
+    assert.ok(left > 80)
+    assert.match(text, new RegExp(`EXPIRES +certificate ${left - 30} d · DNSSEC signatures ended `))
+    assert.match(table, new RegExp(`^chat\\.example .* ${left - 30} d$`, "m"))
+    assert.match(nagios, new RegExp(`cert_days=(?:${left - 30}|${left - 29})\\.\\d rrsig_days=-`))
+    const [result] = checkSchema.parse(JSON.parse(json)).results
+    assert.equal(result?.asOf, then)
+    assert.match(warned, new RegExp(`${left - 30} days from then`))
+  })
+
   it("--prometheus has metrics, and none where nothing is known", async () => {
     const { out } = await check("--prometheus", "chat.example", "mute.example")
     assert.match(out, /^xmpp_dna_check_level\{domain="chat\.example",service="xmpp-server"\} 4$/m)

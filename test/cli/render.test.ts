@@ -25,6 +25,7 @@ const report: CheckReport = checkSchema.parse({
       unicode: "evil.example",
       service: "xmpp-server",
       started: "2026-11-22T13:00:00.120Z",
+      asOf: "2026-11-22T13:00:00.120Z",
       tookMs: 12,
       asked: { from: "check.invalid", credentials: false },
       level: "encrypted",
