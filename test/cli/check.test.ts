@@ -210,6 +210,8 @@ describe("many and bad", () => {
       [["--from", "me.example", "--cert", at("me.key"), "--key", at("me.pem"), "a.example"], /no certificate with its key/],
       [["--ca-file", at("nowhere"), "a.example"], /nowhere/],
       [["--at", "yesterday", "a.example"], /--at "yesterday" is no date/],
+      [["--seal", at("me.key"), "a.example"], /--seal needs --evidence/],
+      [["--evidence", at("sealing"), "--seal", at("me.pem"), "a.example"], /--seal \S+: it holds no key/],
       [["--at", "2030-01-01", "--evidence", at("then"), "a.example"], /exclude each other/],
       // Nothing can be made there, with or without its parents.
       [["--evidence", "/proc/nowhere/evidence", "a.example"], /--evidence \/proc\/nowhere\/evidence: ENOENT/],
