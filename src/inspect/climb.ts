@@ -104,6 +104,7 @@ class Attempt {
     this.#step("closed")
     this.#part(ended)
     return {
+      service: this.#question.service,
       endpoint: this.#endpoint,
       steps: this.#steps,
       ms: this.#elapsed(),

@@ -345,11 +345,16 @@ test("the clients' side: no `from`, the names of its own service, and no dialbac
   const peer = await play("chat.example", (_, answered) => (answered === 0 ? `${header("chat.example", "jabber:client")}${offer}` : undefined), "xmpp-client")
   const result = await look("chat.example", { service: "xmpp-client" })
   assert.equal(ids(result)[0], "bad tls.not-offered")
+  assert.equal(result.level, "permissive")
   assert.equal(result.service, "xmpp-client")
   assert.deepEqual(result.asked, { from: null, credentials: false })
   assert.deepEqual(Object.keys(proofs(result)), ["pkix", "dane", "posh"])
   assert.match(peer.heard(), /xmlns='jabber:client'/)
   assert.doesNotMatch(peer.heard(), / from='/)
+  // Clients verify nobody by dialback, whatever a server says of it on their port.
+  await play("boast.example", (_, answered) => (answered === 0 ? `${header("boast.example", "jabber:client").replace("<stream:stream ", "<stream:stream xmlns:db='jabber:server:dialback' ")}<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>` : undefined), "xmpp-client")
+  const boast = await look("boast.example", { service: "xmpp-client", expect: "verified" })
+  assert.deepEqual([...verdict(boast), ids(boast)[0]], ["permissive", false, false, "bad tls.not-offered"])
   assert.match(result.discovery.answers.map(({ name }) => name).join(" "), /_xmpp-client\._tcp\.chat\.example.*_xmpps-client\._tcp\.chat\.example/)
 })
 
