@@ -20,6 +20,8 @@ export function text(report: CheckReport, shown: Terminal, options: TextOptions)
   if (options.quiet) return `${results.map((result) => headline(result, expect, shown).join("\n")).join("\n")}\n`
   if (domains.size > 1 && !options.verbose) return table(report, shown)
   const parts = results.map((result) => domainText(result, report, shown, options.verbose).join("\n"))
+  // Of all of them together, so once.
+  if (!results.every(({ ok }) => ok)) parts.push(`Exit ${report.exit}. More: -v or --json; for a ticket: --markdown`)
   return `${parts.join("\n\n")}\n`
 }
 
@@ -57,13 +59,12 @@ function headline(result: DomainResult, expect: CheckReport["expect"], shown: Te
   return [shown.strong(whose), ...hanging(`${mark} `, shown.markWidth + 1, says)]
 }
 
-function domainText(result: DomainResult, { expect, exit }: CheckReport, shown: Terminal, verbose: boolean): string[] {
+function domainText(result: DomainResult, { expect }: CheckReport, shown: Terminal, verbose: boolean): string[] {
   const sections = [headline(result, expect, shown), proofsText(result, shown), endpointsText(result, shown), reverseText(result, shown), expiresText(result, shown)]
   if (verbose) sections.push(certificatesText(result, shown), answersText(result, shown))
   if (result.peersSee.length > 0) sections.push(["WHAT PEERS SEE", ...result.peersSee.flatMap(({ product, text: words }) => hanging(`  ${padded(product, 10)}`, 12, shown.clean(words)))])
   sections.push(...movesText(result, shown, verbose))
   sections.push(result.notes.flatMap((note) => hanging("note: ", 6, shown.clean(note))))
-  if (!result.ok) sections.push([`Exit ${exit}. More: -v or --json; for a ticket: --markdown`])
   return sections.filter((lines) => lines.length > 0).flatMap((lines, index) => (index === 0 ? lines : ["", ...lines]))
 }
 

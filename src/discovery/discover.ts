@@ -125,10 +125,10 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
   const places =
     plan.kind === "targets" ? plan.targets.map((target) => srvPlace(domain, target)) : [fallbackPlace(domain, service, plan.because, plan.grounds)]
   const found = await gather(places, options, answers, skipped, report)
-  // CORE-07: without SRV and without addresses the domain itself is what was not found.
+  // CORE-07: without SRV and without addresses the domain itself is what was not found, or nobody is named for the service.
   if (plan.kind === "fallback" && found.outcome === "not-found") {
     const unknown = answers.every((answer) => answer.outcome === "name-error")
-    return { ...found, finding: unknown ? "dns.nxdomain" : "dns.target-unresolvable" }
+    return { ...found, finding: unknown ? "dns.nxdomain" : "dns.no-server" }
   }
   return found
 }

@@ -77,6 +77,7 @@ export function repairsOf(id: FindingId, facts: RepairFacts): ReportFix[] {
       return [...poshFile(facts), ...words]
     case "dns.no-srv-fallback":
       return [srvRecord(facts)]
+    case "dns.no-server":
     case "dns.srv-refused":
       return [...words, text("with the server's own name in it:"), srvRecord(facts)]
     case "dns.guarded":

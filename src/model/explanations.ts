@@ -17,6 +17,7 @@ export const explanations: Readonly<Record<FindingId, string>> = {
   "dns.not-a-domain": "An IP address, a single label that is no host name, or text with characters that a domain cannot have. XMPP domains are compared as A-labels in lower case.",
   "dns.guarded": "Addresses on loopback, in private networks and for special purposes are not connected to, since DNS of a stranger could lead to services inside the own network.",
   "dns.target-unresolvable": "The SRV records name servers, and none of these names has an A or AAAA record. Often a server was renamed and the SRV record was not.",
+  "dns.no-server": "The name exists, and nothing below it or at it says where the server is. A domain that has servers for one service only, for clients say, looks like that to whoever asks for the other.",
   // Reaching it.
   "reach.refused": "Every address answered at once that nothing listens on the port: the server is down, listens elsewhere, or a firewall rejects.",
   "reach.timeout": "Nothing came back from any address: a firewall drops the packets, a route is missing, or the machine is off. It cannot be told from here which.",

@@ -25,7 +25,7 @@ const finding = (severity: Severity, party: Party, sentence: string, repair: str
 
 export const findings = {
   // Finding the domain.
-  "dns.no-srv-fallback": finding("info", "nobody", "no SRV record; the domain's own address and port 5269 were used", "nothing", "RFC 6120 3.2.2"),
+  "dns.no-srv-fallback": finding("info", "nobody", "no SRV record; the domain's own address and the service's usual port were used", "nothing", "RFC 6120 3.2.2"),
   "dns.srv-refused": finding("bad", "peer", "the domain says in DNS that it offers no such service (SRV target '.')", "publish an SRV record that names the server, if there is one", "RFC 6120 3.2.1"),
   "dns.servfail": finding("unknown", "resolver", "the DNS lookup failed", "ask again later; check the resolver and the domain's name servers", "RFC 7673 3.1"),
   "dns.bogus": finding("bad", "peer", "the DNS answer fails DNSSEC validation", "nothing if this was an attack; else the domain's owner must repair the signatures of its zone", "RFC 7673 3.1"),
@@ -38,6 +38,7 @@ export const findings = {
   "dns.not-a-domain": finding("bad", "peer", "this is not a domain that can be federated with", "use the domain's usual form", "RFC 7622 3.2"),
   "dns.guarded": finding("bad", "you", "the name or address is one that this server must not connect to", "allow it in federation.allow if it is meant", "RFC 6120 13.12"),
   "dns.target-unresolvable": finding("bad", "peer", "no SRV target has an address", "publish A or AAAA records for the SRV target", "RFC 6120 3.2.1"),
+  "dns.no-server": finding("bad", "peer", "DNS names no server for this service of the domain: it has neither SRV records nor an address of its own", "publish an SRV record that names the server; or one with the target '.', if there is none", "RFC 6120 3.2.2"),
   // Reaching it.
   "reach.refused": finding("bad", "peer", "no address accepts connections", "start the server, open the port", "RFC 6120 3.3"),
   "reach.timeout": finding("unknown", "path", "no address answered in time", "check firewalls on the way", "RFC 6120 3.3"),

@@ -72,6 +72,15 @@ describe("as text", () => {
     assert.match(statuses[1]?.out ?? "", /^shop\.example {3}\u2716 not authenticated: the certificate is not for this domain\n$/)
   })
 
+  it("of both services: how it ends is said once, and a service that nobody is named for is called that", async () => {
+    const { out, status } = await check("--service", "both", "shop.example")
+    assert.equal(status, 2)
+    assert.equal(out.match(/^Exit 2\. /gm)?.length, 1)
+    assert.match(out, /\nExit 2\. [^\n]*\n$/)
+    assert.match(out, /^shop\.example, for clients {3}\u2716 [^[]*\[dns\.no-server\]/m)
+    assert.match(out, /^_xmpp-client\._tcp\.shop\.example\. 3600 IN SRV 0 5 5222 xmpp\.shop\.example\.$/m)
+  })
+
   it("has no colours in a pipe, has them when told, and none by NO_COLOR; ASCII for a plain locale", async () => {
     const [piped, forced, never, plain, dumb] = await Promise.all([
       check("chat.example"),
