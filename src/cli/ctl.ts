@@ -70,7 +70,7 @@ export async function ctl(request: AdminRequest, options: CtlOptions): Promise<n
   if (!answer.ok) {
     const { kind, problems } = answer.error
     if (!json) {
-      for (const { place, sentence } of problems) process.stderr.write(`${printable(place === undefined ? sentence : `${place}  ${sentence}`)}\n`)
+      for (const { place, sentence } of problems) process.stderr.write(`${printable(place === undefined ? `xmpp-dna: ${sentence}` : `${place}  ${sentence}`)}\n`)
       if (kind === "config") process.stderr.write("nothing was changed\n")
     }
     return statuses[kind] ?? exit.unavailable

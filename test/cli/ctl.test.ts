@@ -136,7 +136,7 @@ describe("ctl", () => {
       ctl("stauts"),
     ])
     assert.deepEqual([twice.status, twice.out], [64, ""])
-    assert.match(twice.err, /^bot\.example is already hosted, by .*config\.yaml\.\n$/)
+    assert.match(twice.err, /^xmpp-dna: bot\.example is already hosted, by .*config\.yaml\.\n$/)
     assert.deepEqual([none.status, none.err], [64, "xmpp-dna: Name exactly one of --generate-secret, --secret-file, --secret-credential and --secret-env.\n"])
     assert.equal(key.status, 64)
     assert.equal(plain.status, 69)
