@@ -7,7 +7,7 @@ import { addCompletion, addExplain, addSchema } from "./also-tree.ts"
 import { addCheck } from "./check-tree.ts"
 import { addCtl } from "./ctl-tree.ts"
 import { readEnvironment } from "./environment.ts"
-import { exit, printable, Stop } from "./exit.ts"
+import { ctlRefused, exit, printable, Stop } from "./exit.ts"
 import { addLab } from "./lab-tree.ts"
 import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
@@ -157,6 +157,7 @@ function mistaken(argv: readonly string[], message: string): number {
     process.stdout.write(`XMPP-DNA UNKNOWN - ${sentence.replaceAll("|", "/")}\n`)
     return exit.unknown
   }
+  if (command === "ctl" && argv.includes("--json")) process.stdout.write(`${JSON.stringify(ctlRefused(exit.usage, sentence))}\n`)
   if (documents.includes(command) && argv.includes("--json")) process.stdout.write(`${JSON.stringify({ error: sentence, exit: exit.usage }, null, 2)}\n`)
   return exit.usage
 }
