@@ -34,7 +34,8 @@ export function markOf({ ok, unknown, findings }: DomainResult): Mark {
 /** One sentence that can be read alone. */
 export function summaryOf({ ok, unknown, level, proofs, findings, reverse }: DomainResult, expect: CheckReport["expect"]): string {
   const [gravest] = findings.filter(({ severity }) => severity === "bad" || severity === "unknown")
-  const why = gravest === undefined ? "" : `: ${gravest.sentence}`
+  // What was not asked, and how it would be, is all that there is to say then.
+  const why = gravest === undefined ? "" : gravest.id === "dns.guarded" ? `: ${gravest.detail}, which is not asked without --allow` : `: ${gravest.sentence}`
   if (ok) {
     const by = proofs.filter(({ state }) => state === "proved").map(({ proof }) => proof.toUpperCase())
     return level === "authenticated" && by.length > 0 ? `authenticated by ${listed(by)}` : `${level}, and no more than ${expect} was expected`
@@ -121,7 +122,7 @@ export function endpointSays({ tls, level, login, starttls, findings, state, fea
   const [first] = findings.filter((id) => catalogue[id as FindingId]?.severity !== "info")
   const why = state !== "ok" && first !== undefined ? (catalogue[first as FindingId]?.sentence ?? first) : ""
   const logged = login === null ? "" : login.state === "accepted" ? `accepts us (${login.by?.toUpperCase()})` : login.state === "refused" ? "refuses us" : login.state === "not-offered" ? "offers us no way in" : ""
-  return [tls?.replace("TLSv", "TLS ") ?? "no TLS", level === "none" ? (why === "" ? "level none" : "") : (level ?? ""), starttls === "offered" ? "TLS not required" : "", logged, why, features.slice(0, 4).join(" ")].filter((part) => part !== "").join(", ")
+  return [tls?.replace("TLSv", "TLS ") ?? "no TLS", level === "none" ? (why === "" ? "level none" : "") : (level ?? ""), starttls === "offered" ? "TLS not required" : "", logged, why].filter((part) => part !== "").join(", ") + (features.length === 0 ? "" : `; offers ${features.join(" ")}`)
 }
 
 function reverseText({ reverse }: DomainResult, shown: Terminal): string[] {

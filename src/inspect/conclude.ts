@@ -150,6 +150,7 @@ function reportFinding(question: InspectQuestion, climbs: readonly Climb[], { id
   const climbed = endpoints[0] === undefined ? climbs.find(({ proof }) => proof !== undefined) : climbs[endpoints[0]]
   const endpoint = climbed?.endpoint
   const fix = repairsOf(id, {
+    detail,
     domain: question.domain,
     service: question.service,
     host: endpoint?.delegation.derived,

@@ -36,7 +36,7 @@ export const findings = {
   "dns.not-validating": finding("bad", "you", "the resolver that is to be trusted does not validate", "turn validation on in it (for unbound: the module `validator` and trust anchors), or write `dnssec: validate`", "RFC 6840 5.8"),
   "dns.nxdomain": finding("bad", "peer", "the domain does not exist in DNS", "check the spelling; publish the domain", "RFC 6120 3.2"),
   "dns.not-a-domain": finding("bad", "peer", "this is not a domain that can be federated with", "use the domain's usual form", "RFC 7622 3.2"),
-  "dns.guarded": finding("bad", "you", "the name or address is one that this server must not connect to", "allow it in federation.allow if it is meant", "RFC 6120 13.12"),
+  "dns.guarded": finding("bad", "you", "this is a special name or address, which is not connected to unless it is allowed", "allow it in federation.allow if it is meant", "RFC 6120 13.12"),
   "dns.target-unresolvable": finding("bad", "peer", "no SRV target has an address", "publish A or AAAA records for the SRV target", "RFC 6120 3.2.1"),
   "dns.no-server": finding("bad", "peer", "DNS names no server for this service of the domain: it has neither SRV records nor an address of its own", "publish an SRV record that names the server; or one with the target '.', if there is none", "RFC 6120 3.2.2"),
   // Reaching it.

@@ -81,6 +81,18 @@ describe("as text", () => {
     assert.match(out, /^_xmpp-client\._tcp\.shop\.example\. 3600 IN SRV 0 5 5222 xmpp\.shop\.example\.$/m)
   })
 
+  it("what is not asked is named, with the option that allows it; and asking so gets further", async () => {
+    const { zones } = lab.net.signed
+    zones.set("_xmpp-server._tcp.inside.example", { SRV: [[0, 0, 5269, "xmpp.inside.example"], [1, 0, 5269, "xmpp.localdomain"]] })
+    zones.set("xmpp.inside.example", { A: ["10.0.0.1"], AAAA: ["fd00::1"] })
+    const [inside, quiet, name, there] = await together(["inside.example"], ["inside.example", "-q"], ["a.invalid"], ["--connect", "10.0.0.1:5269", "chat.example"])
+    assert.match(quiet?.out ?? "", /^inside\.example {3}\? could not tell: [\s\S]*10\.0\.0\.1\s+is\s+private\s[\s\S]*not\s+asked\s+without\s+--allow\n$/)
+    assert.match(inside?.out ?? "", /ask\s+again\s+with\s+--allow\s+fd00::1\/128\s+--allow\s+10\.0\.0\.1\/32\s/)
+    assert.match(name?.out ?? "", /ask\s+again\s+with\s+--allow\s+a\.invalid\s/)
+    assert.match(there?.out ?? "", /ask\s+again\s+with\s+--allow\s+10\.0\.0\.1\/32\s/)
+    assert.match((await check("-q", "--allow", "127.0.0.0/8", "--allow", "a.invalid", "a.invalid")).out, /does not exist in DNS/)
+  })
+
   it("has no colours in a pipe, has them when told, and none by NO_COLOR; ASCII for a plain locale", async () => {
     const [piped, forced, never, plain, dumb] = await Promise.all([
       check("chat.example"),
@@ -243,7 +255,7 @@ describe("many and bad", () => {
     lab.net.signed.zones.set("xmpp.inside.example", { A: ["10.0.0.1"] })
     const { status, out } = await check("inside.example")
     assert.equal(status, 3)
-    assert.match(out, /COULD NOT TELL\n +1 you .*\[dns\.guarded\]\n +name the network or the name with --allow if it is meant\n/s)
+    assert.match(out, /COULD NOT TELL\n +1 you .*\[dns\.guarded\]\n +if it is meant, ask again with --allow 10\.0\.0\.1\/32\n/s)
   })
 
   it("a resolver that nobody answers at: could not tell", async () => {

@@ -185,7 +185,7 @@ test("attack: the key of somebody on the path must not be published by those he 
 
 test("a domain without SRV is told to write the name that works already", () => {
   const domain = parseDomain("nosrv.example")
-  const facts = { domain, service: "xmpp-server", host: domain, port: 5269, leaf: undefined, vouched: false } as const
+  const facts = { detail: "", domain, service: "xmpp-server", host: domain, port: 5269, leaf: undefined, vouched: false } as const
   assert.deepEqual(repairsOf("dns.no-srv-fallback", facts), [{ kind: "record", text: "_xmpp-server._tcp.nosrv.example. 3600 IN SRV 0 5 5269 nosrv.example.", where: null }])
 })
 
