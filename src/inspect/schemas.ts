@@ -45,7 +45,7 @@ export const schemas = {
   "ctl-domains": { schema: ctlAnswers.domains, of: "ctl domains --json" },
   "ctl-certs": { schema: ctlAnswers.certs, of: "ctl certs --json" },
   "ctl-components": { schema: ctlAnswers.components, of: "ctl components --json" },
-  "ctl-s2s-show": { schema: ctlAnswers["s2s.show"], of: "ctl s2s show --json" },
+  "ctl-streams": { schema: ctlAnswers["s2s.show"], of: "ctl s2s show --json" },
   "ctl-domain": { schema: ctlAnswers["domain.set"], of: "ctl domain add, set, suspend, resume or remove --json" },
   "ctl-domain-abandon": { schema: ctlAnswers["domain.abandon"], of: "ctl domain abandon --json" },
   "ctl-reload": { schema: ctlAnswers.reload, of: "ctl reload --json" },

@@ -142,7 +142,7 @@ describe("ctl", () => {
     // No resolver answers, so that it waits.
     bot.send("<message from='me@own.example' to='you@far.example'><body>hello</body></message>")
     for (const verb of ["status", "ready", "domains", "certs", "components"]) fits(`ctl-${verb}`, await json(verb))
-    fits("ctl-s2s-show", await json("s2s", "show"))
+    fits("ctl-streams", await json("s2s", "show"))
     for (const change of [["set", "posh=false"], ["suspend"], ["resume"]]) fits("ctl-domain", await json("domain", change[0] ?? "", "own.example", ...change.slice(1)))
     fits("ctl-domain-abandon", await json("domain", "abandon", "own.example"))
     fits("ctl-domain", await json("domain", "remove", "own.example"))
@@ -161,7 +161,7 @@ describe("ctl", () => {
     } as unknown as GatewaySights
     const result = streamsView(sights, undefined)
     assert.deepEqual([result.streams.length, result.without.length], [2, 1])
-    fits("ctl-s2s-show", JSON.stringify({ v: 1, ok: true, result }))
+    fits("ctl-streams", JSON.stringify({ v: 1, ok: true, result }))
   })
   it("says what was wrong, with the status for it", async () => {
     const [twice, none, key, plain, main, typo] = await Promise.all([
