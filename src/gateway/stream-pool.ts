@@ -13,6 +13,7 @@ import type { Destination } from "./destination.ts"
 import { Drained } from "./drained.ts"
 import { Leftovers } from "./leftovers.ts"
 import { Losses } from "./losses.ts"
+import { Openings } from "./openings.ts"
 import type { PoolSurroundings, PoolView } from "./pool-contract.ts"
 import { Carrier, sweepWait, Way } from "./ways.ts"
 
@@ -25,11 +26,7 @@ export class StreamPool {
   readonly #around: PoolSurroundings
   readonly #ways = new Map<string, Way>()
   readonly #carriers = new Map<OutgoingStream, Carrier>()
-  readonly #turns: Way[] = []
-  #openings = 0
-  /** Of those, in this turn of the loop. */
-  #begun = 0
-  #cancelTurn = () => {}
+  readonly #openings: Openings<Way>
   #cancelSweep: (() => void) | undefined
   #sweepWait = 0
   readonly #abort = new AbortController()
@@ -42,6 +39,9 @@ export class StreamPool {
     this.#around = around
     this.#losses = new Losses(around)
     this.#leftovers = new Leftovers(around, this.#ways)
+    this.#openings = new Openings(around.clock, () => around.limits(), (way) => {
+      if (way.state === "waiting-turn") this.open(way)
+    })
     this.#drained = new Drained(around.clock, () => this.#standing())
   }
 
@@ -79,41 +79,19 @@ export class StreamPool {
 
   open(way: Way): void {
     if (this.#stopping) return
-    if (!this.#mayBegin()) {
+    if (!this.#openings.take(way)) {
       way.state = "waiting-turn"
-      this.#turns.push(way)
       return
     }
     way.state = "opening"
-    this.#openings += 1
-    if (this.#begun === 0) this.#cancelTurn = this.#around.clock.after(0, () => this.#nextTurn())
-    this.#begun += 1
     this.#around.open(way.pair, this.#abort.signal, way.held?.former).then(
       (stream) => this.#opened(way, stream),
       (error: unknown) => this.#refused(way, error),
     )
   }
 
-  #mayBegin(): boolean {
-    const { openings, openingsATurn } = this.#around.limits()
-    return this.#openings < openings && this.#begun < openingsATurn
-  }
-
-  #nextTurn(): void {
-    this.#begun = 0
-    this.#serveTurns()
-  }
-
-  #serveTurns(): void {
-    while (this.#turns.length > 0 && this.#mayBegin()) {
-      const next = this.#turns.shift()!
-      if (next.state === "waiting-turn") this.open(next)
-    }
-  }
-
   #turnDone(): void {
-    this.#openings -= 1
-    this.#serveTurns()
+    this.#openings.done()
     this.#drained.look()
   }
 
@@ -480,7 +458,7 @@ export class StreamPool {
   async close(): Promise<void> {
     this.#stopping = true
     this.#cancelSweep?.()
-    this.#cancelTurn()
+    this.#openings.close()
     this.#drained.close()
     this.#losses.close()
     const closing: Promise<unknown>[] = []
