@@ -121,6 +121,7 @@ export class Carriers {
     const found = await this.#discover(pair.target, signal)
     const places = found.outcome === "endpoints" && piggyback ? found.endpoints.map(placeOf) : []
     const [first] = places
+    let crowded: string | undefined
     for (let turn = 0; first !== undefined && turn < 2; turn += 1) {
       for (const place of places) {
         // A host that has a certificate for each domain has many streams, and none of them carries another: soon only the latest is
@@ -128,7 +129,7 @@ export class Carriers {
         const tried = this.#byPlace.get(place)?.slice(this.#separate.has(place, clock.monotonic()) ? -1 : -triedAtPlace)
         const joined = await this.#join(tried, pair, signal, found)
         if (joined !== undefined) return joined
-        if (tried?.length === triedAtPlace) this.#separate.add(place, clock.monotonic())
+        if (tried?.length === triedAtPlace) crowded = place
       }
       const others = this.#opening.get(first)
       if (others === undefined || turn > 0 || this.#single.has(first, clock.monotonic())) break
@@ -137,7 +138,10 @@ export class Carriers {
       patience.done()
     }
     if (signal.aborted) throw refusalOf(signal.reason, signal)
-    return await this.#fresh(pair, signal, found)
+    const stream = await this.#fresh(pair, signal, found)
+    // It has a certificate of its own there. Whoever only names the place in DNS proves nothing of those who are at it.
+    if (crowded !== undefined && stream.endpoint !== undefined && placeOf(stream.endpoint) === crowded) this.#separate.add(crowded, clock.monotonic())
+    return stream
   }
 
   async #discover(target: Domain, signal: AbortSignal): Promise<Discovery> {

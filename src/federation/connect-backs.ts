@@ -36,6 +36,11 @@ export class ConnectBack {
     return this.#asked > 1
   }
 
+  /** Nothing can be asked any more. */
+  get over(): boolean {
+    return this.#over !== undefined
+  }
+
   /** DB-14: only an answer to this very question counts: both domains and the id. Rejects when the connection ends before it. */
   ask(pair: DomainPair, id: string, key: string, signal: AbortSignal): Promise<DialbackElement> {
     if (signal.aborted) return Promise.reject(signal.reason)
@@ -146,8 +151,8 @@ export class ConnectBacks {
       others.lingering?.()
       const back = await opened(others.back, signal)
       try {
-        // Where the others did not get through, the reason may have been theirs.
-        if (back?.leg.features.dialback?.errors === true) return await work(back)
+        // Where the others did not get through, the reason may have been theirs; and what lingered may have been closed as idle.
+        if (back?.over === false && back.leg.features.dialback?.errors === true) return await work(back)
       } catch (error) {
         if (!this.#harmed(error, pair.sender, signal)) throw error
       } finally {

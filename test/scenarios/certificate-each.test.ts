@@ -62,14 +62,11 @@ test("a host of both kinds: the first that needs its document finds it on a conn
   await scene.close()
 })
 
-test("several streams that carried none further: soon one is tried, not each", async () => {
-  const scene = memoryScene()
-  const a = await scene.server({ domains: ["a.example"], ...piggyback })
-  const names = Array.from({ length: 8 }, (_, index) => `d${index}.example`)
-  const b = await scene.server({ domains: names })
-  hostedAt(scene, b, names.slice(1))
+/** Joins each of them; how many streams that were there were tried for it. */
+async function joined(scene: MemoryScene, a: Server, names: readonly string[], before: (name: string) => Promise<void> = async () => {}): Promise<number[]> {
   const tries: number[] = []
-  for (const [index, name] of names.entries()) {
+  for (const name of names) {
+    await before(name)
     tries.push(0)
     const stream = await scene.until(a.join(name))
     const { add } = stream
@@ -79,8 +76,33 @@ test("several streams that carried none further: soon one is tried, not each", a
         return add(...asked)
       }) satisfies typeof add,
     })
-    assert.equal(scene.world.connections.length, index + 1)
   }
-  assert.deepEqual(tries, [0, 1, 2, 3, 4, 1, 1, 1])
+  return tries
+}
+
+test("several streams that carried none further: soon one is tried, not each", async () => {
+  const scene = memoryScene()
+  const a = await scene.server({ domains: ["a.example"], ...piggyback })
+  const names = Array.from({ length: 8 }, (_, index) => `d${index}.example`)
+  const b = await scene.server({ domains: names })
+  hostedAt(scene, b, names.slice(1))
+  assert.deepEqual(await joined(scene, a, names), [0, 1, 2, 3, 4, 1, 1, 1])
+  assert.equal(scene.world.connections.length, names.length)
+  await scene.close()
+})
+
+test("a domain that only says to be served there changes nothing for those who are", async () => {
+  const scene = memoryScene()
+  const a = await scene.server({ domains: ["a.example"], ...piggyback })
+  const names = Array.from({ length: 6 }, (_, index) => `d${index}.example`)
+  const b = await scene.server({ domains: names })
+  hostedAt(scene, b, [...names.slice(1), "elsewhere.example"])
+  const tries = await joined(scene, a, names, async (name) => {
+    if (name !== "d4.example") return
+    const strays = scene.until(a.join("elsewhere.example"))
+    await assert.rejects(strays)
+  })
+  // Of them four for the stray one, before d4 has its own turn.
+  assert.deepEqual(tries, [0, 1, 2, 3 + 4, 4, 1])
   await scene.close()
 })

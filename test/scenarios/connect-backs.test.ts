@@ -16,15 +16,15 @@ interface Bent {
 }
 
 /** A sender whose certificate nobody vouches for asks for forty targets of one host at once. */
-async function forty({ said, shows = false }: Bent = {}) {
+async function forty({ said, shows = false }: Bent = {}, now = names) {
   const scene = memoryScene(said === undefined ? {} : { link: () => ({ middle: alteredText(said) }) })
   const common = { require: "encrypted", uses: { piggyback: true }, pendingClaims: 64 } as const
   const a = await scene.server({ ...common, domains: ["a.example"], certificate: own("a.example"), mute: !shows })
   const b = await scene.server({ ...common, domains: names, certificate: many })
-  const streams = await scene.until(Promise.allSettled(names.map((name) => a.join(name))))
+  const streams = await scene.until(Promise.allSettled(now.map((name) => a.join(name))))
   await scene.settle()
   const open = scene.world.connections.length - 1 - b.of("closed").filter(({ reason }) => reason === "verification done").length
-  await scene.clock.advance(300)
+  if (now === names) await scene.clock.advance(300)
   await scene.settle()
   const steps = (step: string): number => b.of("dialback").filter((event) => event.step === step).length
   const closed = b.of("closed").filter(({ reason }) => reason === "verification done").length
@@ -84,5 +84,21 @@ test("an answer about another pair, or with another id, is no answer to those th
   // d6 was answered by that, as its server may; d5 never was.
   assert.deepEqual(names.filter((name) => !b.admitted.some(({ pair }) => pair.target === name)).filter((name) => name !== "d6.example"), ["d5.example"])
   assert.ok(streams.length >= 38)
+  await scene.close()
+})
+
+test("a server that closes the connection when nothing is asked on it is not taken for one that wants a question each", async () => {
+  let answers = 0
+  const few = names.slice(0, 30)
+  const { scene, a, b, connections } = await forty(
+    { said: (text) => text.replace(/<db:verify [^>]*type='valid'\/>/g, (answer) => (++answers === few.length ? `${answer}</stream:stream>` : answer)) },
+    few,
+  )
+  assert.equal(b.admitted.length, few.length)
+  const later = await scene.until(Promise.allSettled(names.slice(few.length).map((name) => a.join(name))))
+  assert.ok(later.every(({ status }) => status === "fulfilled"))
+  assert.equal(b.admitted.length, names.length)
+  // One more for all of them, and one at most for the first alone.
+  assert.ok(scene.world.connections.length - connections <= 2, `${scene.world.connections.length - connections} further connections`)
   await scene.close()
 })
