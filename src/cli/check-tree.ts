@@ -44,6 +44,7 @@ export function addCheck(program: Command, done: (status: number) => void): void
     .option("--listen <address:port>", "with --reverse: where ([::]:5269)")
     .option("--patience <time>", "with --reverse: how long", "60s")
     .option("--evidence <folder>", "keep what the verdicts rest on there, for `judge`")
+    .option("--seal <pem>", "with --evidence: sign the files with this Ed25519 key")
     .option("--json", "print one JSON document")
     .option("--jsonl", "print one JSON line for each domain as it is done")
     .option("--nagios", "print a line for a monitoring system; exit 0 to 3")

@@ -2,7 +2,7 @@
 import { inspect } from "../inspect/ladder.ts"
 import type { InspectQuestion } from "../inspect/question.ts"
 import type { CheckReport, DomainResult } from "../inspect/report.ts"
-import { folder, keep } from "./check-evidence.ts"
+import { evidencePlace, keep } from "./check-evidence.ts"
 import { concurrencyOf, expected, portsOf, type QuestionOptions, questionsOf } from "./check-questions.ts"
 import { type ReverseOptions, waitingFor } from "./check-reverse.ts"
 import { readTargets } from "./check-targets.ts"
@@ -18,6 +18,7 @@ export interface CheckOptions extends QuestionOptions, ReverseOptions {
   readonly input?: string
   readonly concurrency: string
   readonly evidence?: string
+  readonly seal?: string
   readonly json?: boolean
   readonly jsonl?: boolean
   readonly nagios?: boolean
@@ -50,7 +51,8 @@ async function checked(given: readonly string[], options: CheckOptions): Promise
   const concurrency = concurrencyOf(options.concurrency)
   const { ports, resolvers, listen } = await portsOf(options)
   if (options.evidence !== undefined && options.at !== undefined) throw new Stop(exit.usage, "--evidence and --at exclude each other: evidence is of now, and `judge --at` judges it as of another time.")
-  if (options.evidence !== undefined) await folder(options.evidence)
+  if (options.seal !== undefined && options.evidence === undefined) throw new Stop(exit.usage, "--seal needs --evidence: that is what it seals.")
+  const place = options.evidence === undefined ? undefined : await evidencePlace(options.evidence, options.seal)
   const back = await waitingFor(options, questions, listen)
 
   const started = Date.now()
@@ -65,7 +67,7 @@ async function checked(given: readonly string[], options: CheckOptions): Promise
       const inspection = await inspect(question, ports, give.signal, back?.question)
       // What was cut short says nothing about the domain.
       if (give.signal.aborted) return
-      if (options.evidence !== undefined) await keep(options.evidence, question, inspection)
+      if (place !== undefined) await keep(place, question, inspection)
       done.push({ at, result: inspection.result })
       shown.done(question.domain, inspection.result.ok)
       if (form === "jsonl") process.stdout.write(`${jsonText(inspection.result)}\n`)

@@ -1,6 +1,7 @@
 // The subcommands of `xmpp-dna ctl` with their options and help; what they do is loaded when it is used.
 import type { Command } from "commander"
 import type { AdminRequest } from "../gateway/admin-protocol.ts"
+import type * as Made from "./ctl.ts"
 import type { AddOptions, CtlOptions } from "./ctl.ts"
 
 const example = (...lines: readonly string[]): string => `\nExample${lines.length > 1 ? "s" : ""}\n${lines.map((line) => `  xmpp-dna ctl ${line}`).join("\n")}`
@@ -27,9 +28,9 @@ Examples
 Exit status: 0 done, 2 not ready, 64 wrong argument, 69 no gateway answers,
              78 refused: nothing was changed`,
     )
-  const ask = async (request: AdminRequest, command: Command): Promise<void> => {
-    const { ctl: run } = await import("./ctl.ts")
-    done(await run(request, command.optsWithGlobals<CtlOptions>()))
+  const ask = async (request: AdminRequest | ((made: typeof Made) => AdminRequest), command: Command): Promise<void> => {
+    const made = await import("./ctl.ts")
+    done(await made.ctl(() => (typeof request === "function" ? request(made) : request), command.optsWithGlobals<CtlOptions>()))
   }
   const plain = [
     ["status", "what it is, what it listens on, how much it serves"],
@@ -60,12 +61,12 @@ Exit status: 0 done, 2 not ready, 64 wrong argument, 69 no gateway answers,
     .option("--posh", "publish a POSH document")
     .option("--file <name>", "name of the new file (NAME.yaml)")
     .addHelpText("after", example("domain add shop.example --generate-secret", "domain add chat.example --secret-file /run/keys/chat --posh"))
-    .action(async (name: string, options: AddOptions, command: Command) => ask((await import("./ctl.ts")).addRequest(name, options), command))
+    .action(async (name: string, options: AddOptions, command: Command) => ask(({ addRequest }) => addRequest(name, options), command))
   domain
     .command("set <name> <key=value...>")
     .description("certificate, posh, posh.serve, posh.expires, posh.next, secret.file, secret.credential, secret.env, suspended; an empty value takes the setting out")
     .addHelpText("after", example("domain set shop.example certificate=host.example posh=true", "domain set shop.example certificate="))
-    .action(async (name: string, settings: string[], _options: unknown, command: Command) => ask((await import("./ctl.ts")).setRequest(name, settings), command))
+    .action(async (name: string, settings: string[], _options: unknown, command: Command) => ask(({ setRequest }) => setRequest(name, settings), command))
   for (const [verb, summary] of [
     ["suspend", "serve it no more, but let nobody else claim it"],
     ["resume", "serve it again"],

@@ -4,7 +4,7 @@ import type { AdminAnswer, AdminFailure, AdminRequest, AdminVerb, SecretPlace } 
 import type { CertificateRow, ComponentRow, DomainRow, ReadyView, StatusView, StreamsView } from "../gateway/admin-views.ts"
 import type { DomainEdit } from "../gateway/tenant-files.ts"
 import { askGateway } from "./admin-client.ts"
-import { exit, printable, Stop } from "./exit.ts"
+import { ctlRefused, exit, printable, Stop } from "./exit.ts"
 import { showCertificates, showChanges, showComponents, showDomains, showEdit, showReady, showStatus, showStreams } from "./ctl-show.ts"
 
 export const defaultSocket = "/run/xmpp-dna/admin.sock"
@@ -55,22 +55,28 @@ const shows: Readonly<Record<AdminVerb, Show>> = {
   drain: () => "draining\n",
 }
 
-/** Asks, prints, and says how it went. */
-export async function ctl(request: AdminRequest, options: CtlOptions): Promise<number> {
+/**
+ * Asks, prints, and says how it went.
+ *
+ * @param asked makes the request; may throw Stop when it cannot be meant
+ */
+export async function ctl(asked: () => AdminRequest, options: CtlOptions): Promise<number> {
   const json = options.json === true
+  let request: AdminRequest
   let answer: AdminAnswer
   try {
+    request = asked()
     answer = await askGateway(options.socket ?? defaultSocket, request, timeoutMs(options.timeout))
   } catch (error) {
     if (!json || !(error instanceof Stop)) throw error
-    print({ v: 1, ok: false, error: { kind: "unavailable", problems: [{ sentence: error.message }] } })
+    print(ctlRefused(error.status, error.message))
     return error.status
   }
   if (json) print(answer)
   if (!answer.ok) {
     const { kind, problems } = answer.error
     if (!json) {
-      for (const { place, sentence } of problems) process.stderr.write(`${printable(place === undefined ? sentence : `${place}  ${sentence}`)}\n`)
+      for (const { place, sentence } of problems) process.stderr.write(`${printable(place === undefined ? `xmpp-dna: ${sentence}` : `${place}  ${sentence}`)}\n`)
       if (kind === "config") process.stderr.write("nothing was changed\n")
     }
     return statuses[kind] ?? exit.unavailable

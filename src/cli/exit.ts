@@ -31,3 +31,8 @@ export class Stop extends Error {
     this.status = status
   }
 }
+
+/** What `ctl --json` prints when no gateway was asked, or none answered. */
+export function ctlRefused(status: number, sentence: string): unknown {
+  return { v: 1, ok: false, error: { kind: status === exit.usage ? "argument" : "unavailable", problems: [{ sentence }] } }
+}

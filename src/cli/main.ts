@@ -1,12 +1,13 @@
 // The `xmpp-dna` command: the tree of commands, help and exit statuses; each command is loaded when it is used.
 import { pathToFileURL } from "node:url"
 import { Command, CommanderError, type Option } from "commander"
+import { nearestWord } from "../gateway/did-you-mean.ts"
 import { ConfigError } from "../model/errors.ts"
 import { addCompletion, addExplain, addSchema } from "./also-tree.ts"
 import { addCheck } from "./check-tree.ts"
 import { addCtl } from "./ctl-tree.ts"
 import { readEnvironment } from "./environment.ts"
-import { exit, printable, Stop } from "./exit.ts"
+import { ctlRefused, exit, printable, Stop } from "./exit.ts"
 import { addLab } from "./lab-tree.ts"
 import { addPublish } from "./publish-tree.ts"
 import { version } from "./version.ts"
@@ -18,6 +19,11 @@ export function optionDescription({ description, defaultValue, envVar }: Option)
   return besides.length === 0 ? description : `${description} (${besides.join("; ")})`
 }
 
+/** Commander's sentence as ours are: one line, without a word before it. */
+function inOurWords(text: string): string {
+  return printable(text.trimEnd().replace(/^error: /, "").replace(/\.?\n\(Did you mean (.+)\?\)$/, ". Did you mean $1?"))
+}
+
 /** The whole tree of commands, and what the last one ended with. */
 export function tree(): { program: Command; status: () => number } {
   let status: number = exit.ok
@@ -26,6 +32,7 @@ export function tree(): { program: Command; status: () => number } {
     .version(version(), "--version", "print the version")
     .helpOption("-h, --help", "show help")
     .configureHelp({ optionDescription })
+    .configureOutput({ outputError: (text, write) => write(`xmpp-dna: ${inOurWords(text)}\n`) })
     .showSuggestionAfterError(true)
     .exitOverride()
     .addHelpText(
@@ -117,6 +124,29 @@ Exit status: 0 stopped in order, 1 in a hurry: stanzas may be lost,
   return { program, status: () => status }
 }
 
+/**
+ * `help`, at the program or at a group of commands, with the words of a command behind it.
+ *
+ * @returns the command whose help is meant; undefined when something else is asked for
+ * @throws Stop when there is no such command
+ */
+function helpAsked(program: Command, argv: readonly string[]): Command | undefined {
+  let command = program
+  let asked = false
+  for (const word of argv) {
+    const below = command.commands.find((each) => each.name() === word)
+    const isGroup = command.commands.length > 0 && command.registeredArguments.length === 0
+    if (below !== undefined) command = below
+    else if (word === "help" && isGroup) asked = true
+    else if (!asked || word.startsWith("-")) return undefined
+    else {
+      const near = nearestWord(word, command.commands.map((each) => each.name()))
+      throw new Stop(exit.usage, `unknown command '${word}'${near === undefined ? "" : `. Did you mean ${near}?`}`)
+    }
+  }
+  return asked ? command : undefined
+}
+
 const documents = ["check", "explain", "judge", "posh", "tlsa", "dns"]
 
 /** A command line that could not be read: machines get their form of it all the same. */
@@ -127,6 +157,7 @@ function mistaken(argv: readonly string[], message: string): number {
     process.stdout.write(`XMPP-DNA UNKNOWN - ${sentence.replaceAll("|", "/")}\n`)
     return exit.unknown
   }
+  if (command === "ctl" && argv.includes("--json")) process.stdout.write(`${JSON.stringify(ctlRefused(exit.usage, sentence))}\n`)
   if (documents.includes(command) && argv.includes("--json")) process.stdout.write(`${JSON.stringify({ error: sentence, exit: exit.usage }, null, 2)}\n`)
   return exit.usage
 }
@@ -150,6 +181,11 @@ export async function run(argv: readonly string[]): Promise<number> {
   try {
     if (argv.length === 0) {
       program.outputHelp()
+      return exit.ok
+    }
+    const explained = helpAsked(program, argv)
+    if (explained !== undefined) {
+      explained.outputHelp()
       return exit.ok
     }
     await program.parseAsync([...argv], { from: "user" })

@@ -24,7 +24,7 @@ function sentenceOf(result: DomainResult, expect: CheckReport["expect"]): string
   return harmless(`${namesOf(result)} ${told}${first === undefined ? "" : ` [${first.id}]`}`)
 }
 
-const daysUntil = (iso: string, started: string): string => ((Date.parse(iso) - Date.parse(started)) / day).toFixed(1)
+const daysUntil = (iso: string, asOf: string): string => ((Date.parse(iso) - Date.parse(asOf)) / day).toFixed(1)
 
 /** What was wrong with how it was called: nothing is known of any domain. */
 export function nagiosMistake(sentence: string): string {
@@ -39,8 +39,8 @@ export function nagios({ results, expect, exit, tookMs }: CheckReport): string {
   if (results.length === 1) {
     const { certificate, signatures } = only.expires
     const figures = [
-      ...(certificate === null ? [] : [`cert_days=${daysUntil(certificate, only.started)}`]),
-      ...(signatures === null ? [] : [`rrsig_days=${daysUntil(signatures, only.started)}`]),
+      ...(certificate === null ? [] : [`cert_days=${daysUntil(certificate, only.asOf)}`]),
+      ...(signatures === null ? [] : [`rrsig_days=${daysUntil(signatures, only.asOf)}`]),
       time,
       `proofs=${only.proofs.filter(({ state }) => state === "proved").length}`,
     ]

@@ -20,6 +20,8 @@ export function text(report: CheckReport, shown: Terminal, options: TextOptions)
   if (options.quiet) return `${results.map((result) => headline(result, expect, shown).join("\n")).join("\n")}\n`
   if (domains.size > 1 && !options.verbose) return table(report, shown)
   const parts = results.map((result) => domainText(result, report, shown, options.verbose).join("\n"))
+  // Of all of them together, so once.
+  if (!results.every(({ ok }) => ok)) parts.push(`Exit ${report.exit}. More: -v or --json; for a ticket: --markdown`)
   return `${parts.join("\n\n")}\n`
 }
 
@@ -32,7 +34,8 @@ export function markOf({ ok, unknown, findings }: DomainResult): Mark {
 /** One sentence that can be read alone. */
 export function summaryOf({ ok, unknown, level, proofs, findings, reverse }: DomainResult, expect: CheckReport["expect"]): string {
   const [gravest] = findings.filter(({ severity }) => severity === "bad" || severity === "unknown")
-  const why = gravest === undefined ? "" : `: ${gravest.sentence}`
+  // What was not asked, and how it would be, is all that there is to say then.
+  const why = gravest === undefined ? "" : gravest.id === "dns.guarded" ? `: ${gravest.detail}, which is not asked without --allow` : `: ${gravest.sentence}`
   if (ok) {
     const by = proofs.filter(({ state }) => state === "proved").map(({ proof }) => proof.toUpperCase())
     return level === "authenticated" && by.length > 0 ? `authenticated by ${listed(by)}` : `${level}, and no more than ${expect} was expected`
@@ -57,13 +60,12 @@ function headline(result: DomainResult, expect: CheckReport["expect"], shown: Te
   return [shown.strong(whose), ...hanging(`${mark} `, shown.markWidth + 1, says)]
 }
 
-function domainText(result: DomainResult, { expect, exit }: CheckReport, shown: Terminal, verbose: boolean): string[] {
+function domainText(result: DomainResult, { expect }: CheckReport, shown: Terminal, verbose: boolean): string[] {
   const sections = [headline(result, expect, shown), proofsText(result, shown), endpointsText(result, shown), reverseText(result, shown), expiresText(result, shown)]
   if (verbose) sections.push(certificatesText(result, shown), answersText(result, shown))
   if (result.peersSee.length > 0) sections.push(["WHAT PEERS SEE", ...result.peersSee.flatMap(({ product, text: words }) => hanging(`  ${padded(product, 10)}`, 12, shown.clean(words)))])
   sections.push(...movesText(result, shown, verbose))
   sections.push(result.notes.flatMap((note) => hanging("note: ", 6, shown.clean(note))))
-  if (!result.ok) sections.push([`Exit ${exit}. More: -v or --json; for a ticket: --markdown`])
   return sections.filter((lines) => lines.length > 0).flatMap((lines, index) => (index === 0 ? lines : ["", ...lines]))
 }
 
@@ -120,7 +122,7 @@ export function endpointSays({ tls, level, login, starttls, findings, state, fea
   const [first] = findings.filter((id) => catalogue[id as FindingId]?.severity !== "info")
   const why = state !== "ok" && first !== undefined ? (catalogue[first as FindingId]?.sentence ?? first) : ""
   const logged = login === null ? "" : login.state === "accepted" ? `accepts us (${login.by?.toUpperCase()})` : login.state === "refused" ? "refuses us" : login.state === "not-offered" ? "offers us no way in" : ""
-  return [tls?.replace("TLSv", "TLS ") ?? "no TLS", level === "none" ? (why === "" ? "level none" : "") : (level ?? ""), starttls === "offered" ? "TLS not required" : "", logged, why, features.slice(0, 4).join(" ")].filter((part) => part !== "").join(", ")
+  return [tls?.replace("TLSv", "TLS ") ?? "no TLS", level === "none" ? (why === "" ? "level none" : "") : (level ?? ""), starttls === "offered" ? "TLS not required" : "", logged, why].filter((part) => part !== "").join(", ") + (features.length === 0 ? "" : `; offers ${features.join(" ")}`)
 }
 
 function reverseText({ reverse }: DomainResult, shown: Terminal): string[] {
@@ -130,9 +132,9 @@ function reverseText({ reverse }: DomainResult, shown: Terminal): string[] {
   return ["THE OTHER DIRECTION", ...hanging(`${shown.mark(marks[reverse.state])} `, shown.markWidth + 1, shown.clean(says))]
 }
 
-function expiresText({ expires, started }: DomainResult, shown: Terminal): string[] {
+function expiresText({ expires, asOf }: DomainResult, shown: Terminal): string[] {
   const left = (iso: string): string => {
-    const ms = Date.parse(iso) - Date.parse(started)
+    const ms = Date.parse(iso) - Date.parse(asOf)
     return ms < 0 ? `ended ${dateText(iso)}` : lengthText(ms)
   }
   const parts = [
@@ -225,7 +227,7 @@ function table({ results, tookMs, exit }: CheckReport, shown: Terminal): string 
     })
     const state = `${shown.mark(markOf(result))} ${padded(result.level ?? "unknown", level - shown.markWidth - 1)}`
     const ends = result.expires.certificate
-    const left = ends === null ? null : Date.parse(ends) - Date.parse(result.started)
+    const left = ends === null ? null : Date.parse(ends) - Date.parse(result.asOf)
     const days = left === null ? "-" : left < 0 ? "ended" : lengthText(left)
     const name = names[index] as string
     const start = name.length > widest ? [name, " ".repeat(widest)] : [padded(name, widest)]

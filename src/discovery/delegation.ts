@@ -28,7 +28,7 @@ export interface Skipped {
 export const maxSkipped = 32
 
 export type Plan =
-  | { readonly kind: "targets"; readonly targets: readonly SrvTarget[]; readonly skipped: readonly Skipped[] }
+  | { readonly kind: "targets"; readonly targets: readonly SrvTarget[]; readonly skipped: readonly Skipped[]; readonly leftOut: number }
   /** No SRV record: the domain's own addresses and the default port (CORE-03). `because`: the status of the absence. */
   | { readonly kind: "fallback"; readonly because: DnsStatus; readonly grounds: readonly DnsGround[] }
   | {
@@ -111,6 +111,7 @@ export function planTargets(
   }
   const targets: SrvTarget[] = []
   const skipped: Skipped[] = []
+  let leftOut = 0
   const skip = (target: string, reason: Skipped["reason"], why: string): void => {
     if (skipped.length < maxSkipped) skipped.push({ target, reason, detail: why })
   }
@@ -127,11 +128,13 @@ export function planTargets(
     else {
       const guard = guardName(domain, reach)
       if (!guard.ok) skip(label, "guarded", guard.detail)
-      else if (targets.length >= maxTargets) skip(label, "over-limit", `more than ${maxTargets} targets`)
-      else targets.push({ target: domain, port, transport, because: ground.status, ground })
+      else if (targets.length >= maxTargets) {
+        leftOut += 1
+        skip(label, "over-limit", `more than ${maxTargets} targets`)
+      } else targets.push({ target: domain, port, transport, because: ground.status, ground })
     }
   }
-  if (targets.length > 0) return { kind: "targets", targets, skipped }
+  if (targets.length > 0) return { kind: "targets", targets, skipped, leftOut }
   // CORE-03: there was an SRV answer, so its uselessness is no reason for the addresses.
   const detail = skipped
     .map((skip) => `${skip.target}: ${skip.detail}`)

@@ -39,6 +39,8 @@ export interface DiscoveryReport {
   readonly service: Service
   readonly answers: readonly AnyDnsAnswer[]
   readonly skipped: readonly Skipped[]
+  /** Beyond the limits, all of them, where `skipped` lists some: targets whose addresses were not looked up, and addresses by family. */
+  readonly leftOut: { targets: number; four: number; six: number }
 }
 
 export interface TargetEndpoints {
@@ -76,6 +78,10 @@ interface Place {
 
 interface Reached {
   readonly endpoints: readonly Endpoint[]
+  /** Beyond the limit. */
+  readonly rest: readonly Endpoint[]
+  /** Records beyond those that are looked through. */
+  readonly unread: { readonly four: number; readonly six: number }
   readonly answers: readonly DnsAnswer<AddressRecord>[]
   readonly skipped: readonly Skipped[]
 }
@@ -93,7 +99,7 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
   const { domain, service, resolver, random, reach, override, signal } = options
   const answers: AnyDnsAnswer[] = []
   const skipped: Skipped[] = []
-  const report: DiscoveryReport = { domain, service, answers, skipped }
+  const report: DiscoveryReport = { domain, service, answers, skipped, leftOut: { targets: 0, four: 0, six: 0 } }
   const asking = signal === undefined ? {} : { signal }
   // security.md 17: before any I/O.
   const guard = guardName(domain, reach)
@@ -113,14 +119,17 @@ export async function discover(options: DiscoverOptions): Promise<Discovery> {
     skipped.push(...plan.skipped)
     return { outcome: plan.outcome, finding: plan.finding, detail: plan.detail, report }
   }
-  if (plan.kind === "targets") skipped.push(...plan.skipped)
+  if (plan.kind === "targets") {
+    skipped.push(...plan.skipped)
+    report.leftOut.targets = plan.leftOut
+  }
   const places =
     plan.kind === "targets" ? plan.targets.map((target) => srvPlace(domain, target)) : [fallbackPlace(domain, service, plan.because, plan.grounds)]
   const found = await gather(places, options, answers, skipped, report)
-  // CORE-07: without SRV and without addresses the domain itself is what was not found.
+  // CORE-07: without SRV and without addresses the domain itself is what was not found, or nobody is named for the service.
   if (plan.kind === "fallback" && found.outcome === "not-found") {
     const unknown = answers.every((answer) => answer.outcome === "name-error")
-    return { ...found, finding: unknown ? "dns.nxdomain" : "dns.target-unresolvable" }
+    return { ...found, finding: unknown ? "dns.nxdomain" : "dns.no-server" }
   }
   return found
 }
@@ -180,21 +189,31 @@ async function gather(
   const reached = await Promise.all(places.map((place) => addressesOf(place, options, perTarget)))
   const targets: TargetEndpoints[] = []
   const known = new Set<string>()
+  const left = new Map<string, Endpoint>()
   for (const [index, found] of reached.entries()) {
     answers.push(...(found.answers as AnyDnsAnswer[]))
     skipped.push(...found.skipped)
-    const taken = found.endpoints.filter(({ address, port, transport, delegation }) => {
-      // By another signed name the same address has other TLSA records: after one name was stopped the next may hold (DANE-11).
-      const key = `${address} ${port} ${transport} ${delegation.secure ? delegation.derived : ""}`
-      if (known.size >= limit || known.has(key)) return false
-      known.add(key)
-      return true
+    const taken = found.endpoints.filter((endpoint) => {
+      const key = keyOf(endpoint)
+      if (known.has(key)) return false
+      if (known.size >= limit) left.set(key, endpoint)
+      else known.add(key)
+      return known.has(key)
     })
+    for (const endpoint of found.rest) left.set(keyOf(endpoint), endpoint)
     if (taken.length > 0) targets.push({ target: places[index]!.host, endpoints: taken })
+    report.leftOut.four += found.unread.four
+    report.leftOut.six += found.unread.six
   }
+  for (const [key, { address }] of left) if (!known.has(key)) report.leftOut[address.includes(":") ? "six" : "four"] += 1
   const endpoints = targets.flatMap((target) => target.endpoints)
   if (endpoints.length > 0) return { outcome: "endpoints", endpoints, targets, report }
   return { ...nothingReached(reached), report }
+}
+
+/** By another signed name the same address has other TLSA records: after one name was stopped the next may hold (DANE-11). */
+function keyOf({ address, port, transport, delegation }: Endpoint): string {
+  return `${address} ${port} ${transport} ${delegation.secure ? delegation.derived : ""}`
 }
 
 /** What could not be asked outweighs what is forbidden, and that what is not there. */
@@ -250,7 +269,8 @@ async function addressesOf(place: Place, { resolver, reach, signal }: DiscoverOp
   }
   if (endpoints.length === 0 && skipped.length === 0)
     skipped.push({ target: label, reason: "no-address", detail: `${host} has no address` })
-  return { endpoints: endpoints.slice(0, limit), answers: both, skipped }
+  const [six = 0, four = 0] = both.map(({ records }) => Math.max(0, records.length - maxSkipped))
+  return { endpoints: endpoints.slice(0, limit), rest: endpoints.slice(limit), unread: { four, six }, answers: both, skipped }
 }
 
 /** RFC 8305 4: families take turns, IPv6 first, so that a dead family costs one attempt. */

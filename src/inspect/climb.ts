@@ -20,6 +20,7 @@ import { exporterOptions, Presentation } from "../federation/exchange.ts"
 import { leave } from "../federation/leaving.ts"
 import { OutgoingRefused, refusal, refusalOf } from "../federation/refusal.ts"
 import type { Material, Materials } from "./materials.ts"
+import { Meter, metering } from "./meter.ts"
 import { type Climb, type InspectPorts, type InspectQuestion, nobodysDomain, type Trouble } from "./question.ts"
 import type { EndpointResult } from "./report.ts"
 
@@ -39,7 +40,7 @@ export async function climb(question: InspectQuestion, ports: InspectPorts, mate
   const attempt = new Attempt(question, ports, endpoint, materials.subject(endpoint))
   const patience = deadline(ports.clock, limit, `the negotiation with ${endpoint.address}`, signal)
   try {
-    return await attempt.run(materials.for(endpoint), patience.signal)
+    return await attempt.run(materials.for(endpoint), AbortSignal.any([patience.signal, attempt.tooMuch]))
   } finally {
     patience.done()
   }
@@ -52,6 +53,7 @@ class Attempt {
   readonly #subject: ProofSubject
   readonly #content: ContentNamespace
   readonly #began: number
+  readonly #meter = new Meter()
   readonly #steps: EndpointResult["steps"] = []
   #channel: Channel | undefined
   #stream: XmlStream | undefined
@@ -67,6 +69,11 @@ class Attempt {
     this.#subject = subject
     this.#content = question.service === "xmpp-server" ? ns.server : ns.client
     this.#began = ports.clock.monotonic()
+  }
+
+  /** Aborts when the server says more than it may. */
+  get tooMuch(): AbortSignal {
+    return this.#meter.signal
   }
 
   async run(material: Material, signal: AbortSignal): Promise<Climb> {
@@ -97,6 +104,7 @@ class Attempt {
     this.#step("closed")
     this.#part(ended)
     return {
+      service: this.#question.service,
       endpoint: this.#endpoint,
       steps: this.#steps,
       ms: this.#elapsed(),
@@ -112,10 +120,11 @@ class Attempt {
   }
 
   async #negotiate(material: Material, signal: AbortSignal): Promise<void> {
-    const { dial, tls, prooftypes } = this.#ports
+    const { dial, prooftypes } = this.#ports
+    const tls = metering(this.#ports.tls)
     const { service, domain, from } = this.#question
     const giveUp = new AbortController()
-    const dialling = dial.connect(this.#endpoint, { signal: AbortSignal.any([signal, giveUp.signal]) })
+    const dialling = dial.connect(this.#endpoint, { signal: AbortSignal.any([signal, giveUp.signal]) }).then((channel) => this.#meter.on(channel))
     // What comes too late is ended; what went wrong is said below.
     void dialling.then((channel) => this.#arrived(channel), () => undefined)
     const { forbidden } = termsOf(await material.secureDns)
@@ -155,6 +164,7 @@ class Attempt {
     const presentation = new Presentation(prooftypes, secured.facts, pair, this.#after.header.id ?? "")
     this.#proof = presentation.inFeatures(this.#proof, this.#after.element, this.#ports.clock.now())
     this.#step("features")
+    this.#meter.restart()
   }
 
   get #credentials(): TlsCredentials | undefined {
@@ -202,6 +212,7 @@ class Attempt {
 
   #part(error: unknown): void {
     const { clock } = this.#ports
+    this.#meter.restart()
     if (this.#stream !== undefined && error === undefined) {
       this.#stream.lastWords()
       partWithin(this.#stream.channel, clock, closingMs)

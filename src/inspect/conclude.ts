@@ -102,12 +102,12 @@ function ofVerdict(question: InspectQuestion, climbed: Climb, { finding, detail,
   return reaches(level, question.expect) ? { ...raised, severity: severity === "bad" ? "warn" : "info" } : raised
 }
 
-function ofCertificate({ expiryWarning = twoWeeks }: InspectQuestion, { proof }: Climb, now: Instant): Raised[] {
+function ofCertificate({ expiryWarning = twoWeeks, at }: InspectQuestion, { proof }: Climb, now: Instant): Raised[] {
   const leaf = leafOf(proof?.chain)
   if (leaf === undefined) return []
   const raised: Raised[] = []
   const left = leaf.notAfter - now
-  if (left > 0 && left < expiryWarning) raised.push({ id: "cert.expiring", detail: `${new Date(leaf.notAfter).toISOString().slice(0, 10)}, ${Math.floor(left / 86_400_000)} days from now` })
+  if (left > 0 && left < expiryWarning) raised.push({ id: "cert.expiring", detail: `${new Date(leaf.notAfter).toISOString().slice(0, 10)}, ${Math.floor(left / 86_400_000)} days from ${at === undefined ? "now" : "then"}` })
   // EKU-01: what public authorities issue since 2026.
   if (isForServersOnly(leaf)) raised.push({ id: "cert.server-only", detail: "" })
   return raised
@@ -150,6 +150,7 @@ function reportFinding(question: InspectQuestion, climbs: readonly Climb[], { id
   const climbed = endpoints[0] === undefined ? climbs.find(({ proof }) => proof !== undefined) : climbs[endpoints[0]]
   const endpoint = climbed?.endpoint
   const fix = repairsOf(id, {
+    detail,
     domain: question.domain,
     service: question.service,
     host: endpoint?.delegation.derived,

@@ -113,12 +113,14 @@ function resultOf(question: InspectQuestion, { discovery, climbs, back, asking }
   const { level, ok, unknown } = both(there, back, expect)
   const [first] = discovery.outcome === "endpoints" ? discovery.endpoints : []
   const proofs = summary(endpoints)
+  const leftOut = leftOutOf(question, discovery)
   const telling = findings.filter(({ severity }) => severity !== "info").map(({ id }) => id as FindingId)
   return {
     domain,
     unicode: unicode(domain),
     service,
     started: rfc3339(started),
+    asOf: rfc3339(question.at ?? started),
     tookMs: Math.max(0, Math.round(took)),
     asked: { from: served ? (from?.domain ?? nobodysDomain) : null, credentials: served && from?.credentials !== undefined },
     level,
@@ -128,6 +130,7 @@ function resultOf(question: InspectQuestion, { discovery, climbs, back, asking }
       outcome: discovery.outcome,
       answers: discovery.report.answers.map(answerResult),
       skipped: discovery.report.skipped.map(({ target, reason, detail }) => ({ target, reason, detail })),
+      leftOut,
     },
     delegation: first === undefined ? null : { derived: first.delegation.derived, secure: first.delegation.secure, via: first.delegation.via },
     proofs,
@@ -137,7 +140,7 @@ function resultOf(question: InspectQuestion, { discovery, climbs, back, asking }
     findings,
     peersSee: served ? peersSee(telling, level) : [],
     reverse: back,
-    notes: [...notesOf(question, asking), ...(first !== undefined && isUnpromised(first) ? [`asked at ${first.delegation.derived} as you say; DNS does not lead others there, so that its name counts for nothing, and DANE was left out`] : [])],
+    notes: [...notesOfLimits(leftOut), ...notesOf(question, asking), ...(first !== undefined && isUnpromised(first) ? [`asked at ${first.delegation.derived} as you say; DNS does not lead others there, so that its name counts for nothing, and DANE was left out`] : [])],
   }
 }
 
@@ -197,9 +200,22 @@ function tlsaLookups({ proven }: Climb): DaneMaterial["tlsa"] {
   return kept === undefined ? [] : (kept.material as DaneMaterial).tlsa
 }
 
+function leftOutOf({ family }: InspectQuestion, { report: { leftOut } }: Found): DomainResult["discovery"]["leftOut"] {
+  const { targets, four, six } = leftOut
+  return { addresses: family === undefined ? four + six : family === 4 ? four : six, targets }
+}
+
+function notesOfLimits({ addresses, targets }: DomainResult["discovery"]["leftOut"]): string[] {
+  const parts = [...counted(addresses, "further address", "further addresses"), ...counted(targets, "further server that SRV names", "further servers that SRV names")]
+  if (parts.length === 0) return []
+  return [`${parts.join(" and ")} ${addresses + targets === 1 ? "was" : "were"} not looked at: that is more than one inspection takes`]
+}
+
+const counted = (count: number, one: string, many: string): string[] => (count === 0 ? [] : [`${count} ${count === 1 ? one : many}`])
+
 function notesOf({ service, from, at }: InspectQuestion, asking: ReverseQuestion | undefined): string[] {
   const without = asking !== undefined && (service === "xmpp-client" || from?.credentials === undefined)
-  const dated = at === undefined ? [] : [`certificates were judged as of ${rfc3339(at)}, DNS and DANE as of now`]
+  const dated = at === undefined ? [] : [`certificates were judged as of ${rfc3339(at)}, DNS and DANE as of now; ends are counted from then`]
   return [...dated, ...notesOfAsking(service, from), ...(without ? ["the other direction was not looked at: that is between servers, and needs a certificate of ours"] : [])]
 }
 

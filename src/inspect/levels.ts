@@ -27,11 +27,13 @@ export function unreached({ trouble }: Climb): boolean {
   return trouble !== undefined && trouble.finding.startsWith("reach.")
 }
 
-export function standingOf({ trouble, proof, proven, before }: Climb): Standing {
+export function standingOf({ service, trouble, proof, proven, before }: Climb): Standing {
   if (proof === undefined) {
     if (trouble === undefined || severityOf(trouble.finding) === "unknown") return unknown
-    // RFC 7590 3.4: without TLS there is dialback at best; where it was offered and then refused the stream is over (TLS-04).
-    if (trouble.finding === "tls.not-offered" && before?.features.starttls === undefined) return certain(before !== undefined && offersDialback(before) ? "verified" : "permissive")
+    // RFC 7590 3.4: without TLS there is dialback at best, and for clients nothing; where it was offered and then refused the stream is over (TLS-04).
+    if (trouble.finding === "tls.not-offered" && before?.features.starttls === undefined) {
+      return certain(service === "xmpp-server" && before !== undefined && offersDialback(before) ? "verified" : "permissive")
+    }
     return certain("none")
   }
   // It broke off before there was anything to go on with.

@@ -74,6 +74,7 @@ export interface Trouble {
 
 /** What came of one endpoint. */
 export interface Climb {
+  readonly service: Service
   readonly endpoint: Endpoint
   readonly steps: EndpointResult["steps"]
   readonly ms: number

@@ -1,7 +1,8 @@
 // What to paste where (RFC 6698 2.3, RFC 7711 3, RFC 6120 3.2.1): a finding's repair as records and files, where the facts give one;
 // else the catalogue's sentence.
 import { type FindingId, findings } from "../model/findings.ts"
-import type { Domain } from "../model/domain.ts"
+import { parseAddress } from "../model/address.ts"
+import { type Domain, tryDomain } from "../model/domain.ts"
 import type { Service } from "../model/verdict.ts"
 import type { Certificate } from "../x509/certificate.ts"
 import { fingerprintsDocument, referenceDocument } from "../gateway/posh-document.ts"
@@ -11,6 +12,8 @@ import type { ReportFix } from "./report.ts"
 
 /** What is known where a finding arose. */
 export interface RepairFacts {
+  /** What was added to the catalogue's sentence. */
+  readonly detail: string
   readonly domain: Domain
   readonly service: Service
   /** Of the endpoint it concerns. */
@@ -29,6 +32,16 @@ const text = (words: string): ReportFix => ({ kind: "text", text: words, where: 
 /** Whoever stands on the path must not have his key published by those he deceives. */
 function caution({ vouched }: RepairFacts): ReportFix[] {
   return vouched ? [] : [text("no proof vouches for the key that was shown here; compare it on the server itself, and only if it is the server's own")]
+}
+
+/** The names and addresses that the guard's sentences begin with, as they are allowed. */
+function allowing(detail: string): string {
+  const named = detail.split("; ").map((part) => part.split(": ").at(-1)?.split(" ")[0] ?? "")
+  const options = named.flatMap((word) => {
+    const octets = parseAddress(word)?.length
+    return octets !== undefined ? [`--allow ${word}/${octets * 8}`] : tryDomain(word) !== undefined ? [`--allow ${word}`] : []
+  })
+  return `if it is meant, ask again with ${options.length === 0 ? "--allow and its network or name" : [...new Set(options)].join(" ")}`
 }
 
 /** `3 1 1` of the key in use: it outlives a renewal that keeps the key (RFC 7671 5.1). */
@@ -77,10 +90,11 @@ export function repairsOf(id: FindingId, facts: RepairFacts): ReportFix[] {
       return [...poshFile(facts), ...words]
     case "dns.no-srv-fallback":
       return [srvRecord(facts)]
+    case "dns.no-server":
     case "dns.srv-refused":
       return [...words, text("with the server's own name in it:"), srvRecord(facts)]
     case "dns.guarded":
-      return [text("name the network or the name with --allow if it is meant")]
+      return [text(allowing(facts.detail))]
     case "pkix.name-mismatch":
       return [text(`get a certificate that names ${facts.domain}`)]
     default:

@@ -148,6 +148,8 @@ export const domainSchema = z.object({
   unicode: z.string(),
   service,
   started: time,
+  /** The moment that certificates were judged as of, and ends are counted from: `started`, unless another one was asked for. */
+  asOf: time,
   tookMs: milliseconds,
   /** Who we said we are; of no domain at all where only clients connect. */
   asked: z.object({
@@ -165,6 +167,8 @@ export const domainSchema = z.object({
     outcome: z.enum(["endpoints", "refused", "no-service", "not-found", "unavailable"]),
     answers: z.array(answerSchema),
     skipped: z.array(z.object({ target: z.string(), reason: z.string(), detail: z.string() })),
+    /** Beyond the limits of one inspection: never connected to, so that nothing is known of them. */
+    leftOut: z.object({ addresses: z.number().int().nonnegative(), targets: z.number().int().nonnegative() }),
   }),
   delegation: z
     .object({ derived: z.string(), secure: z.boolean(), via: z.enum(["srv", "fallback", "operator"]) })

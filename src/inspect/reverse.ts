@@ -13,6 +13,7 @@ import { openOutgoing } from "../federation/initiating.ts"
 import { acceptStream } from "../federation/receiving.ts"
 import { OutgoingRefused } from "../federation/refusal.ts"
 import { fingerprintOf, verdictResult } from "./describe.ts"
+import { Meter, metering, meteringDial } from "./meter.ts"
 import type { InspectPorts, InspectQuestion } from "./question.ts"
 import type { ReverseResult } from "./report.ts"
 
@@ -44,7 +45,8 @@ const nowhere: Delivery = { raw: () => undefined, tree: () => undefined }
  * @returns never rejects because of the world
  * @throws Error when it cannot be listened there
  */
-export async function reverse({ domain }: InspectQuestion, ours: Answering, ports: InspectPorts, asking: ReverseQuestion, signal: AbortSignal): Promise<ReverseResult> {
+export async function reverse({ domain }: InspectQuestion, ours: Answering, given: InspectPorts, asking: ReverseQuestion, signal: AbortSignal): Promise<ReverseResult> {
+  const ports = { ...given, dial: meteringDial(given.dial), tls: metering(given.tls) }
   const pair = { sender: domain, target: ours.domain }
   const seen = new Sighting(pair)
   const federation: Federation = {
@@ -59,7 +61,7 @@ export async function reverse({ domain }: InspectQuestion, ours: Answering, port
   const hooks: IncomingHooks = { delivery: () => nowhere, flushed: () => undefined, authenticated: () => undefined }
   const accept = (channel: Channel): void => {
     if (streams.size >= mostStreams) return channel.destroy()
-    const stream = acceptStream(federation, channel, "starttls", hooks)
+    const stream = acceptStream(federation, new Meter().on(channel), "starttls", hooks)
     streams.add(stream)
     void stream.closed.then(() => streams.delete(stream))
   }

@@ -2,6 +2,7 @@
 // without a new number; readers ignore what they do not know.
 import { z } from "zod"
 import { configSchema, includeSchema } from "../gateway/config-schema.ts"
+import { ctlAnswers, ctlRefusedSchema } from "./ctl-schemas.ts"
 import { evidenceFileSchema, judgementSchema } from "./evidence-schema.ts"
 import { explainSchema } from "./explain-report.ts"
 import { labListSchema, labReportSchema } from "./lab-schema.ts"
@@ -39,6 +40,17 @@ export const schemas = {
   dns: { schema: dnsSchema, of: "dns --json" },
   lab: { schema: labReportSchema, of: "lab --json" },
   "lab-list": { schema: labListSchema, of: "lab --list --json" },
+  "ctl-status": { schema: ctlAnswers.status, of: "ctl status --json" },
+  "ctl-ready": { schema: ctlAnswers.ready, of: "ctl ready --json" },
+  "ctl-domains": { schema: ctlAnswers.domains, of: "ctl domains --json" },
+  "ctl-certs": { schema: ctlAnswers.certs, of: "ctl certs --json" },
+  "ctl-components": { schema: ctlAnswers.components, of: "ctl components --json" },
+  "ctl-streams": { schema: ctlAnswers["s2s.show"], of: "ctl s2s show --json" },
+  "ctl-domain": { schema: ctlAnswers["domain.set"], of: "ctl domain add, set, suspend, resume or remove --json" },
+  "ctl-domain-abandon": { schema: ctlAnswers["domain.abandon"], of: "ctl domain abandon --json" },
+  "ctl-reload": { schema: ctlAnswers.reload, of: "ctl reload --json" },
+  "ctl-drain": { schema: ctlAnswers.drain, of: "ctl drain --json" },
+  "ctl-refused": { schema: ctlRefusedSchema, of: "what ctl --json prints instead" },
   mistake: { schema: mistakeSchema, of: "what --json prints instead, above all when an argument is wrong" },
   config: { schema: configSchema, of: "the configuration of the gateway" },
   include: { schema: includeSchema, of: "a tenant's file in the configuration's include folder" },

@@ -74,5 +74,5 @@ export interface Endpoint {
 /** What discovery can find; words of the catalogue. */
 export type DiscoveryFinding = Extract<
   FindingId,
-  "dns.servfail" | "dns.bogus" | "dns.clock" | "dns.nxdomain" | "dns.srv-refused" | "dns.not-a-domain" | "dns.guarded" | "dns.target-unresolvable"
+  "dns.servfail" | "dns.bogus" | "dns.clock" | "dns.nxdomain" | "dns.srv-refused" | "dns.not-a-domain" | "dns.guarded" | "dns.target-unresolvable" | "dns.no-server"
 >

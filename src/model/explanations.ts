@@ -17,6 +17,7 @@ export const explanations: Readonly<Record<FindingId, string>> = {
   "dns.not-a-domain": "An IP address, a single label that is no host name, or text with characters that a domain cannot have. XMPP domains are compared as A-labels in lower case.",
   "dns.guarded": "Addresses on loopback, in private networks and for special purposes are not connected to, since DNS of a stranger could lead to services inside the own network.",
   "dns.target-unresolvable": "The SRV records name servers, and none of these names has an A or AAAA record. Often a server was renamed and the SRV record was not.",
+  "dns.no-server": "The name exists, and nothing below it or at it says where the server is. A domain that has servers for one service only, for clients say, looks like that to whoever asks for the other.",
   // Reaching it.
   "reach.refused": "Every address answered at once that nothing listens on the port: the server is down, listens elsewhere, or a firewall rejects.",
   "reach.timeout": "Nothing came back from any address: a firewall drops the packets, a route is missing, or the machine is off. It cannot be told from here which.",
@@ -32,6 +33,7 @@ export const explanations: Readonly<Record<FindingId, string>> = {
   "stream.from-mismatch": "The header of the answer carries the name of another domain than was asked for, which happens where a server takes one virtual host for all.",
   "stream.from-own-domain": "Somebody connects from outside and says it is a domain that is hosted here. Nobody can prove that against the real one, so it is ended at once.",
   "stream.too-slow": "Each step of a negotiation has its time, and all of it has an end. The other side took longer, or packets were lost.",
+  "stream.too-much": "A negotiation is a few small elements. Whoever sends more, white space for instance, or an answer without end, is no server as it should be, or wants to keep the other side busy.",
   "stream.closed": "The connection ended before anything was proven, without a word why. Some servers do that instead of saying that they did not like a certificate.",
   "stream.error": "The other side ended the stream and named a condition, and often its reason in words. They stand in the detail; `xmpp-dna explain` knows many of them.",
   "stream.too-many": "Connections that have proven nothing are counted by address and in all. One address holds as many as it may.",

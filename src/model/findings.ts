@@ -25,7 +25,7 @@ const finding = (severity: Severity, party: Party, sentence: string, repair: str
 
 export const findings = {
   // Finding the domain.
-  "dns.no-srv-fallback": finding("info", "nobody", "no SRV record; the domain's own address and port 5269 were used", "nothing", "RFC 6120 3.2.2"),
+  "dns.no-srv-fallback": finding("info", "nobody", "no SRV record; the domain's own address and the service's usual port were used", "nothing", "RFC 6120 3.2.2"),
   "dns.srv-refused": finding("bad", "peer", "the domain says in DNS that it offers no such service (SRV target '.')", "publish an SRV record that names the server, if there is one", "RFC 6120 3.2.1"),
   "dns.servfail": finding("unknown", "resolver", "the DNS lookup failed", "ask again later; check the resolver and the domain's name servers", "RFC 7673 3.1"),
   "dns.bogus": finding("bad", "peer", "the DNS answer fails DNSSEC validation", "nothing if this was an attack; else the domain's owner must repair the signatures of its zone", "RFC 7673 3.1"),
@@ -36,8 +36,9 @@ export const findings = {
   "dns.not-validating": finding("bad", "you", "the resolver that is to be trusted does not validate", "turn validation on in it (for unbound: the module `validator` and trust anchors), or write `dnssec: validate`", "RFC 6840 5.8"),
   "dns.nxdomain": finding("bad", "peer", "the domain does not exist in DNS", "check the spelling; publish the domain", "RFC 6120 3.2"),
   "dns.not-a-domain": finding("bad", "peer", "this is not a domain that can be federated with", "use the domain's usual form", "RFC 7622 3.2"),
-  "dns.guarded": finding("bad", "you", "the name or address is one that this server must not connect to", "allow it in federation.allow if it is meant", "RFC 6120 13.12"),
+  "dns.guarded": finding("bad", "you", "this is a special name or address, which is not connected to unless it is allowed", "allow it in federation.allow if it is meant", "RFC 6120 13.12"),
   "dns.target-unresolvable": finding("bad", "peer", "no SRV target has an address", "publish A or AAAA records for the SRV target", "RFC 6120 3.2.1"),
+  "dns.no-server": finding("bad", "peer", "DNS names no server for this service of the domain: it has neither SRV records nor an address of its own", "publish an SRV record that names the server; or one with the target '.', if there is none", "RFC 6120 3.2.2"),
   // Reaching it.
   "reach.refused": finding("bad", "peer", "no address accepts connections", "start the server, open the port", "RFC 6120 3.3"),
   "reach.timeout": finding("unknown", "path", "no address answered in time", "check firewalls on the way", "RFC 6120 3.3"),
@@ -53,6 +54,7 @@ export const findings = {
   "stream.from-mismatch": finding("bad", "peer", "the stream says it is from another domain than was asked for", "correct the server's configuration of virtual hosts", "RFC 6120 4.7.1"),
   "stream.from-own-domain": finding("bad", "peer", "the server claims a domain that is hosted here", "nothing; somebody pretends to be you, or a domain is configured twice", "RFC 6120 4.9.3.9"),
   "stream.too-slow": finding("unknown", "path", "the negotiation did not end in time", "try again later", "RFC 6120 4.6"),
+  "stream.too-much": finding("bad", "peer", "the server sends more than a negotiation has, and was not listened to any longer", "see what answers there; a server sends its header and features, and waits", "RFC 6120 13.12"),
   "stream.closed": finding("unknown", "peer", "the server ended the stream", "see its own words", "RFC 6120 4.4"),
   "stream.error": finding("bad", "peer", "the server ended the stream with an error", "see its own words", "RFC 6120 4.9"),
   "stream.too-many": finding("warn", "peer", "too many unfinished connections from one address", "wait", "RFC 6120 13.12"),

@@ -72,6 +72,27 @@ describe("as text", () => {
     assert.match(statuses[1]?.out ?? "", /^shop\.example {3}\u2716 not authenticated: the certificate is not for this domain\n$/)
   })
 
+  it("of both services: how it ends is said once, and a service that nobody is named for is called that", async () => {
+    const { out, status } = await check("--service", "both", "shop.example")
+    assert.equal(status, 2)
+    assert.equal(out.match(/^Exit 2\. /gm)?.length, 1)
+    assert.match(out, /\nExit 2\. [^\n]*\n$/)
+    assert.match(out, /^shop\.example, for clients {3}\u2716 [^[]*\[dns\.no-server\]/m)
+    assert.match(out, /^_xmpp-client\._tcp\.shop\.example\. 3600 IN SRV 0 5 5222 xmpp\.shop\.example\.$/m)
+  })
+
+  it("what is not asked is named, with the option that allows it; and asking so gets further", async () => {
+    const { zones } = lab.net.signed
+    zones.set("_xmpp-server._tcp.inside.example", { SRV: [[0, 0, 5269, "xmpp.inside.example"], [1, 0, 5269, "xmpp.localdomain"]] })
+    zones.set("xmpp.inside.example", { A: ["10.0.0.1"], AAAA: ["fd00::1"] })
+    const [inside, quiet, name, there] = await together(["inside.example"], ["inside.example", "-q"], ["a.invalid"], ["--connect", "10.0.0.1:5269", "chat.example"])
+    assert.match(quiet?.out ?? "", /^inside\.example {3}\? could not tell: [\s\S]*10\.0\.0\.1\s+is\s+private\s[\s\S]*not\s+asked\s+without\s+--allow\n$/)
+    assert.match(inside?.out ?? "", /ask\s+again\s+with\s+--allow\s+fd00::1\/128\s+--allow\s+10\.0\.0\.1\/32\s/)
+    assert.match(name?.out ?? "", /ask\s+again\s+with\s+--allow\s+a\.invalid\s/)
+    assert.match(there?.out ?? "", /ask\s+again\s+with\s+--allow\s+10\.0\.0\.1\/32\s/)
+    assert.match((await check("-q", "--allow", "127.0.0.0/8", "--allow", "a.invalid", "a.invalid")).out, /does not exist in DNS/)
+  })
+
   it("has no colours in a pipe, has them when told, and none by NO_COLOR; ASCII for a plain locale", async () => {
     const [piped, forced, never, plain, dumb] = await Promise.all([
       check("chat.example"),
@@ -125,6 +146,21 @@ describe("for machines", () => {
     const [good, ...states] = await together(...["chat.example", "soon.example", "shop.example", "mute.example", "192.0.2.1"].map((domain) => ["--nagios", domain]))
     assert.match(good?.out ?? "", /^XMPP-DNA OK - chat\.example authenticated by PKIX and DANE \| cert_days=\d+\.\d rrsig_days=\d+\.\d time=\d+\.\d\ds proofs=2\n$/)
     assert.deepEqual(states.map(({ status, out }) => [status, /^XMPP-DNA (\w+) - /.exec(out)?.[1]]), [[1, "WARNING"], [2, "CRITICAL"], [3, "UNKNOWN"], [3, "UNKNOWN"]])
+  })
+
+  it("--at: every form counts what ends from then, and not from now", async () => {
+    const day = 86_400_000
+    const then = new Date(Date.now() + 30 * day).toISOString()
+    const forms = await together(["chat.example"], ["--at", then, "chat.example"], ["--at", then, "chat.example", "shop.example"], ["--at", then, "--nagios", "chat.example"], ["--at", then, "--json", "chat.example"], ["--at", then, "--warn-expiry", "80d", "chat.example"])
+    const [now, text, table, nagios, json, warned] = forms.map(({ out }) => out) as [string, string, string, string, string, string]
+    const left = Number(/EXPIRES +certificate (\d+) d/.exec(now)?.[1])
+    assert.ok(left > 80)
+    assert.match(text, new RegExp(`EXPIRES +certificate ${left - 30} d · DNSSEC signatures ended `))
+    assert.match(table, new RegExp(`^chat\\.example .* ${left - 30} d$`, "m"))
+    assert.match(nagios, new RegExp(`cert_days=(?:${left - 30}|${left - 29})\\.\\d rrsig_days=-`))
+    const [result] = checkSchema.parse(JSON.parse(json)).results
+    assert.equal(result?.asOf, then)
+    assert.match(warned, new RegExp(`${left - 30} days from then`))
   })
 
   it("--prometheus has metrics, and none where nothing is known", async () => {
@@ -195,6 +231,8 @@ describe("many and bad", () => {
       [["--from", "me.example", "--cert", at("me.key"), "--key", at("me.pem"), "a.example"], /no certificate with its key/],
       [["--ca-file", at("nowhere"), "a.example"], /nowhere/],
       [["--at", "yesterday", "a.example"], /--at "yesterday" is no date/],
+      [["--seal", at("me.key"), "a.example"], /--seal needs --evidence/],
+      [["--evidence", at("sealing"), "--seal", at("me.pem"), "a.example"], /--seal \S+: it holds no key/],
       [["--at", "2030-01-01", "--evidence", at("then"), "a.example"], /exclude each other/],
       // Nothing can be made there, with or without its parents.
       [["--evidence", "/proc/nowhere/evidence", "a.example"], /--evidence \/proc\/nowhere\/evidence: ENOENT/],
@@ -217,7 +255,7 @@ describe("many and bad", () => {
     lab.net.signed.zones.set("xmpp.inside.example", { A: ["10.0.0.1"] })
     const { status, out } = await check("inside.example")
     assert.equal(status, 3)
-    assert.match(out, /COULD NOT TELL\n +1 you .*\[dns\.guarded\]\n +name the network or the name with --allow if it is meant\n/s)
+    assert.match(out, /COULD NOT TELL\n +1 you .*\[dns\.guarded\]\n +if it is meant, ask again with --allow 10\.0\.0\.1\/32\n/s)
   })
 
   it("a resolver that nobody answers at: could not tell", async () => {

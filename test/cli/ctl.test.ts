@@ -8,7 +8,9 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { after, before, describe, it } from "node:test"
 import { fileURLToPath } from "node:url"
+import { type GatewaySights, streamsView } from "../../src/gateway/admin-views.ts"
 import { certificateFor, patiently, RawComponent } from "../gateway/gateway-fixture.ts"
+import { faultsOf } from "../json-schema.ts"
 
 const command = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), "ctl-"))
@@ -44,6 +46,12 @@ domains:
 `,
   { mode: 0o600 },
 )
+
+const published = (name: string): Record<string, unknown> => JSON.parse(readFileSync(new URL(`../../schema/${name}.json`, import.meta.url), "utf8"))
+
+function fits(name: string, text: string): void {
+  assert.deepEqual(faultsOf(published(name), JSON.parse(text), { closed: true }), [], `${name}: ${text}`)
+}
 
 interface Ended {
   readonly status: number | null
@@ -126,6 +134,35 @@ describe("ctl", () => {
     const nobody = await run(["ctl", "--socket", at("run/none.sock"), "status", "--json"])
     assert.deepEqual([nobody.status, JSON.parse(nobody.out).error.kind], [69, "unavailable"])
   })
+  it("what it prints with --json fits the published schemas, and has no member that they do not name", async () => {
+    const json = async (...args: string[]): Promise<string> => (await ctl("--json", ...args)).out
+    const [, port] = await until(/components 127\.0\.0\.1 port (\d+)/)
+    fits("ctl-domain", await json("domain", "add", "own.example", "--generate-secret", "--posh"))
+    const bot = await RawComponent.attach({ address: "127.0.0.1", port: Number(port) }, "own.example", readFileSync(at("tenants.d/secrets/own.example"), "utf8").trim())
+    // No resolver answers, so that it waits.
+    bot.send("<message from='me@own.example' to='you@far.example'><body>hello</body></message>")
+    for (const verb of ["status", "ready", "domains", "certs", "components"]) fits(`ctl-${verb}`, await json(verb))
+    fits("ctl-streams", await json("s2s", "show"))
+    for (const change of [["set", "posh=false"], ["suspend"], ["resume"]]) fits("ctl-domain", await json("domain", change[0] ?? "", "own.example", ...change.slice(1)))
+    fits("ctl-domain-abandon", await json("domain", "abandon", "own.example"))
+    fits("ctl-domain", await json("domain", "remove", "own.example"))
+    fits("ctl-reload", await json("reload"))
+    fits("ctl-status", await json("status"))
+    for (const refused of [["domain", "set", "bot.example", "posh=true"], ["domain", "set", "none.example", "posh=true"], ["domain", "add", "x.example"], ["--timeout", "1", "status"], ["stauts"]]) fits("ctl-refused", await json(...refused))
+    fits("ctl-refused", (await run(["ctl", "--socket", at("run/none.sock"), "status", "--json"])).out)
+  })
+  it("and so do streams, which are shown of those that there are", () => {
+    const pair = { sender: "bot.example", target: "far.example" }
+    const verdict = { outcome: "refuted", by: "pkix", finding: "cert.expired", detail: "" }
+    const association = { direction: "out", pair, verdict, level: "encrypted", proof: { protocol: "TLSv1.3" }, via: {}, established: 0, until: 1 }
+    const sights = {
+      incoming: [{ id: "s2sin-1", remote: { address: "127.0.0.1", port: 1 }, associations: () => [{ ...association, direction: "in", verdict: { outcome: "proved", by: "dane" }, via: "external", level: "authenticated", proof: undefined }] }],
+      outgoing: [{ pair, stream: { id: "s2sout-1", remote: { address: "127.0.0.1", port: 1 }, association } }, { pair, state: "waiting", unsent: 1, failures: 2 }],
+    } as unknown as GatewaySights
+    const result = streamsView(sights, undefined)
+    assert.deepEqual([result.streams.length, result.without.length], [2, 1])
+    fits("ctl-streams", JSON.stringify({ v: 1, ok: true, result }))
+  })
   it("says what was wrong, with the status for it", async () => {
     const [twice, none, key, plain, main, typo] = await Promise.all([
       ctl("domain", "add", "bot.example", "--generate-secret"),
@@ -136,7 +173,7 @@ describe("ctl", () => {
       ctl("stauts"),
     ])
     assert.deepEqual([twice.status, twice.out], [64, ""])
-    assert.match(twice.err, /^bot\.example is already hosted, by .*config\.yaml\.\n$/)
+    assert.match(twice.err, /^xmpp-dna: bot\.example is already hosted, by .*config\.yaml\.\n$/)
     assert.deepEqual([none.status, none.err], [64, "xmpp-dna: Name exactly one of --generate-secret, --secret-file, --secret-credential and --secret-env.\n"])
     assert.equal(key.status, 64)
     assert.equal(plain.status, 69)
@@ -167,8 +204,9 @@ describe("ctl", () => {
   })
   it("drains: the gateway ends in order with status 0, and then nobody answers", async () => {
     const ended = new Promise((resolve) => serving.once("close", resolve))
-    const drain = await ctl("drain")
-    assert.deepEqual([drain.status, drain.out], [0, "draining\n"])
+    const drain = await ctl("drain", "--json")
+    assert.equal(drain.status, 0)
+    fits("ctl-drain", drain.out)
     assert.equal(await ended, 0)
     assert.equal((await ctl("ready")).status, 69)
   })

@@ -54,20 +54,24 @@ describe("help", () => {
   })
 
   it("is the same by each way to ask for it, on standard output, exit 0", async () => {
-    const ended = await together([[], ["--help"], ["-h"], ["help"], ["check", "--help"], ["check", "-h"], ["help", "check"], ["tlsa", "rollover", "--help"]], root)
-    const [bare, long, short, word, check, checkShort, checkWord] = ended.map(({ out }) => out)
+    const ended = await together([[], ["--help"], ["-h"], ["help"], ["check", "--help"], ["check", "-h"], ["help", "check"], ["tlsa", "rollover", "--help"], ["help", "tlsa", "rollover"], ["help", "help"]], root)
+    const [bare, long, short, word, check, checkShort, checkWord, rollover, rolloverWord, helpHelp] = ended.map(({ out }) => out)
     assert.deepEqual(ended.map(({ status, err }) => [status, err]), ended.map(() => [0, ""]))
-    for (const other of [bare, short, word]) assert.equal(other, long)
+    assert.equal(rolloverWord, rollover)
+    for (const other of [bare, short, word, helpHelp]) assert.equal(other, long)
     for (const other of [checkShort, checkWord]) assert.equal(other, check)
     assert.match(long ?? "", /^Usage: xmpp-dna [\s\S]*\nAsk\n {2}check [\s\S]*\nMake\n {2}posh [\s\S]*\nRun\n {2}lab [\s\S]*\nAlso\n {2}schema /)
   })
 
   it("is near when a word is mistyped: standard error, exit 64", async () => {
-    const ended = await together([["chek"], ["check", "--jsno", "a.example"], ["tlsa", "--formt", "zone"], ["ctl", "statsu"], ["ctl", "domain", "ad"], ["qqq"]], root)
+    const ended = await together([["chek"], ["check", "--jsno", "a.example"], ["tlsa", "--formt", "zone"], ["ctl", "statsu"], ["ctl", "domain", "ad"], ["help", "chek"], ["ctl", "help", "statsu"], ["help", "ctl", "domain", "ad"], ["qqq"], ["help", "nope"]], root)
     assert.deepEqual(ended.map(({ status, out }) => [status, out]), ended.map(() => [64, ""]))
     const near = ended.map(({ err }) => /Did you mean (\S+?)\?/.exec(err)?.[1])
-    assert.deepEqual(near, ["check", "--json", "--format", "status", "add", undefined])
-    assert.match(ended[0]?.err ?? "", /^error: unknown command 'chek'\n/)
+    assert.deepEqual(near, ["check", "--json", "--format", "status", "add", "check", "status", "add", undefined, undefined])
+    // One line, which begins as every other that the program writes of a mistake.
+    for (const { err } of ended) assert.match(err, /^xmpp-dna: unknown (?:command|option) '[^\n]+\n$/)
+    assert.equal(ended[0]?.err, "xmpp-dna: unknown command 'chek'. Did you mean check?\n")
+    assert.equal(ended.at(-1)?.err, "xmpp-dna: unknown command 'nope'\n")
   })
 
   it("a mistyped option has the form that machines asked for", async () => {

@@ -239,7 +239,7 @@ test("a target whose addresses cannot be had is passed over for the next (DANE-0
 
 test("without SRV and without addresses: not found, and whether the name exists at all", async () => {
   assert.equal(shown((await run({})).found), "not-found dns.nxdomain")
-  assert.equal(shown((await run({ "a.example A": { records: [] } })).found), "not-found dns.target-unresolvable")
+  assert.equal(shown((await run({ "a.example A": { records: [] } })).found), "not-found dns.no-server")
   assert.equal(shown((await run({ "a.example A": fail })).found), "unavailable dns.servfail")
 })
 

@@ -1,4 +1,5 @@
 // The small internet that the transcripts in the docs are played in, and the files that lie in the folder they are typed in.
+import { createHash, createPublicKey } from "node:crypto"
 import { readdirSync, renameSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { variables } from "../../src/cli/environment.ts"
@@ -40,13 +41,21 @@ export async function documented(folder: string): Promise<Documented> {
   }
 }
 
-/** What else lies in the folder: certificates to publish, and evidence of a refusal. */
+/** In the docs it stands for the name server of the lab, which has another port each time. */
+export const nameServer = "127.0.0.1:5353"
+
+/** What else lies in the folder: certificates to publish, and evidence of a refusal; and of the servers that show them, what is published. */
 export async function filesOf({ net, environment }: Documented, folder: string): Promise<void> {
   const write = (name: string, text: string): void => writeFileSync(join(folder, name), text, { mode: 0o600 })
   const { chainPem, keyPem } = net.authority.issue({ names: { dns: ["host.example"] } })
   write("host.pem", chainPem)
   write("host.key", keyPem)
-  write("next.key", net.authority.issue({ names: { dns: ["host.example"] } }).keyPem)
+  const next = net.authority.issue({ names: { dns: ["host.example"] } })
+  write("next.key", next.keyPem)
+  write("next.pem", next.chainPem)
+  const record = (of: string) => [3, 1, 1, createHash("sha256").update(createPublicKey(of).export({ type: "spki", format: "der" })).digest("hex")] as const
+  net.signed.zones.set("_5269._tcp.xmpp1.host.example", { TLSA: [record(chainPem)] })
+  net.signed.zones.set("_5269._tcp.xmpp2.host.example", { TLSA: [record(chainPem), record(next.keyPem)] })
   await ending(start(["check", "-q", "--evidence", "evidence", "shop.example"], folder, environment))
   const [refusal = ""] = readdirSync(join(folder, "evidence"))
   renameSync(join(folder, "evidence", refusal), join(folder, "refusal.json"))

@@ -19,7 +19,7 @@ const finding = (id: string, severity: ReportFinding["severity"] = "bad"): Repor
 function look(more: Partial<DomainResult> = {}): DomainResult {
   const empty = { delegation: null, proofs: [], endpoints: [], certificates: {}, expires: { certificate: null, signatures: null, posh: null }, findings: [], peersSee: [], reverse: null, notes: [] }
   const asked = { from: "check.invalid", credentials: false }
-  return { ...empty, domain: "chat.example", unicode: "chat.example", service: "xmpp-server", started: "2026-11-22T13:00:00.000Z", tookMs: 1, asked, level: "authenticated", ok: true, unknown: false, discovery: { outcome: "endpoints", answers: [], skipped: [] }, ...more }
+  return { ...empty, domain: "chat.example", unicode: "chat.example", service: "xmpp-server", started: "2026-11-22T13:00:00.000Z", asOf: "2026-11-22T13:00:00.000Z", tookMs: 1, asked, level: "authenticated", ok: true, unknown: false, discovery: { outcome: "endpoints", answers: [], skipped: [], leftOut: { addresses: 0, targets: 0 } }, ...more }
 }
 
 const bad = (level: DomainResult["level"], ...findings: ReportFinding[]): DomainResult => look({ level, ok: false, findings })

@@ -185,7 +185,7 @@ test("attack: the key of somebody on the path must not be published by those he 
 
 test("a domain without SRV is told to write the name that works already", () => {
   const domain = parseDomain("nosrv.example")
-  const facts = { domain, service: "xmpp-server", host: domain, port: 5269, leaf: undefined, vouched: false } as const
+  const facts = { detail: "", domain, service: "xmpp-server", host: domain, port: 5269, leaf: undefined, vouched: false } as const
   assert.deepEqual(repairsOf("dns.no-srv-fallback", facts), [{ kind: "record", text: "_xmpp-server._tcp.nosrv.example. 3600 IN SRV 0 5 5269 nosrv.example.", where: null }])
 })
 
@@ -275,6 +275,26 @@ test("every address counts: one of two servers with a bad certificate", async ()
   assert.ok(result.findings.some(({ id }) => id === "cert.differs" || id === "stream.host-unknown" || id === "tls.handshake-failed"), ids(result).join())
 })
 
+test("what is more than one inspection takes is counted and said, by family and by server", async () => {
+  const { zones } = lab.net.signed
+  const fours = Array.from({ length: 20 }, (_, index) => `127.0.9.${index + 1}`)
+  zones.set("_xmpp-server._tcp.wide.example", { SRV: [[0, 0, 1, "xmpp.wide.example"]] })
+  zones.set("xmpp.wide.example", { A: fours, AAAA: ["::1"] })
+  const wide = await look("wide.example")
+  assert.deepEqual([wide.endpoints.length, wide.discovery.leftOut], [16, { addresses: 5, targets: 0 }])
+  assert.equal(wide.notes[0], "5 further addresses were not looked at: that is more than one inspection takes")
+  assert.deepEqual((await look("wide.example", { family: 6 })).discovery.leftOut, { addresses: 0, targets: 0 })
+
+  // Two servers that share addresses: each address counts once; and servers that are not even looked up.
+  zones.set("_xmpp-server._tcp.many.example", { SRV: Array.from({ length: 18 }, (_, index) => [index, 0, 1, `x${index}.many.example`] as const) })
+  for (let index = 0; index < 18; index++) zones.set(`x${index}.many.example`, { A: fours.slice(0, index < 2 ? 20 : 1) })
+  const many = await look("many.example")
+  const { addresses, targets } = many.discovery.leftOut
+  assert.deepEqual([many.endpoints.length, targets], [16, 2])
+  assert.ok(addresses > 20, String(addresses))
+  assert.match(many.notes[0] ?? "", /^\d+ further addresses and 2 further servers that SRV names were not looked at: /)
+})
+
 test("Direct TLS, and where the operator says", async () => {
   await serve({ domain: "direct.example", directTls: true })
   const result = await look("direct.example")
@@ -325,11 +345,16 @@ test("the clients' side: no `from`, the names of its own service, and no dialbac
   const peer = await play("chat.example", (_, answered) => (answered === 0 ? `${header("chat.example", "jabber:client")}${offer}` : undefined), "xmpp-client")
   const result = await look("chat.example", { service: "xmpp-client" })
   assert.equal(ids(result)[0], "bad tls.not-offered")
+  assert.equal(result.level, "permissive")
   assert.equal(result.service, "xmpp-client")
   assert.deepEqual(result.asked, { from: null, credentials: false })
   assert.deepEqual(Object.keys(proofs(result)), ["pkix", "dane", "posh"])
   assert.match(peer.heard(), /xmlns='jabber:client'/)
   assert.doesNotMatch(peer.heard(), / from='/)
+  // Clients verify nobody by dialback, whatever a server says of it on their port.
+  await play("boast.example", (_, answered) => (answered === 0 ? `${header("boast.example", "jabber:client").replace("<stream:stream ", "<stream:stream xmlns:db='jabber:server:dialback' ")}<stream:features><dialback xmlns='urn:xmpp:features:dialback'/></stream:features>` : undefined), "xmpp-client")
+  const boast = await look("boast.example", { service: "xmpp-client", expect: "verified" })
+  assert.deepEqual([...verdict(boast), ids(boast)[0]], ["permissive", false, false, "bad tls.not-offered"])
   assert.match(result.discovery.answers.map(({ name }) => name).join(" "), /_xmpp-client\._tcp\.chat\.example.*_xmpps-client\._tcp\.chat\.example/)
 })
 

@@ -15,7 +15,7 @@ const endpoint: Endpoint = { address: "127.0.0.1", port: 5269, transport: "start
 const shown: ServerProof = { chain: [], presentedAs: "tls-server", protocol: "TLSv1.3", cipher: "", serverName: domain, alpn: undefined }
 
 function climbed(parts: Partial<Climb>): Climb {
-  return { endpoint, steps: [], ms: 0, before: undefined, proof: undefined, after: undefined, proven: undefined, obtained: [], login: null, trouble: undefined, sentAway: undefined, ...parts }
+  return { service: "xmpp-server", endpoint, steps: [], ms: 0, before: undefined, proof: undefined, after: undefined, proven: undefined, obtained: [], login: null, trouble: undefined, sentAway: undefined, ...parts }
 }
 
 function judged(outcome: "proved" | "stop" | "unavailable" | "refuted", finding: FindingId = "cert.self-signed"): Climb {

@@ -19,6 +19,7 @@ export const elsewhere: Partial<Record<FindingId, RaisedElsewhere>> = {
   "reach.capped": inFile("scenarios/section-5-no-client-certificate.test.ts"),
   "reach.budget": inFile("gateway/hostile-peer.test.ts", "too much work was asked for"),
   "stream.from-own-domain": inFile("attacks/certificates.test.ts"),
+  "stream.too-much": inFile("inspect/flood.test.ts"),
   "stream.too-many": inFile("gateway/gateway.test.ts"),
   "tls.no-certificate": inFile("scenarios/refusals.test.ts"),
   "tls.resumed": inFile("node/tls-attacks.test.ts", 'failure("resumed")'),

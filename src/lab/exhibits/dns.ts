@@ -31,6 +31,9 @@ const servfail = records("dns-servfail", "RFC 7673 3.1", "the name server fails"
 const unresolvable = records("dns-target-unresolvable", "RFC 6120 3.2.1", "the server that SRV names has no address", seenAlone("none", 2, "bad dns.target-unresolvable"), ({ signed }, domain) => {
   signed.zones.set(srvOf(domain), { SRV: [[0, 0, 5269, `xmpp.${domain}`]] })
 })
+const unnamed = records("dns-no-server", "RFC 6120 3.2.2", "the domain is there, and neither SRV nor an address says where its server is", seenAlone("none", 2, "bad dns.no-server"), ({ signed }, domain) => {
+  signed.zones.set(`www.${domain}`, { A: ["127.0.0.1"] })
+})
 const guarded = records("dns-guarded", "RFC 6120 13.12", "the address is one of a private network", seenAlone(null, 3, "unknown dns.guarded"), ({ signed }, domain) => {
   signed.zones.set(srvOf(domain), { SRV: [[0, 0, 5269, `xmpp.${domain}`]] })
   signed.zones.set(`xmpp.${domain}`, { A: ["10.11.12.13"] })
@@ -175,6 +178,7 @@ export const dnsExhibits: readonly Exhibit[] = [
   noService,
   servfail,
   unresolvable,
+  unnamed,
   guarded,
   bogus,
   lostTarget,
