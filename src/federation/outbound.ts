@@ -3,7 +3,6 @@
 import { type Association, type DomainPair, pairKey, reversed } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
-import type { StreamErrorCondition } from "../model/errors.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import { discoverPeer } from "./associate.ts"
 import { rejudge, type Rejudged } from "./claims.ts"
@@ -11,11 +10,11 @@ import { type Federation, type OutgoingStream, type StreamEnd, usesOf } from "./
 import { expiry } from "./deadline.ts"
 import { type DialbackElement, resultRequestXml } from "./dialback.ts"
 import type { LiveStream } from "./live-stream.ts"
+import { OutgoingHandle } from "./outgoing-handle.ts"
 import { associations, authorised, entryOf, openCount, type PairState, pendingClaim } from "./pair-ledger.ts"
 import { PairIndex } from "./pair-index.ts"
 import { type CarrierFacts, idOf, Interrupted, mayCarry, NotCarried, provenBack, supposed } from "./piggyback.ts"
 import { type OutgoingRefused, refusal } from "./refusal.ts"
-import { noLimits } from "../stream/limits.ts"
 import { Watch } from "./renewal.ts"
 
 /** Claims of ours that wait for an answer on one stream at once; others wait for their turn. Peers bound them, too. */
@@ -73,12 +72,22 @@ export class Outbound {
       },
       broken: (error) => live.push.broken(error),
     })
-    this.handle = this.#handle()
+    this.handle = new OutgoingHandle(this, live)
     void live.push.closed.then((end) => this.#ended(end))
   }
 
   get initiated(): boolean {
     return this.facts.role === "initiated"
+  }
+
+  /** The pair it was opened for; of an accepted stream, the first one. */
+  get pair(): DomainPair {
+    return this.#pair!
+  }
+
+  /** Of `pair`, as it was judged last. */
+  get association(): Association {
+    return this.associationOf(this.pair) ?? this.associations[0] ?? this.#first!
   }
 
   get associations(): readonly Association[] {
@@ -382,51 +391,5 @@ export class Outbound {
       this.#failed(pair, why, "stream.closed")
     }
     for (const turn of this.#turns.splice(0)) turn()
-  }
-
-  #handle(): OutgoingStream {
-    const outbound = this
-    const { push } = this.#live
-    return {
-      id: this.facts.name,
-      get pair() {
-        return outbound.#pair!
-      },
-      get association() {
-        return outbound.associationOf(outbound.#pair!) ?? outbound.associations[0] ?? outbound.#first!
-      },
-      remote: push.channel.remote,
-      endpoint: this.facts.endpoint,
-      errors: this.facts.errors,
-      channel: push.channel,
-      onDrain: undefined,
-      onWithdrawn: undefined,
-      closed: push.closed,
-      get ended() {
-        return push.over
-      },
-      associations: () => outbound.associations,
-      associationOf: (pair) => outbound.associationOf(pair),
-      add: (pair, signal, found) => outbound.add(pair, signal, found),
-      drop: (pair) => outbound.drop(pair),
-      close: (condition?: StreamErrorCondition, tell?: string) => push.close(condition, tell),
-      recheck: () => outbound.recheck(),
-      get lastInput() {
-        return outbound.lastInput
-      },
-      lastOutput: 0,
-      limits: this.facts.limits ?? noLimits,
-      carry: (outlet) => outbound.#live.management?.carry(outlet),
-      uncarry: () => outbound.#live.management?.uncarry(),
-      get unansweredSince() {
-        return outbound.#live.management?.unansweredSince
-      },
-      get former() {
-        return outbound.#live.former
-      },
-      get arrived() {
-        return outbound.arrived
-      },
-    }
   }
 }

@@ -3,7 +3,7 @@ import type { Association, DomainPair } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import type { StreamErrorCondition } from "../model/errors.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
-import type { Channel } from "../ports.ts"
+import type { Channel, NetworkAddress } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
 import { rejudge, type Rejudged } from "./claims.ts"
 import type { Federation, IncomingHooks, IncomingStream, StreamEnd } from "./contract.ts"
@@ -22,6 +22,47 @@ export class SessionClosed extends Error {
     super(tell ?? condition ?? "closed here")
     this.condition = condition
     this.tell = tell
+  }
+}
+
+/** A class, since thousands live at once: an object with a getter of its own would cost each of them a kilobyte. */
+class IncomingHandle implements IncomingStream {
+  readonly #session: IncomingSession
+  readonly remote: NetworkAddress
+  readonly closed: Promise<StreamEnd>
+
+  constructor(session: IncomingSession, remote: NetworkAddress, closed: Promise<StreamEnd>) {
+    this.#session = session
+    this.remote = remote
+    this.closed = closed
+  }
+
+  get id(): string {
+    return this.#session.name
+  }
+
+  get lastOutput(): number | undefined {
+    return this.#session.lastOutput?.()
+  }
+
+  associations(): readonly Association[] {
+    return associations(this.#session.ledger, "in")
+  }
+
+  pause(): void {
+    this.#session.pause()
+  }
+
+  resume(): void {
+    this.#session.resume()
+  }
+
+  close(condition?: StreamErrorCondition, tell?: string): void {
+    this.#session.close(condition, tell)
+  }
+
+  recheck(): void {
+    this.#session.recheck()
   }
 }
 
@@ -55,23 +96,10 @@ export class IncomingSession {
     this.live = ours?.ledger ?? new LiveLedger()
     this.budget = federation.claims.budget.stream(channel.remote.address, this.#ours)
     if (!this.#ours) this.budget.charge("handshake")
-    const session = this
     const closed = new Promise<StreamEnd>((resolve) => {
       this.#settle = resolve
     })
-    this.handle = {
-      id: this.name,
-      remote: channel.remote,
-      associations: () => associations(this.ledger, "in"),
-      pause: () => this.#push?.pause(),
-      resume: () => this.#push?.resume(),
-      close: (condition, tell) => this.close(condition, tell),
-      recheck: () => this.recheck(),
-      closed,
-      get lastOutput() {
-        return session.lastOutput?.()
-      },
-    }
+    this.handle = new IncomingHandle(this, channel.remote, closed)
   }
 
   /** Told of every pair that a claim of the peer's has opened. */
@@ -80,6 +108,14 @@ export class IncomingSession {
   lastOutput: (() => number) | undefined
   /** With bidi: the outbound half, which rests on this one. */
   onRechecked: (() => void) | undefined
+
+  pause(): void {
+    this.#push?.pause()
+  }
+
+  resume(): void {
+    this.#push?.resume()
+  }
 
   get at(): { stream: string; direction: "in" } {
     return { stream: this.name, direction: "in" }
