@@ -41,15 +41,16 @@ export class Outbound {
   readonly handle: OutgoingStream
   readonly #federation: Federation
   readonly #live: LiveStream
-  readonly #asks = new Map<string, Ask>()
-  readonly #joining = new Map<string, Promise<Association>>()
+  /** Made for the first further pair: most streams carry one. */
+  #asks: Map<string, Ask> | undefined
+  #joining: Map<string, Promise<Association>> | undefined
   #turns: (() => void)[] = []
   #asking = 0
   /** Pairs of ours, by target. */
   readonly #byTarget: PairIndex
   /** An accepted stream: pairs that the peer asked for and we granted, by its domain. */
   readonly #byPeer: PairIndex
-  readonly #watch: Watch
+  #watch: Watch | undefined
   #first: Association | undefined
   #pair: DomainPair | undefined
   /** Where it was opened to resume another stream: how many stanzas of that had arrived. */
@@ -63,17 +64,23 @@ export class Outbound {
     this.facts = facts
     this.#byTarget = new PairIndex("target", () => this.associations.map(({ pair }) => pair), (pair) => this.associationOf(pair))
     this.#byPeer = new PairIndex("sender", () => this.#granted(), (pair) => authorised(live.ledger.state, "in", pair, federation.ports.clock.now()))
-    this.#watch = new Watch(federation, {
-      associations: () => (live.push.over ? [] : this.associations),
-      recheck: () => this.recheck(),
-      renew: (association, fresh) => {
-        if (!this.#judgedAgain(association, rejudge(federation, association, fresh))) this.handle.onWithdrawn?.([association.pair])
-        this.#settle()
-      },
-      broken: (error) => live.push.broken(error),
-    })
     this.handle = new OutgoingHandle(this, live)
     void live.push.closed.then((end) => this.#ended(end))
+  }
+
+  /** Watches from the first pair on. */
+  #watchEnds(added: Association): void {
+    const { push } = this.#live
+    this.#watch ??= new Watch(this.#federation, {
+      associations: () => (push.over ? [] : this.associations),
+      recheck: () => this.recheck(),
+      renew: (association, fresh) => {
+        if (!this.#judgedAgain(association, rejudge(this.#federation, association, fresh))) this.handle.onWithdrawn?.([association.pair])
+        this.#settle()
+      },
+      broken: (error) => push.broken(error),
+    })
+    this.#watch.arm(added)
   }
 
   get initiated(): boolean {
@@ -138,7 +145,7 @@ export class Outbound {
     this.#byTarget.add(association.pair)
     this.#first ??= association
     this.#federation.event({ kind: "associated", at: this.#federation.ports.clock.now(), stream: this.facts.name, direction: "out", association })
-    this.#watch.arm(association)
+    this.#watchEnds(association)
     return true
   }
 
@@ -149,9 +156,10 @@ export class Outbound {
     const known = this.associationOf(pair)
     if (known !== undefined) return Promise.resolve(known)
     const key = pairKey(pair)
-    const joining = this.#joining.get(key)
+    const joining = this.#joining?.get(key)
     if (joining !== undefined) return joining
-    const attempt = this.#add(pair, signal, found).finally(() => this.#joining.delete(key))
+    const attempt = this.#add(pair, signal, found).finally(() => this.#joining?.delete(key))
+    this.#joining ??= new Map()
     this.#joining.set(key, attempt)
     return attempt
   }
@@ -215,6 +223,7 @@ export class Outbound {
           this.#failed(pair, refusal("auth.dialback-timeout", "", "unreachable"), "auth.dialback-timeout")
         }
         done = expiry(clock, this.#federation.current().times.dialbackAnswer, signal, late)
+        this.#asks ??= new Map()
         this.#asks.set(pairKey(pair), {
           pair,
           candidate,
@@ -260,7 +269,7 @@ export class Outbound {
   /** DB-08: an answer counts for the pair that was asked for on this very stream, and once. */
   answer(read: DialbackElement): void {
     const pair = { sender: read.to, target: read.from }
-    const ask = this.#asks.get(pairKey(pair))
+    const ask = this.#asks?.get(pairKey(pair))
     if (ask === undefined) return
     const kind = read.type === "valid" || read.type === "invalid" ? read.type : "error"
     const words = (read.words ?? read.condition ?? kind).replace(/[0-9a-f]{64}/g, "[key]")
@@ -281,7 +290,7 @@ export class Outbound {
     }
     const association = this.#grant(ask)
     if (association === undefined) return this.#failed(pair, new NotCarried("the policy changed while we asked"), "policy.level")
-    this.#asks.delete(pairKey(pair))
+    this.#asks?.delete(pairKey(pair))
     ask.answered(association)
   }
 
@@ -300,9 +309,9 @@ export class Outbound {
   }
 
   #failed(pair: DomainPair, why: OutgoingRefused | NotCarried, finding: FindingId): void {
-    const ask = this.#asks.get(pairKey(pair))
+    const ask = this.#asks?.get(pairKey(pair))
     if (ask === undefined) return
-    this.#asks.delete(pairKey(pair))
+    this.#asks?.delete(pairKey(pair))
     const at = this.#federation.ports.clock.now()
     this.#live.ledger.apply({ kind: "refused", claim: ask.claim, pair, direction: "out", finding, at })
     ask.answered(why)
@@ -376,15 +385,15 @@ export class Outbound {
       this.#live.push.close("reset", this.#lastFinding === undefined ? "no pair of domains is left on this stream" : findingSentence(this.#lastFinding))
       return
     }
-    this.#watch.arm()
+    this.#watch?.arm()
   }
 
   #ended(end: StreamEnd): void {
-    this.#watch.stop()
+    this.#watch?.stop()
     const blamed = end.by === "peer" && end.condition !== undefined && !ofItsOwn.has(end.condition)
     // What was idle here and was closed meanwhile refused nothing.
     const closed = end.by === "us" && end.condition === undefined
-    for (const { pair, candidate } of [...this.#asks.values()]) {
+    for (const { pair, candidate } of [...(this.#asks?.values() ?? [])]) {
       // DB-32: a peer that ends the stream for one pair is asked for none again.
       if (blamed) this.#unwilling(candidate)
       const why = blamed ? refusal("stream.closed", end.detail, "unreachable") : closed ? new NotCarried(end.detail) : new Interrupted(end.detail)

@@ -72,7 +72,8 @@ export class IncomingSession {
   readonly hooks: IncomingHooks
   readonly #federation: Federation
   readonly #channel: Channel
-  readonly #abort = new AbortController()
+  /** Made for whoever waits for something on its behalf. */
+  #abort: AbortController | undefined
   readonly live: LiveLedger
   /** What the peer may still have worked out. */
   readonly budget: StreamBudget
@@ -129,8 +130,10 @@ export class IncomingSession {
     return { address: this.handle.remote.address, budget: this.budget }
   }
 
-  /** Aborts when the session is closed from here while it negotiates. */
+  /** Aborts when the session is closed from here while it negotiates, and when it is over. */
   get aborted(): AbortSignal {
+    this.#abort ??= new AbortController()
+    if (this.#over) this.#abort.abort(new Error("the stream is over"))
     return this.#abort.signal
   }
 
@@ -150,6 +153,8 @@ export class IncomingSession {
 
   serve(push: PushStream): void {
     this.#push = push
+    // The negotiation is over, and nobody waits for its end any more.
+    this.#abort = undefined
     push.closed.then((end) => this.ended(end, end.by === "us" && end.condition === "internal-server-error" ? "proof.internal" : undefined))
   }
 
@@ -267,6 +272,7 @@ export class IncomingSession {
     if (this.#push !== undefined) this.#push.close(condition, tell)
     else {
       // The negotiation notices at its next step, says so to the peer and ends the connection.
+      this.#abort ??= new AbortController()
       this.#abort.abort(new SessionClosed(condition, tell))
     }
   }
@@ -276,7 +282,7 @@ export class IncomingSession {
     if (this.#over) return
     this.#over = true
     this.#watch?.stop()
-    this.#abort.abort(new Error(end.detail))
+    this.#abort?.abort(new Error(end.detail))
     const pairs = associations(this.ledger, "in")
     this.live.apply({ kind: "closed" })
     const at = this.#federation.ports.clock.now()

@@ -93,7 +93,7 @@ export class Intake implements IncomingHooks {
     const stream = acceptStream(this.#around.federation, channel, transport, this)
     const held: Held = {
       stream,
-      input: new InputShare(this.#around.load, limits.input, { pause: () => stream.pause(), resume: () => stream.resume() }),
+      input: new InputShare(this.#around.load, limits.input, stream),
       leave,
       cancelDeadline: clock.after(limits.unauthenticatedMs, () => {
         if (!held.authenticated) stream.close("connection-timeout", "nothing was authenticated in time")
@@ -154,7 +154,7 @@ export class Intake implements IncomingHooks {
 
   opened(stream: IncomingStream): void {
     const { clock, load } = this.#around
-    const input = new InputShare(load, this.#around.limits().input, { pause: () => stream.pause(), resume: () => stream.resume() })
+    const input = new InputShare(load, this.#around.limits().input, stream)
     this.#held.set(stream, { stream, input, leave: nothing, cancelDeadline: nothing, authenticated: true, lastInput: clock.monotonic(), ours: true })
     void stream.closed.then(() => this.#held.delete(stream))
   }

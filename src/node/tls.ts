@@ -201,8 +201,6 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
       attempt.signal.removeEventListener("abort", onAbort)
       raw.off("end", onGone)
       socket?.off("end", onGone).off("close", onGone).off("error", onError).on("error", reported)
-      // The library waits for a connection that was there from the beginning.
-      raw.removeAllListeners("connect")
     }
     const fail = (error: TlsError): void => {
       if (settled) return
@@ -249,12 +247,15 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
 }
 
 /** Our own validator judges the chain; the library's opinion is never asked. Shared: sockets keep their options for life. */
-const noOpinion = (): undefined => undefined
+const noOpinion = { rejectUnauthorized: false, checkServerIdentity: () => undefined }
 
-/** As the platform copies it for each connection: a view that is no byte array gets memory of its own, not a part of a pool. */
-function protocolList(name: string): DataView {
-  const octets = Uint8Array.of(name.length, ...Buffer.from(name, "latin1"))
-  return new DataView(octets.buffer)
+const protocolLists = new Map<string, DataView>()
+
+/** The platform copies it for each connection: of a view that is no byte array into memory of its own, of others into its pool. */
+function protocolList(name: TlsClientOptions["alpn"] & string): DataView {
+  let list = protocolLists.get(name)
+  if (list === undefined) protocolLists.set(name, (list = new DataView(Uint8Array.of(name.length, ...Buffer.from(name, "latin1")).buffer)))
+  return list
 }
 
 /** What a server shows and speaks on one connection. Its socket keeps the callbacks for life, so what they asked for ends with the handshake. */
@@ -344,8 +345,7 @@ export function createTls(options: { newPace?: NewPace; contexts?: ContextCache 
           secureContext: wanted.credentials === undefined ? contexts.bare : contexts.of(wanted.credentials),
           servername: wanted.serverName,
           ...(wanted.alpn === undefined ? {} : { ALPNProtocols: protocolList(wanted.alpn) }),
-          rejectUnauthorized: false,
-          checkServerIdentity: noOpinion,
+          ...noOpinion,
           highWaterMark: readAhead,
         }
         return tls.connect(settings)

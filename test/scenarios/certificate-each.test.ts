@@ -72,7 +72,7 @@ test("several streams that carried none further: soon one is tried, not each", a
   for (const [index, name] of names.entries()) {
     tries.push(0)
     const stream = await scene.until(a.join(name))
-    const { add } = stream
+    const add: typeof stream.add = stream.add.bind(stream)
     Object.assign(stream, {
       add: ((...asked) => {
         tries[tries.length - 1]! += 1
