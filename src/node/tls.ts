@@ -135,22 +135,24 @@ interface Attempt {
 }
 
 /** Each ticket is an event of its own; those that came in one read are told together, after all that came with them. */
-function ticketsOf(socket: tls.TLSSocket, heard: (together: number) => void): () => void {
-  let together = 0
-  let over = false
-  const tell = (): void => {
-    const count = together
-    together = 0
-    if (!over) heard(count)
-  }
-  const onTicket = (): void => {
-    together += 1
-    if (together === 1) setImmediate(tell)
-  }
-  socket.on("session", onTicket)
-  return () => {
-    over = true
-    socket.off("session", onTicket)
+function ticketsOf(socket: tls.TLSSocket): NonNullable<SecuredChannel["tickets"]> {
+  return (heard) => {
+    let together = 0
+    let over = false
+    const tell = (): void => {
+      const count = together
+      together = 0
+      if (!over) heard(count)
+    }
+    const onTicket = (): void => {
+      together += 1
+      if (together === 1) setImmediate(tell)
+    }
+    socket.on("session", onTicket)
+    return () => {
+      over = true
+      socket.off("session", onTicket)
+    }
   }
 }
 
@@ -222,8 +224,7 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
         stop()
         const pace = attempt.newPace?.()
         const channel = new SocketChannel(socket, { addresses: under, pace })
-        const secured = socket
-        resolve(attempt.connecting === true ? { channel, facts, tickets: (heard) => ticketsOf(secured, heard) } : { channel, facts })
+        resolve(attempt.connecting === true ? { channel, facts, tickets: ticketsOf(socket) } : { channel, facts })
       } catch (cause) {
         fail(new TlsError("handshake", `the TLS handshake left no usable facts: ${errorCode(cause)}`, { cause }))
       }
