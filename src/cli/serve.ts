@@ -5,7 +5,7 @@ import { makeSnapshot } from "../gateway/snapshot.ts"
 import { type GatewayConfig, loadConfig } from "../gateway/config.ts"
 import { type Gateway, startGateway } from "../gateway/gateway.ts"
 import { createLog } from "../node/log.ts"
-import { compileEarly, holdYoungGeneration } from "../node/engine.ts"
+import { collectInTime, compileEarly, holdYoungGeneration } from "../node/engine.ts"
 import { createGatewayWorld } from "../node/gateway-world.ts"
 import { exit, printable } from "./exit.ts"
 import { version } from "./version.ts"
@@ -34,6 +34,7 @@ export async function serve(options: ServeOptions): Promise<number> {
   const started = world.clock.monotonic()
   const gateway = await startGateway(config, world, { version: version(), allowInlineSecrets, selfCheck: true })
   holdYoungGeneration()
+  collectInTime()
   process.stderr.write(banner(options.config, gateway, world.clock.monotonic() - started))
   return await untilStopped(gateway)
 }

@@ -208,7 +208,7 @@ export interface IncomingStream {
   readonly id: string
   readonly remote: NetworkAddress
   /** Authorised pairs, for display. */
-  readonly associations: () => readonly Association[]
+  associations(): readonly Association[]
   /** Stops and restarts reading (per-input pressure). Calls nest: each pause needs one resume. */
   pause(): void
   resume(): void

@@ -3,7 +3,6 @@
 import { type Association, type DomainPair, pairKey, reversed } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
-import type { StreamErrorCondition } from "../model/errors.ts"
 import type { Discovery } from "../discovery/discover.ts"
 import { discoverPeer } from "./associate.ts"
 import { rejudge, type Rejudged } from "./claims.ts"
@@ -11,11 +10,11 @@ import { type Federation, type OutgoingStream, type StreamEnd, usesOf } from "./
 import { expiry } from "./deadline.ts"
 import { type DialbackElement, resultRequestXml } from "./dialback.ts"
 import type { LiveStream } from "./live-stream.ts"
+import { OutgoingHandle } from "./outgoing-handle.ts"
 import { associations, authorised, entryOf, openCount, type PairState, pendingClaim } from "./pair-ledger.ts"
 import { PairIndex } from "./pair-index.ts"
 import { type CarrierFacts, idOf, Interrupted, mayCarry, NotCarried, provenBack, supposed } from "./piggyback.ts"
 import { type OutgoingRefused, refusal } from "./refusal.ts"
-import { noLimits } from "../stream/limits.ts"
 import { Watch } from "./renewal.ts"
 
 /** Claims of ours that wait for an answer on one stream at once; others wait for their turn. Peers bound them, too. */
@@ -42,15 +41,16 @@ export class Outbound {
   readonly handle: OutgoingStream
   readonly #federation: Federation
   readonly #live: LiveStream
-  readonly #asks = new Map<string, Ask>()
-  readonly #joining = new Map<string, Promise<Association>>()
+  /** Made for the first further pair: most streams carry one. */
+  #asks: Map<string, Ask> | undefined
+  #joining: Map<string, Promise<Association>> | undefined
   #turns: (() => void)[] = []
   #asking = 0
   /** Pairs of ours, by target. */
   readonly #byTarget: PairIndex
   /** An accepted stream: pairs that the peer asked for and we granted, by its domain. */
   readonly #byPeer: PairIndex
-  readonly #watch: Watch
+  #watch: Watch | undefined
   #first: Association | undefined
   #pair: DomainPair | undefined
   /** Where it was opened to resume another stream: how many stanzas of that had arrived. */
@@ -64,21 +64,37 @@ export class Outbound {
     this.facts = facts
     this.#byTarget = new PairIndex("target", () => this.associations.map(({ pair }) => pair), (pair) => this.associationOf(pair))
     this.#byPeer = new PairIndex("sender", () => this.#granted(), (pair) => authorised(live.ledger.state, "in", pair, federation.ports.clock.now()))
-    this.#watch = new Watch(federation, {
-      associations: () => (live.push.over ? [] : this.associations),
+    this.handle = new OutgoingHandle(this, live)
+    void live.push.closed.then((end) => this.#ended(end))
+  }
+
+  /** Watches from the first pair on. */
+  #watchEnds(added: Association): void {
+    const { push } = this.#live
+    this.#watch ??= new Watch(this.#federation, {
+      associations: () => (push.over ? [] : this.associations),
       recheck: () => this.recheck(),
       renew: (association, fresh) => {
-        if (!this.#judgedAgain(association, rejudge(federation, association, fresh))) this.handle.onWithdrawn?.([association.pair])
+        if (!this.#judgedAgain(association, rejudge(this.#federation, association, fresh))) this.handle.onWithdrawn?.([association.pair])
         this.#settle()
       },
-      broken: (error) => live.push.broken(error),
+      broken: (error) => push.broken(error),
     })
-    this.handle = this.#handle()
-    void live.push.closed.then((end) => this.#ended(end))
+    this.#watch.arm(added)
   }
 
   get initiated(): boolean {
     return this.facts.role === "initiated"
+  }
+
+  /** The pair it was opened for; of an accepted stream, the first one. */
+  get pair(): DomainPair {
+    return this.#pair!
+  }
+
+  /** Of `pair`, as it was judged last. */
+  get association(): Association {
+    return this.associationOf(this.pair) ?? this.associations[0] ?? this.#first!
   }
 
   get associations(): readonly Association[] {
@@ -129,7 +145,7 @@ export class Outbound {
     this.#byTarget.add(association.pair)
     this.#first ??= association
     this.#federation.event({ kind: "associated", at: this.#federation.ports.clock.now(), stream: this.facts.name, direction: "out", association })
-    this.#watch.arm(association)
+    this.#watchEnds(association)
     return true
   }
 
@@ -140,9 +156,10 @@ export class Outbound {
     const known = this.associationOf(pair)
     if (known !== undefined) return Promise.resolve(known)
     const key = pairKey(pair)
-    const joining = this.#joining.get(key)
+    const joining = this.#joining?.get(key)
     if (joining !== undefined) return joining
-    const attempt = this.#add(pair, signal, found).finally(() => this.#joining.delete(key))
+    const attempt = this.#add(pair, signal, found).finally(() => this.#joining?.delete(key))
+    this.#joining ??= new Map()
     this.#joining.set(key, attempt)
     return attempt
   }
@@ -206,6 +223,7 @@ export class Outbound {
           this.#failed(pair, refusal("auth.dialback-timeout", "", "unreachable"), "auth.dialback-timeout")
         }
         done = expiry(clock, this.#federation.current().times.dialbackAnswer, signal, late)
+        this.#asks ??= new Map()
         this.#asks.set(pairKey(pair), {
           pair,
           candidate,
@@ -251,7 +269,7 @@ export class Outbound {
   /** DB-08: an answer counts for the pair that was asked for on this very stream, and once. */
   answer(read: DialbackElement): void {
     const pair = { sender: read.to, target: read.from }
-    const ask = this.#asks.get(pairKey(pair))
+    const ask = this.#asks?.get(pairKey(pair))
     if (ask === undefined) return
     const kind = read.type === "valid" || read.type === "invalid" ? read.type : "error"
     const words = (read.words ?? read.condition ?? kind).replace(/[0-9a-f]{64}/g, "[key]")
@@ -272,7 +290,7 @@ export class Outbound {
     }
     const association = this.#grant(ask)
     if (association === undefined) return this.#failed(pair, new NotCarried("the policy changed while we asked"), "policy.level")
-    this.#asks.delete(pairKey(pair))
+    this.#asks?.delete(pairKey(pair))
     ask.answered(association)
   }
 
@@ -291,9 +309,9 @@ export class Outbound {
   }
 
   #failed(pair: DomainPair, why: OutgoingRefused | NotCarried, finding: FindingId): void {
-    const ask = this.#asks.get(pairKey(pair))
+    const ask = this.#asks?.get(pairKey(pair))
     if (ask === undefined) return
-    this.#asks.delete(pairKey(pair))
+    this.#asks?.delete(pairKey(pair))
     const at = this.#federation.ports.clock.now()
     this.#live.ledger.apply({ kind: "refused", claim: ask.claim, pair, direction: "out", finding, at })
     ask.answered(why)
@@ -367,66 +385,20 @@ export class Outbound {
       this.#live.push.close("reset", this.#lastFinding === undefined ? "no pair of domains is left on this stream" : findingSentence(this.#lastFinding))
       return
     }
-    this.#watch.arm()
+    this.#watch?.arm()
   }
 
   #ended(end: StreamEnd): void {
-    this.#watch.stop()
+    this.#watch?.stop()
     const blamed = end.by === "peer" && end.condition !== undefined && !ofItsOwn.has(end.condition)
     // What was idle here and was closed meanwhile refused nothing.
     const closed = end.by === "us" && end.condition === undefined
-    for (const { pair, candidate } of [...this.#asks.values()]) {
+    for (const { pair, candidate } of [...(this.#asks?.values() ?? [])]) {
       // DB-32: a peer that ends the stream for one pair is asked for none again.
       if (blamed) this.#unwilling(candidate)
       const why = blamed ? refusal("stream.closed", end.detail, "unreachable") : closed ? new NotCarried(end.detail) : new Interrupted(end.detail)
       this.#failed(pair, why, "stream.closed")
     }
     for (const turn of this.#turns.splice(0)) turn()
-  }
-
-  #handle(): OutgoingStream {
-    const outbound = this
-    const { push } = this.#live
-    return {
-      id: this.facts.name,
-      get pair() {
-        return outbound.#pair!
-      },
-      get association() {
-        return outbound.associationOf(outbound.#pair!) ?? outbound.associations[0] ?? outbound.#first!
-      },
-      remote: push.channel.remote,
-      endpoint: this.facts.endpoint,
-      errors: this.facts.errors,
-      channel: push.channel,
-      onDrain: undefined,
-      onWithdrawn: undefined,
-      closed: push.closed,
-      get ended() {
-        return push.over
-      },
-      associations: () => outbound.associations,
-      associationOf: (pair) => outbound.associationOf(pair),
-      add: (pair, signal, found) => outbound.add(pair, signal, found),
-      drop: (pair) => outbound.drop(pair),
-      close: (condition?: StreamErrorCondition, tell?: string) => push.close(condition, tell),
-      recheck: () => outbound.recheck(),
-      get lastInput() {
-        return outbound.lastInput
-      },
-      lastOutput: 0,
-      limits: this.facts.limits ?? noLimits,
-      carry: (outlet) => outbound.#live.management?.carry(outlet),
-      uncarry: () => outbound.#live.management?.uncarry(),
-      get unansweredSince() {
-        return outbound.#live.management?.unansweredSince
-      },
-      get former() {
-        return outbound.#live.former
-      },
-      get arrived() {
-        return outbound.arrived
-      },
-    }
   }
 }

@@ -7,9 +7,11 @@ export class PairIndex {
   readonly #by: keyof DomainPair
   readonly #standing: () => Iterable<DomainPair>
   readonly #held: (pair: DomainPair) => Association | undefined
-  readonly #pairs = new Map<Domain, DomainPair>()
+  /** Most streams carry one pair and look for no further one: a table is made for the second. */
+  #only: DomainPair | undefined
+  #pairs: Map<Domain, DomainPair> | undefined
   /** Domains whose pairs have all ended, as was seen; they may be judged again and hold. */
-  readonly #ended = new Set<Domain>()
+  #ended: Set<Domain> | undefined
 
   /**
    * @param by which of a pair's domains it is found under
@@ -24,38 +26,53 @@ export class PairIndex {
 
   add(pair: DomainPair): void {
     const domain = pair[this.#by]
-    const known = this.#pairs.get(domain)
+    const known = this.#known(domain)
     if (known !== undefined && this.#held(known) !== undefined) return
+    this.#keep(domain, pair)
+    this.#ended?.delete(domain)
+  }
+
+  #known(domain: Domain): DomainPair | undefined {
+    return this.#only?.[this.#by] === domain ? this.#only : this.#pairs?.get(domain)
+  }
+
+  #keep(domain: Domain, pair: DomainPair): void {
+    if (this.#pairs === undefined && (this.#only === undefined || this.#only[this.#by] === domain)) {
+      this.#only = pair
+      return
+    }
+    this.#pairs ??= new Map(this.#only === undefined ? [] : [[this.#only[this.#by], this.#only]])
+    this.#only = undefined
     this.#pairs.set(domain, pair)
-    this.#ended.delete(domain)
   }
 
   /** An association with this domain that holds now. */
   find(domain: Domain): Association | undefined {
-    const known = this.#pairs.get(domain)
+    const known = this.#known(domain)
     if (known === undefined) return undefined
     const association = this.#held(known)
     if (association !== undefined) {
-      this.#ended.delete(domain)
+      this.#ended?.delete(domain)
       return association
     }
-    if (this.#ended.has(domain)) return undefined
+    if (this.#ended?.has(domain) === true) return undefined
     this.#lookAtAll()
-    const other = this.#pairs.get(domain)
+    const other = this.#known(domain)
     return other === undefined ? undefined : this.#held(other)
   }
 
   /** One has ended, and others with it perhaps: all of them are looked for at once, so that thousands cost one look. */
   #lookAtAll(): void {
-    this.#pairs.clear()
-    this.#ended.clear()
+    this.#only = undefined
+    this.#pairs = undefined
+    const ended = new Set<Domain>()
     for (const pair of this.#standing()) {
       const domain = pair[this.#by]
-      if (this.#pairs.has(domain) && !this.#ended.has(domain)) continue
-      const ended = this.#held(pair) === undefined
-      this.#pairs.set(domain, pair)
-      if (ended) this.#ended.add(domain)
-      else this.#ended.delete(domain)
+      if (this.#known(domain) !== undefined && !ended.has(domain)) continue
+      this.#keep(domain, pair)
+      if (this.#held(pair) === undefined) ended.add(domain)
+      else ended.delete(domain)
     }
+    this.#ended = ended.size === 0 ? undefined : ended
   }
 }

@@ -143,7 +143,7 @@ export class Watch {
   readonly #federation: Federation
   readonly #watched: Watched
   /** Moments of the next try, by association. */
-  readonly #retries = new Map<string, Instant>()
+  #retries: Map<string, Instant> | undefined
   #cancel = () => {}
   /** When it is looked next; undefined before the first time. */
   #next: Instant | undefined
@@ -169,7 +169,7 @@ export class Watch {
     }
     this.#cancel()
     const held = this.#watched.associations()
-    if (this.#retries.size > 0) {
+    if (this.#retries !== undefined) {
       const ids = new Set(held.map(({ id }) => id))
       for (const id of this.#retries.keys()) if (!ids.has(id)) this.#retries.delete(id)
     }
@@ -195,7 +195,7 @@ export class Watch {
   }
 
   #due(association: Association): Instant {
-    return Math.max(renewalDue(this.#federation.current(), association), this.#retries.get(association.id) ?? 0)
+    return Math.max(renewalDue(this.#federation.current(), association), this.#retries?.get(association.id) ?? 0)
   }
 
   #look(): void {
@@ -225,7 +225,7 @@ export class Watch {
       const after = this.#watched.associations().find(({ id }) => id === association.id)
       // What a prooftype remembers may be as old as before: that is no reason to ask again at once, for ever.
       const stale = after !== undefined && renewalDue(this.#federation.current(), after) <= clock.now()
-      if (renewed?.complete !== true || stale) this.#retries.set(current.id, clock.now() + retryAfter)
+      if (renewed?.complete !== true || stale) (this.#retries ??= new Map()).set(current.id, clock.now() + retryAfter)
     } catch (error) {
       this.#watched.broken(error)
     } finally {

@@ -92,7 +92,8 @@ export class Inbound {
   readonly #options: ServeOptions
   readonly #live: LiveStream
   readonly #push: PushStream
-  readonly #backs: ConnectBacks
+  /** Made for the first claim that has to be verified. */
+  #backs: ConnectBacks | undefined
   /** What takes stanzas as they are written; found for as long as every pair holds. */
   readonly #routes = new RouteCache<Delivery>(pairsPerStream)
   /** When the first of them ends, and how often one has. */
@@ -109,7 +110,6 @@ export class Inbound {
     this.#options = options
     this.#live = live
     this.#push = live.push
-    this.#backs = new ConnectBacks(federation)
     this.#pathFound = associations(session.ledger, "in").some(({ via }) => via === "certificate")
   }
 
@@ -333,6 +333,7 @@ export class Inbound {
     const claimant = { ...this.#session.claimant, leaf: proof?.chain[0] }
     try {
       const { epoch } = this.#session.ledger
+      this.#backs ??= new ConnectBacks(this.#federation)
       const verification = await verifyClaim(this.#federation, { pair, id, key, stream: name, epoch, asserting: proof, claimant }, this.#backs, aborted)
       if (this.#session.over) return
       if (verification.outcome === "valid") {

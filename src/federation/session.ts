@@ -3,7 +3,7 @@ import type { Association, DomainPair } from "../model/association.ts"
 import type { Domain } from "../model/domain.ts"
 import type { StreamErrorCondition } from "../model/errors.ts"
 import { type FindingId, findingSentence } from "../model/findings.ts"
-import type { Channel } from "../ports.ts"
+import type { Channel, NetworkAddress } from "../ports.ts"
 import type { Proven } from "../proof/prove.ts"
 import { rejudge, type Rejudged } from "./claims.ts"
 import type { Federation, IncomingHooks, IncomingStream, StreamEnd } from "./contract.ts"
@@ -25,13 +25,55 @@ export class SessionClosed extends Error {
   }
 }
 
+/** A class, since thousands live at once: an object with a getter of its own would cost each of them a kilobyte. */
+class IncomingHandle implements IncomingStream {
+  readonly #session: IncomingSession
+  readonly remote: NetworkAddress
+  readonly closed: Promise<StreamEnd>
+
+  constructor(session: IncomingSession, remote: NetworkAddress, closed: Promise<StreamEnd>) {
+    this.#session = session
+    this.remote = remote
+    this.closed = closed
+  }
+
+  get id(): string {
+    return this.#session.name
+  }
+
+  get lastOutput(): number | undefined {
+    return this.#session.lastOutput?.()
+  }
+
+  associations(): readonly Association[] {
+    return associations(this.#session.ledger, "in")
+  }
+
+  pause(): void {
+    this.#session.pause()
+  }
+
+  resume(): void {
+    this.#session.resume()
+  }
+
+  close(condition?: StreamErrorCondition, tell?: string): void {
+    this.#session.close(condition, tell)
+  }
+
+  recheck(): void {
+    this.#session.recheck()
+  }
+}
+
 export class IncomingSession {
   readonly name: string
   readonly handle: IncomingStream
   readonly hooks: IncomingHooks
   readonly #federation: Federation
   readonly #channel: Channel
-  readonly #abort = new AbortController()
+  /** Made for whoever waits for something on its behalf. */
+  #abort: AbortController | undefined
   readonly live: LiveLedger
   /** What the peer may still have worked out. */
   readonly budget: StreamBudget
@@ -55,23 +97,10 @@ export class IncomingSession {
     this.live = ours?.ledger ?? new LiveLedger()
     this.budget = federation.claims.budget.stream(channel.remote.address, this.#ours)
     if (!this.#ours) this.budget.charge("handshake")
-    const session = this
     const closed = new Promise<StreamEnd>((resolve) => {
       this.#settle = resolve
     })
-    this.handle = {
-      id: this.name,
-      remote: channel.remote,
-      associations: () => associations(this.ledger, "in"),
-      pause: () => this.#push?.pause(),
-      resume: () => this.#push?.resume(),
-      close: (condition, tell) => this.close(condition, tell),
-      recheck: () => this.recheck(),
-      closed,
-      get lastOutput() {
-        return session.lastOutput?.()
-      },
-    }
+    this.handle = new IncomingHandle(this, channel.remote, closed)
   }
 
   /** Told of every pair that a claim of the peer's has opened. */
@@ -80,6 +109,14 @@ export class IncomingSession {
   lastOutput: (() => number) | undefined
   /** With bidi: the outbound half, which rests on this one. */
   onRechecked: (() => void) | undefined
+
+  pause(): void {
+    this.#push?.pause()
+  }
+
+  resume(): void {
+    this.#push?.resume()
+  }
 
   get at(): { stream: string; direction: "in" } {
     return { stream: this.name, direction: "in" }
@@ -93,8 +130,10 @@ export class IncomingSession {
     return { address: this.handle.remote.address, budget: this.budget }
   }
 
-  /** Aborts when the session is closed from here while it negotiates. */
+  /** Aborts when the session is closed from here while it negotiates, and when it is over. */
   get aborted(): AbortSignal {
+    this.#abort ??= new AbortController()
+    if (this.#over) this.#abort.abort(new Error("the stream is over"))
     return this.#abort.signal
   }
 
@@ -114,6 +153,8 @@ export class IncomingSession {
 
   serve(push: PushStream): void {
     this.#push = push
+    // The negotiation is over, and nobody waits for its end any more.
+    this.#abort = undefined
     push.closed.then((end) => this.ended(end, end.by === "us" && end.condition === "internal-server-error" ? "proof.internal" : undefined))
   }
 
@@ -231,6 +272,7 @@ export class IncomingSession {
     if (this.#push !== undefined) this.#push.close(condition, tell)
     else {
       // The negotiation notices at its next step, says so to the peer and ends the connection.
+      this.#abort ??= new AbortController()
       this.#abort.abort(new SessionClosed(condition, tell))
     }
   }
@@ -240,7 +282,7 @@ export class IncomingSession {
     if (this.#over) return
     this.#over = true
     this.#watch?.stop()
-    this.#abort.abort(new Error(end.detail))
+    this.#abort?.abort(new Error(end.detail))
     const pairs = associations(this.ledger, "in")
     this.live.apply({ kind: "closed" })
     const at = this.#federation.ports.clock.now()

@@ -9,27 +9,35 @@ const longestLook = 60_000
  * A clock for one stream: never behind what the wall said when the stream began plus what went by since. Set forward, it
  * follows the wall.
  */
-export function steadyClock(clock: Clock): Clock {
-  const began = clock.now() - clock.monotonic()
-  return {
-    now: () => Math.max(clock.now(), Math.floor(began + clock.monotonic())),
-    monotonic: () => clock.monotonic(),
-    after: (ms, callback) => clock.after(ms, callback),
+class SteadyClock implements Clock {
+  readonly #clock: Clock
+  readonly #began: number
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+    this.#began = clock.now() - clock.monotonic()
   }
+
+  now(): number {
+    return Math.max(this.#clock.now(), Math.floor(this.#began + this.#clock.monotonic()))
+  }
+
+  monotonic(): number {
+    return this.#clock.monotonic()
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    return this.#clock.after(ms, callback)
+  }
+}
+
+export function steadyClock(clock: Clock): Clock {
+  return new SteadyClock(clock)
 }
 
 /** The same federation, told the time of one stream that begins now. */
 export function onSteadyTime(federation: Federation): Federation {
-  return {
-    ports: { ...federation.ports, clock: steadyClock(federation.ports.clock) },
-    current: () => federation.current(),
-    event: (event) => federation.event(event),
-    keys: federation.keys,
-    claims: federation.claims,
-    ...(federation.abilities === undefined ? {} : { abilities: federation.abilities }),
-    ...(federation.ratchet === undefined ? {} : { ratchet: federation.ratchet }),
-    ...(federation.management === undefined ? {} : { management: federation.management }),
-  }
+  return { ...federation, ports: { ...federation.ports, clock: steadyClock(federation.ports.clock) } }
 }
 
 /**

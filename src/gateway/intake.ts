@@ -37,6 +37,9 @@ interface Held {
   readonly ours: boolean
 }
 
+/** One for all streams: there are thousands. */
+const nothing = (): void => {}
+
 /** So many times `unauthenticatedPerIp` may wait outside: a large host that starts opens a stream for each pair at once. */
 const waitingShare = 3
 /** Refused connections are logged at most this often, with their number, ms. */
@@ -90,7 +93,7 @@ export class Intake implements IncomingHooks {
     const stream = acceptStream(this.#around.federation, channel, transport, this)
     const held: Held = {
       stream,
-      input: new InputShare(this.#around.load, limits.input, { pause: () => stream.pause(), resume: () => stream.resume() }),
+      input: new InputShare(this.#around.load, limits.input, stream),
       leave,
       cancelDeadline: clock.after(limits.unauthenticatedMs, () => {
         if (!held.authenticated) stream.close("connection-timeout", "nothing was authenticated in time")
@@ -145,12 +148,14 @@ export class Intake implements IncomingHooks {
     held.cancelDeadline()
     // Proven streams are bounded in total only: stock servers open one a pair.
     held.leave()
+    held.cancelDeadline = nothing
+    held.leave = nothing
   }
 
   opened(stream: IncomingStream): void {
     const { clock, load } = this.#around
-    const input = new InputShare(load, this.#around.limits().input, { pause: () => stream.pause(), resume: () => stream.resume() })
-    this.#held.set(stream, { stream, input, leave: () => {}, cancelDeadline: () => {}, authenticated: true, lastInput: clock.monotonic(), ours: true })
+    const input = new InputShare(load, this.#around.limits().input, stream)
+    this.#held.set(stream, { stream, input, leave: nothing, cancelDeadline: nothing, authenticated: true, lastInput: clock.monotonic(), ours: true })
     void stream.closed.then(() => this.#held.delete(stream))
   }
 

@@ -73,12 +73,38 @@ export class ContextCache {
 }
 
 /**
+ * Chains that were shown, each once: a peer shows the same one on all its streams, and it is kept, with what was found out about it,
+ * for as long as one of them lasts.
+ */
+class ShownChains {
+  readonly #held = new Map<string, WeakRef<readonly Uint8Array[]>>()
+  readonly #ended = new FinalizationRegistry<string>((fingerprint) => {
+    if (this.#held.get(fingerprint)?.deref() === undefined) this.#held.delete(fingerprint)
+  })
+
+  /** @returns the same octets, from before where they were shown before */
+  one(fingerprint: string, chain: readonly Uint8Array[]): readonly Uint8Array[] {
+    const known = this.#held.get(fingerprint)?.deref()
+    if (known !== undefined) {
+      const same = known.length === chain.length && known.every((certificate, index) => Buffer.compare(certificate, chain[index]!) === 0)
+      return same ? known : chain
+    }
+    this.#held.set(fingerprint, new WeakRef(chain))
+    this.#ended.register(chain, fingerprint)
+    return chain
+  }
+}
+
+const shownChains = new ShownChains()
+
+/**
  * Copies what the handshake showed. Called once, first thing in the secure event: in Node 24 the chain can be read only once, and
  * getters on a socket that is closing can end the process.
  */
 function capture(socket: tls.TLSSocket, serverName: string | undefined, labels: readonly string[]): TlsFacts {
   const chain: Uint8Array[] = []
-  for (let certificate = socket.getPeerX509Certificate(); certificate !== undefined; certificate = certificate.issuerCertificate) {
+  const leaf = socket.getPeerX509Certificate()
+  for (let certificate = leaf; certificate !== undefined; certificate = certificate.issuerCertificate) {
     chain.push(Uint8Array.from(certificate.raw))
     if (chain.length === maximumChain) break
   }
@@ -88,7 +114,7 @@ function capture(socket: tls.TLSSocket, serverName: string | undefined, labels: 
   // TLS 1.2 without its extended master secret exports the same octets on two connections.
   const exporters = socket.getProtocol() === "TLSv1.3" && labels.length > 0 ? new Map(labels.map((label) => [label, exported(label)])) : undefined
   return {
-    chain,
+    chain: leaf === undefined ? chain : shownChains.one(leaf.fingerprint256, chain),
     protocol: socket.getProtocol() ?? "unknown",
     cipher: socket.getCipher().standardName,
     serverName,
@@ -109,22 +135,24 @@ interface Attempt {
 }
 
 /** Each ticket is an event of its own; those that came in one read are told together, after all that came with them. */
-function ticketsOf(socket: tls.TLSSocket, heard: (together: number) => void): () => void {
-  let together = 0
-  let over = false
-  const tell = (): void => {
-    const count = together
-    together = 0
-    if (!over) heard(count)
-  }
-  const onTicket = (): void => {
-    together += 1
-    if (together === 1) setImmediate(tell)
-  }
-  socket.on("session", onTicket)
-  return () => {
-    over = true
-    socket.off("session", onTicket)
+function ticketsOf(socket: tls.TLSSocket): NonNullable<SecuredChannel["tickets"]> {
+  return (heard) => {
+    let together = 0
+    let over = false
+    const tell = (): void => {
+      const count = together
+      together = 0
+      if (!over) heard(count)
+    }
+    const onTicket = (): void => {
+      together += 1
+      if (together === 1) setImmediate(tell)
+    }
+    socket.on("session", onTicket)
+    return () => {
+      over = true
+      socket.off("session", onTicket)
+    }
   }
 }
 
@@ -196,8 +224,7 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
         stop()
         const pace = attempt.newPace?.()
         const channel = new SocketChannel(socket, { addresses: under, pace })
-        const secured = socket
-        resolve(attempt.connecting === true ? { channel, facts, tickets: (heard) => ticketsOf(secured, heard) } : { channel, facts })
+        resolve(attempt.connecting === true ? { channel, facts, tickets: ticketsOf(socket) } : { channel, facts })
       } catch (cause) {
         fail(new TlsError("handshake", `the TLS handshake left no usable facts: ${errorCode(cause)}`, { cause }))
       }
@@ -220,6 +247,86 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
   })
 }
 
+/** Our own validator judges the chain; the library's opinion is never asked. Shared: sockets keep their options for life. */
+const noOpinion = { rejectUnauthorized: false, checkServerIdentity: () => undefined }
+
+const protocolLists = new Map<string, DataView>()
+
+/** The platform copies it for each connection: of a view that is no byte array into memory of its own, of others into its pool. */
+function protocolList(name: TlsClientOptions["alpn"] & string): DataView {
+  let list = protocolLists.get(name)
+  if (list === undefined) protocolLists.set(name, (list = new DataView(Uint8Array.of(name.length, ...Buffer.from(name, "latin1")).buffer)))
+  return list
+}
+
+/** What a server shows and speaks on one connection. Its socket keeps the callbacks for life, so what they asked for ends with the handshake. */
+class ServerChoice {
+  readonly #contexts: ContextCache
+  #wanted: TlsServerOptions | undefined
+  #refusal: TlsError | undefined
+  #unnamed: TlsError | undefined
+
+  constructor(contexts: ContextCache, wanted: TlsServerOptions) {
+    this.#contexts = contexts
+    this.#wanted = wanted
+  }
+
+  settings(): tls.TLSSocketOptions & { highWaterMark: number } {
+    const { asksForCertificate, alpn } = this.#wanted!
+    return {
+      isServer: true,
+      secureContext: this.#contextFor(undefined),
+      // TLS-06: asked for, never required here.
+      requestCert: asksForCertificate ?? true,
+      rejectUnauthorized: false,
+      // Asked only when the client names a server (TLS-07, DTLS-3).
+      SNICallback: (serverName, answer) => {
+        const context = this.#contextFor(serverName)
+        // A bare context does not take a default certificate away again: then the connection is dropped without an alert.
+        if (context === this.#contexts.bare && this.#unnamed === undefined) answer(this.#refusal ?? new Error("no certificate"))
+        else answer(null, context)
+      },
+      ...(alpn.length === 0 ? {} : { ALPNCallback: ({ protocols }: { protocols: string[] }) => this.#protocolAmong(protocols) }),
+      highWaterMark: readAhead,
+    }
+  }
+
+  #contextFor(serverName: string | undefined): tls.SecureContext {
+    let problem: TlsError
+    try {
+      const credentials = this.#wanted?.pick(serverName)
+      if (credentials !== undefined) return this.#contexts.of(credentials)
+      problem = new TlsError("no-credentials", `no certificate for ${serverName ?? "a client that names no server"}`)
+    } catch (cause) {
+      problem = cause instanceof TlsError ? cause : new TlsError("no-credentials", `no certificate: ${errorCode(cause)}`, { cause })
+    }
+    if (serverName === undefined) this.#unnamed = problem
+    else this.#refusal = problem
+    return this.#contexts.bare
+  }
+
+  /** No protocol in common ends the handshake with an alert (DTLS-4, RFC 7301 3.2). */
+  #protocolAmong(offered: readonly string[]): string | undefined {
+    const chosen = this.#wanted?.alpn.find((name) => offered.includes(name))
+    if (chosen === undefined) this.#refusal = new TlsError("alpn", "the client offers none of our application protocols")
+    return chosen
+  }
+
+  /** A finer reason than the library's error. */
+  refusalFor({ message }: TlsError): TlsError | undefined {
+    return this.#refusal ?? (/NO_SHARED_CIPHER|NO_SUITABLE/.test(message) ? this.#unnamed : undefined)
+  }
+
+  over(): void {
+    this.#wanted = undefined
+  }
+}
+
+function namedBy(socket: tls.TLSSocket): string | undefined {
+  const name: unknown = "servername" in socket ? socket.servername : undefined
+  return typeof name === "string" && name !== "" ? name : undefined
+}
+
 /**
  * Starts TLS on channels of this folder.
  *
@@ -238,10 +345,8 @@ export function createTls(options: { newPace?: NewPace; contexts?: ContextCache 
           socket: raw,
           secureContext: wanted.credentials === undefined ? contexts.bare : contexts.of(wanted.credentials),
           servername: wanted.serverName,
-          ...(wanted.alpn === undefined ? {} : { ALPNProtocols: [wanted.alpn] }),
-          // Our own validator judges the chain; the library's opinion is never asked.
-          rejectUnauthorized: false,
-          checkServerIdentity: () => undefined,
+          ...(wanted.alpn === undefined ? {} : { ALPNProtocols: protocolList(wanted.alpn) }),
+          ...noOpinion,
           highWaterMark: readAhead,
         }
         return tls.connect(settings)
@@ -258,57 +363,19 @@ export function createTls(options: { newPace?: NewPace; contexts?: ContextCache 
 
     async server(channel: Channel, wanted: TlsServerOptions): Promise<SecuredChannel> {
       const { raw, under } = take(channel, wanted.signal)
-      let refusal: TlsError | undefined
-      let unnamed: TlsError | undefined
-      const contextFor = (serverName: string | undefined): tls.SecureContext => {
-        let problem: TlsError
-        try {
-          const credentials = wanted.pick(serverName)
-          if (credentials !== undefined) return contexts.of(credentials)
-          problem = new TlsError("no-credentials", `no certificate for ${serverName ?? "a client that names no server"}`)
-        } catch (cause) {
-          problem = cause instanceof TlsError ? cause : new TlsError("no-credentials", `no certificate: ${errorCode(cause)}`, { cause })
-        }
-        if (serverName === undefined) unnamed = problem
-        else refusal = problem
-        return contexts.bare
-      }
-      const make = (): tls.TLSSocket => {
-        const settings: tls.TLSSocketOptions & { highWaterMark: number } = {
-          isServer: true,
-          secureContext: contextFor(undefined),
-          // TLS-06: asked for, never required here.
-          requestCert: wanted.asksForCertificate ?? true,
-          rejectUnauthorized: false,
-          // Asked only when the client names a server (TLS-07, DTLS-3).
-          SNICallback: (serverName, answer) => {
-            const context = contextFor(serverName)
-            // A bare context does not take a default certificate away again: then the connection is dropped without an alert.
-            if (context === contexts.bare && unnamed === undefined) answer(refusal ?? new Error("no certificate"))
-            else answer(null, context)
-          },
-          ...(wanted.alpn.length === 0 ? {} : { ALPNCallback: ({ protocols }: { protocols: string[] }) => chooseProtocol(protocols) }),
-          highWaterMark: readAhead,
-        }
+      const choice = new ServerChoice(contexts, wanted)
+      try {
         // Standalone: tls.Server loses the intermediates of clients it likes (Node 24).
-        return new tls.TLSSocket(raw, settings)
+        return await handshake(raw, under, () => new tls.TLSSocket(raw, choice.settings()), {
+          signal: wanted.signal,
+          newPace,
+          refusal: (error) => choice.refusalFor(error),
+          serverName: namedBy,
+          exporterLabels: wanted.exporterLabels,
+        })
+      } finally {
+        choice.over()
       }
-      // No protocol in common ends the handshake with an alert (DTLS-4, RFC 7301 3.2).
-      const chooseProtocol = (offered: readonly string[]): string | undefined => {
-        const chosen = wanted.alpn.find((name) => offered.includes(name))
-        if (chosen === undefined) refusal = new TlsError("alpn", "the client offers none of our application protocols")
-        return chosen
-      }
-      return handshake(raw, under, make, {
-        signal: wanted.signal,
-        newPace,
-        refusal: (error) => refusal ?? (/NO_SHARED_CIPHER|NO_SUITABLE/.test(error.message) ? unnamed : undefined),
-        serverName: (socket) => {
-          const name: unknown = "servername" in socket ? socket.servername : undefined
-          return typeof name === "string" && name !== "" ? name : undefined
-        },
-        exporterLabels: wanted.exporterLabels,
-      })
     },
   }
 }

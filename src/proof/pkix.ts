@@ -1,10 +1,10 @@
 // The PKIX prooftype (seed 7, S7.1.1; RFC 6120 13.7.2, RFC 5280, RFC 9525): a path to a known root, and a name in the leaf.
 import type { FindingId } from "../model/findings.ts"
 import type { Instant, ReferenceIdentity, ServerProof, Verdict } from "../model/verdict.ts"
-import type { AnchorSet } from "../x509/anchors.ts"
-import { matchIdentity } from "../x509/identifiers.ts"
+import type { Anchor, AnchorSet } from "../x509/anchors.ts"
+import { matchIdentity, type NamedCertificate } from "../x509/identifiers.ts"
 import { nameText } from "../x509/names.ts"
-import { type PathProblem, type ProvedPath, type RefusedPath, validatePath } from "../x509/path.ts"
+import { type PathProblem, type RefusedPath, validatePath } from "../x509/path.ts"
 import type { Prooftype } from "./prooftype.ts"
 
 /** What PKIX needs is at hand: the roots this installation knows. Evidence names them by digest and count. */
@@ -33,19 +33,37 @@ export const findingOf: Record<PathProblem, FindingId> = {
   budget: "cert.too-complex",
 }
 
-/** Paths that were found, by the chain as it was shown on one stream, which claims the names of thousands of pairs. */
-const found = new WeakMap<ServerProof["chain"], { readonly anchors: AnchorSet; readonly path: ProvedPath }>()
+/** A path that was found, without its certificates: thousands of streams keep one, and they are many times as large as what is asked later. */
+interface FoundPath {
+  readonly ok: true
+  readonly anchors: AnchorSet
+  readonly anchor: Anchor
+  /** The names of the end certificate, and who it says it is. */
+  readonly leaf: NamedCertificate
+  readonly subjectText: string
+  readonly from: Instant
+  readonly until: Instant
+}
+
+/** Paths that were found, by the chain as it was shown, by which thousands of pairs may be claimed. */
+const found = new WeakMap<ServerProof["chain"], FoundPath>()
 
 /**
- * The path as of this moment. One that was found holds until it ends, with the same anchors; names are no part of it and are
- * never kept (security.md 8).
+ * The path as of this moment. One that was found holds until it ends, with the same anchors; whether a name is its own is no part
+ * of it and is never kept (security.md 8).
  */
-function pathOf(chain: ServerProof["chain"], anchors: AnchorSet, at: Instant): ProvedPath | RefusedPath {
+function pathOf(chain: ServerProof["chain"], anchors: AnchorSet, at: Instant): FoundPath | RefusedPath {
   const known = found.get(chain)
-  if (known !== undefined && known.anchors === anchors && at >= known.path.from && at < known.path.until) return known.path
+  if (known !== undefined && known.anchors === anchors && at >= known.from && at < known.until) return known
   const path = validatePath({ chain, anchors, at, purpose: "server" })
-  if (path.ok) found.set(chain, { anchors, path })
-  return path
+  if (!path.ok) return path
+  const { anchor, from, until } = path
+  const [leaf] = path.path
+  // What has no text is never compared, and is a view of the whole certificate.
+  const subjectAltNames = leaf?.subjectAltNames?.filter((name) => "text" in name)
+  const slim: FoundPath = { ok: true, anchors, anchor, leaf: { subjectAltNames }, subjectText: leaf?.subjectText ?? "nobody", from, until }
+  found.set(chain, slim)
+  return slim
 }
 
 export const pkix: Prooftype<"pkix", PkixMaterial> = {
@@ -61,9 +79,7 @@ export const pkix: Prooftype<"pkix", PkixMaterial> = {
     // EKU-01: an initiating server's certificate is judged as a server's, too; public authorities issue nothing else.
     const path = pathOf(proof.chain, anchors, at)
     if (!path.ok) return { outcome: "refuted", by, finding: findingOf[path.problem], detail: path.detail }
-    const leaf = path.path[0]
-    if (leaf === undefined) return { outcome: "refuted", by, finding: "cert.malformed", detail: "an empty path" }
-    const identity = matchIdentity(leaf, reference.accept)
+    const identity = matchIdentity(path.leaf, reference.accept)
     if (!("matched" in identity)) {
       const shown = identity.presented.length === 0 ? "names nothing" : `is for ${identity.presented.slice(0, 8).join(", ")}`
       return { outcome: "refuted", by, finding: "pkix.name-mismatch", detail: `the certificate ${shown}, wanted ${reference.source}` }
@@ -87,7 +103,7 @@ export const pkix: Prooftype<"pkix", PkixMaterial> = {
   // security.md 25: chains are signed, and were checked again.
   rests({ anchors }, { chain }, at) {
     const path = chain.length === 0 ? undefined : pathOf(chain, anchors, at)
-    return path?.ok === true ? [{ fact: `the certificate of ${path.path[0]?.subjectText ?? "nobody"} leads to the trust anchor ${nameText(path.anchor.subject)}`, mark: "signed" }] : []
+    return path?.ok === true ? [{ fact: `the certificate of ${path.subjectText} leads to the trust anchor ${nameText(path.anchor.subject)}`, mark: "signed" }] : []
   },
 
   since({ anchors }, { chain }, at) {

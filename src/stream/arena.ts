@@ -175,7 +175,9 @@ export class Arena {
 
   /** Nothing is appended: a block of the smallest size is not kept for what may come. Thousands of destinations are idle. */
   rest(): void {
-    if (this.#bytes === 0 && this.#block.length <= smallestBlock) this.#leave()
+    if (this.#bytes > 0 || this.#block.length > smallestBlock) return
+    this.#leave()
+    this.#lengths.rest()
   }
 
   /** Somebody may read what was taken for as long as he likes: no block he was given is ever filled again. */

@@ -4,9 +4,13 @@
 export const againBit = 0x8000_0000
 export const lengthBits = 0x7fff_ffff
 
+/** Shared by all that are empty: thousands of destinations are idle. */
+const noLengths = new Uint32Array(0)
+const smallest = 8
+
 /** Lengths in the order of arrival; grows, never beyond what is queued and kept. */
 export class LengthRing {
-  #ring = new Uint32Array(8)
+  #ring = noLengths
   #head = 0
   #count = 0
 
@@ -60,8 +64,15 @@ export class LengthRing {
     this.#count -= count
   }
 
+  /** Nothing is in it: it keeps no memory of the smallest size for what may come. */
+  rest(): void {
+    if (this.#count > 0 || this.#ring.length > smallest) return
+    this.#ring = noLengths
+    this.#head = 0
+  }
+
   #grow(): void {
-    const larger = new Uint32Array(this.#ring.length * 2)
+    const larger = new Uint32Array(Math.max(smallest, this.#ring.length * 2))
     for (let index = 0; index < this.#count; index += 1) larger[index] = this.#ring[(this.#head + index) & (this.#ring.length - 1)]!
     this.#ring = larger
     this.#head = 0

@@ -35,24 +35,38 @@ export class RetainedLoad {
 
   /** @param peer whose outlets count together */
   part(peer: string): RetainedPart {
-    const load = this
-    return {
-      get full() {
-        return load.#full(load.#parts.get(peer) ?? 0)
-      },
-      change: (bytes) => load.#change(peer, bytes),
-    }
+    return new PartOfLoad(this, peer)
   }
 
-  #full(part: number): boolean {
+  full(peer: string): boolean {
+    const part = this.#parts.get(peer) ?? 0
     return part >= this.#limitOfPart || (this.#bytes >= this.#limit && part >= this.#limit / this.#parts.size)
   }
 
-  #change(peer: string, bytes: number): void {
+  change(peer: string, bytes: number): void {
     this.#bytes += bytes
     const part = (this.#parts.get(peer) ?? 0) + bytes
     if (part === 0) this.#parts.delete(peer)
     else this.#parts.set(peer, part)
+  }
+}
+
+/** A class, since each stream has one: an object with a getter of its own would cost half a kilobyte. */
+class PartOfLoad implements RetainedPart {
+  readonly #load: RetainedLoad
+  readonly #peer: string
+
+  constructor(load: RetainedLoad, peer: string) {
+    this.#load = load
+    this.#peer = peer
+  }
+
+  get full(): boolean {
+    return this.#load.full(this.#peer)
+  }
+
+  change(bytes: number): void {
+    this.#load.change(this.#peer, bytes)
   }
 }
 

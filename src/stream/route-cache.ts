@@ -11,6 +11,10 @@ const seed = 0x1c9dc5
 /** Places that are looked at before a pair counts as not kept: names that are made to collide cost their stream no more. */
 const longestSearch = 64
 
+/** Shared by all that keep nothing: most streams bring nothing in, or one pair. */
+const noBytes = Buffer.alloc(0)
+const noTable = new Int32Array(0)
+
 /** FNV-1a. */
 function hashBytes(bytes: Uint8Array, start: number, end: number, hash: number): number {
   let mixed = hash
@@ -35,9 +39,9 @@ export class RouteCache<Entry> {
   #lastAt = 0
   #lastFrom = 0
   #lastBoth = -1
-  #bytes = Buffer.alloc(0)
+  #bytes = noBytes
   #used = 0
-  #table = new Int32Array(0)
+  #table = noTable
   #entries: (Entry | undefined)[] = []
   #kept = 0
 
@@ -157,8 +161,8 @@ export class RouteCache<Entry> {
     this.#used = 0
     this.#lastBoth = -1
     this.#lastEntry = undefined
-    this.#bytes = Buffer.alloc(0)
-    this.#table = new Int32Array(0)
+    this.#bytes = noBytes
+    this.#table = noTable
     this.#entries = []
   }
 }

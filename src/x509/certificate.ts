@@ -166,7 +166,7 @@ function readExtensionField(contents: Buffer): ReturnType<typeof readExtensions>
 }
 
 /** The DNS names of a certificate as it presents them, unchecked; for display, never for a decision. */
-export function presentedNames(certificate: Certificate): string[] {
+export function presentedNames(certificate: Pick<Certificate, "subjectAltNames">): string[] {
   return (certificate.subjectAltNames ?? []).flatMap((name) => {
     switch (name.type) {
       case "dns":

@@ -46,9 +46,14 @@ interface NameIndex {
   readonly xmppAddr: readonly string[]
 }
 
-const indexes = new WeakMap<Certificate, NameIndex>()
+/** What is looked at of a certificate: its names, which need not keep the rest of it alive. */
+export type NamedCertificate = Pick<Certificate, "subjectAltNames">
 
-function indexOf(leaf: Certificate): NameIndex {
+/** Of certificates with many names; that of a few takes less time to make than it is worth to keep. */
+const indexes = new WeakMap<NamedCertificate, NameIndex>()
+const fewNames = 8
+
+function indexOf(leaf: NamedCertificate): NameIndex {
   const known = indexes.get(leaf)
   if (known !== undefined) return known
   const dns = new Map<string, string[]>()
@@ -67,7 +72,7 @@ function indexOf(leaf: Certificate): NameIndex {
     }
   }
   const index = { dns, wildcards, srv, xmppAddr }
-  indexes.set(leaf, index)
+  if ((leaf.subjectAltNames ?? []).length > fewNames) indexes.set(leaf, index)
   return index
 }
 
@@ -115,7 +120,7 @@ function xmppAddrMatches(presented: string, wanted: string): boolean {
  * @param accept built from what was asked for, never from the certificate (ID-02)
  */
 export function matchIdentity<Accepted extends AcceptedIdentifier>(
-  leaf: Certificate,
+  leaf: NamedCertificate,
   accept: readonly Accepted[],
   options: MatchOptions = {},
 ): IdentityMatch<Accepted> {

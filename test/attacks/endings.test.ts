@@ -122,7 +122,13 @@ async function closedInOneBreath(
       const stream = await a.open(pair.target)
       // Weakened: what was opened is open.
       return weakened
-        ? new Proxy(stream, { get: (target, name) => (name === "ended" ? false : (Reflect.get(target, name) as unknown)) })
+        ? new Proxy(stream, {
+            get(target, name) {
+              if (name === "ended") return false
+              const kept: unknown = Reflect.get(target, name)
+              return typeof kept === "function" ? kept.bind(target) : kept
+            },
+          })
         : stream
     },
     undelivered: (_pair, stanzas, reason) => void bounced.push(...[...stanzas].map(() => reason.condition)),

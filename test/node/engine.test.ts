@@ -1,4 +1,4 @@
-// Settings of the engine, each in a process of its own: the young generation does not grow once it is held, and no flag is unknown.
+// Settings of the engine, each in a process of its own: the young generation does not grow once it is held, the old one less, and no flag is unknown.
 import assert from "node:assert/strict"
 import { execFileSync, spawnSync } from "node:child_process"
 import { test } from "node:test"
@@ -35,8 +35,32 @@ test("left alone, it grows: the burst is one that would make it", () => {
   assert.ok(after >= before + 8, `${before} MiB before, ${after} MiB after`)
 })
 
-test("this engine knows both settings", () => {
-  const program = `import { compileEarly, holdYoungGeneration } from ${JSON.stringify(engine)}; compileEarly(); holdYoungGeneration(); console.log("set")`
+/** MiB of the old generation at its largest, while objects that live for a while go through it beside those that stay. */
+function largest(inTime: boolean): number {
+  const program = `
+    import { getHeapSpaceStatistics } from "node:v8"
+    import { collectInTime, holdYoungGeneration } from ${JSON.stringify(engine)}
+    holdYoungGeneration()
+    ${inTime ? "collectInTime()" : ""}
+    const old = () => getHeapSpaceStatistics().find((space) => space.space_name === "old_space").space_used_size / 2 ** 20
+    const stays = Array.from({ length: 200_000 }, (_, index) => ({ index, text: "x" + index }))
+    const ring = []
+    let most = 0
+    for (let index = 0; index < 3_000_000; index += 1) {
+      ring[index % 50_000] = { index, text: "y" + index }
+      if (index % 20_000 === 0) most = Math.max(most, old())
+    }
+    console.log(most, stays.length)`
+  return Number.parseFloat(execFileSync(process.execPath, ["--input-type=module", "--eval", program], { encoding: "utf8" }))
+}
+
+test("collected in time, the old generation stays smaller than left alone", () => {
+  const [bounded, alone] = [largest(true), largest(false)]
+  assert.ok(bounded < 0.8 * alone, `${bounded} MiB in time, ${alone} MiB left alone`)
+})
+
+test("this engine knows all settings", () => {
+  const program = `import { collectInTime, compileEarly, holdYoungGeneration } from ${JSON.stringify(engine)}; compileEarly(); holdYoungGeneration(); collectInTime(); console.log("set")`
   const { stdout, stderr, status } = spawnSync(process.execPath, ["--input-type=module", "--eval", program], { encoding: "utf8" })
   assert.deepEqual([stdout, status], ["set\n", 0])
   assert.doesNotMatch(stderr, /flag/i)

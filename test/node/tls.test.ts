@@ -3,11 +3,17 @@ import assert from "node:assert/strict"
 import { createHash } from "node:crypto"
 import { describe, test } from "node:test"
 import tls from "node:tls"
+import { setFlagsFromString } from "node:v8"
+import { runInNewContext } from "node:vm"
 import { CertificateAuthority, selfSigned } from "../../src/lab/certificate-authority.ts"
 import { TlsError } from "../../src/model/errors.ts"
 import { ContextCache, createTls, maximumChain } from "../../src/node/tls.ts"
+import type { SecuredChannel } from "../../src/ports.ts"
 import { Recorder } from "../world/recorder.ts"
 import { authority, clientCertificate, credentialsOf, inTime, rawPair, secure, serverCertificate, tcpPair } from "./sockets.ts"
+
+setFlagsFromString("--expose-gc")
+const collectGarbage = runInNewContext("gc") as () => void
 
 const now = Date.now()
 const hash = (der: Uint8Array): string => createHash("sha256").update(der).digest("hex").slice(0, 12)
@@ -38,6 +44,42 @@ describe("facts of a handshake", { timeout: 20_000 }, () => {
     assert.notDeepEqual(client.facts.chain[0], server.facts.chain[0])
     client.channel.destroy()
     server.channel.destroy()
+  })
+
+  test("a chain that was shown before is the same object; another that begins alike is not", async () => {
+    const first = await secure(await tcpPair())
+    const second = await secure(await tcpPair())
+    assert.equal(first.client.facts.chain, second.client.facts.chain)
+    assert.equal(first.server.facts.chain, second.server.facts.chain)
+    const issued = CertificateAuthority.create({ now, name: "Another Root" })
+    const longer = { ...serverCertificate, certificatePem: serverCertificate.certificatePem + issued.certificate.pem }
+    const third = await secure(await tcpPair(), { server: longer })
+    assert.equal(third.client.facts.chain.length, 2)
+    assert.deepEqual(third.client.facts.chain[0], first.client.facts.chain[0])
+    assert.equal(first.client.facts.chain.length, 1)
+    for (const { client, server } of [first, second, third]) for (const { channel } of [client, server]) channel.destroy()
+  })
+
+  test("a connection keeps nothing alive of what its handshake was asked for with", async () => {
+    const asked: WeakRef<object>[] = []
+    const connect = async (): Promise<readonly SecuredChannel[]> => {
+      const pair = await tcpPair()
+      const wanted = {
+        client: { serverName: "b.example", alpn: "xmpp-server", credentials: clientCertificate, signal: new AbortController().signal },
+        server: { pick: () => serverCertificate, alpn: ["xmpp-server"], signal: new AbortController().signal },
+      }
+      for (const { signal } of [wanted.client, wanted.server]) asked.push(new WeakRef(signal))
+      asked.push(new WeakRef(wanted.client), new WeakRef(wanted.server), new WeakRef(wanted.server.pick))
+      const ends = await Promise.all([transport.client(pair.a, wanted.client), transport.server(pair.b, wanted.server)])
+      return ends
+    }
+    const ends = await connect()
+    for (let turn = 0; turn < 5; turn += 1) {
+      await new Promise((resolve) => setImmediate(resolve))
+      collectGarbage()
+    }
+    assert.equal(asked.filter((ref) => ref.deref() !== undefined).length, 0)
+    for (const { channel } of ends) channel.destroy()
   })
 
   test("the connecting end is told of the peer's tickets, those that came together at once, until it listens no more", async () => {

@@ -69,7 +69,7 @@ async function joined(scene: MemoryScene, a: Server, names: readonly string[], b
     await before(name)
     tries.push(0)
     const stream = await scene.until(a.join(name))
-    const { add } = stream
+    const add: typeof stream.add = stream.add.bind(stream)
     Object.assign(stream, {
       add: ((...asked) => {
         tries[tries.length - 1]! += 1
