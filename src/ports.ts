@@ -35,6 +35,8 @@ export interface Channel {
   release(): void
   /** Queues bytes, which must not be changed afterwards. False: over the high-water mark, `drain` will follow. */
   write(bytes: Uint8Array): boolean
+  /** What is written in the rest of this turn of the loop leaves together: for who expects that more follows at once. */
+  gather?(): void
   /** Bytes accepted by `write` that the kernel (or the peer in memory) has not taken yet. */
   readonly backlog: number
   pause(): void

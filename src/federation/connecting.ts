@@ -59,7 +59,10 @@ export async function connectTo(
     })
   }
   const giveUp = new AbortController()
-  const dialling = dial(federation, endpoint, AbortSignal.any([signal, giveUp.signal]), source)
+  const stop = (): void => giveUp.abort(signal.reason)
+  if (signal.aborted) stop()
+  else signal.addEventListener("abort", stop, { once: true })
+  const dialling = dial(federation, endpoint, giveUp.signal, source)
   try {
     const [channel, { tls }] = await Promise.all([dialling, asking.secureDns.then(allowed)])
     return { channel, tlsPromised: tls, material: (proof) => asking.for(proof, () => federation.ports.clock.now()), giveUp: asking.giveUp }
@@ -72,6 +75,8 @@ export async function connectTo(
       () => {},
     )
     throw error
+  } finally {
+    signal.removeEventListener("abort", stop)
   }
 }
 

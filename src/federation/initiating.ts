@@ -283,6 +283,8 @@ function serveOutgoing(federation: Federation, associated: AssociatedStream, ass
     federation.event({ kind: "closed", at: federation.ports.clock.now(), stream: name, direction: "out", pair, reason: end.detail, unacknowledged: 0 })
   })
   const begin = manageOpened(federation, live, { pair, name, offered: management })
+  // The first stanzas wait for this stream: what asks for acknowledgements leaves with them.
+  if (begin !== undefined) live.push.channel.gather?.()
   const counting = begin?.(former, signal)
   live.push.start()
   return { outbound, counting }

@@ -68,7 +68,11 @@ export class LiveStream implements PushOwner {
       this.management?.stanzaHandled()
       return
     }
-    if (element.ns === ns.sm && this.management !== undefined) return this.management.element(element)
+    if (element.ns === ns.sm && this.management !== undefined) {
+      // Stanzas come right behind it, and a first answer for them is due in the same turn.
+      if (element.name === "enable") this.push.channel.gather?.()
+      return this.management.element(element)
+    }
     if (element.ns === ns.dialback) return this.#dialback(element)
     if (this.outbound?.initiated === true && element.ns === ns.streams && element.name === "features") return
     throw new ProtocolError("unsupported-stanza-type", `<${element.name}/> in ${element.ns}`)

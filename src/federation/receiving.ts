@@ -118,6 +118,8 @@ class Conversation {
     const plaintext = this.#plaintextAllowed(opened.from)
     // Where TLS is a choice it is offered only with something to show: a peer that takes it would only fail.
     const choice = hosting.credentials(opened.to ?? hosting.anyDomain) === undefined ? {} : { starttls: "optional" as const }
+    // What asks for TLS behind its header is answered together.
+    this.#channel.gather?.()
     // BIDI-1: said before TLS as well, for those who plan by it; it counts after.
     this.#answer(opened, { ...(plaintext ? choice : { starttls: "required" }), dialback: plaintext && hosting.dialback, bidi: this.#offersBidi(opened.from) })
     for (;;) {

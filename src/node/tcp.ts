@@ -261,13 +261,25 @@ export class SocketChannel implements Channel {
 
   /** Many small writes of one turn, each for another pair, would each be a TLS record and a segment. The first is not held up. */
   #turn(): void {
-    if (!this.#writing) {
-      this.#writing = true
-      setImmediate((channel: SocketChannel) => channel.#turned(), this)
-    } else if (!this.#corked) {
-      this.#corked = true
-      this.#socket.cork()
-    }
+    if (this.#writing) this.#hold()
+    else this.#begin()
+  }
+
+  #begin(): void {
+    this.#writing = true
+    setImmediate((channel: SocketChannel) => channel.#turned(), this)
+  }
+
+  #hold(): void {
+    if (this.#corked) return
+    this.#corked = true
+    this.#socket.cork()
+  }
+
+  gather(): void {
+    if (this.#handedOver || !this.#socket.writable) return
+    if (!this.#writing) this.#begin()
+    this.#hold()
   }
 
   #turned(): void {

@@ -96,6 +96,9 @@ export async function obtainAll(prooftypes: readonly AnyProoftype[], subject: Pr
   )
 }
 
+/** Why what was asked for is not waited for any more. One for all: nobody reads where it came from. */
+const notNeeded = new Error("not needed any more")
+
 /** Asked for, with what may be left out set apart. */
 export interface Asking {
   /** Of those on secure DNS, which may forbid a connection before it is used. */
@@ -116,13 +119,24 @@ export interface Asking {
  * @param spareLater the dispensable is likely not needed: it is asked for only once the rest did not decide
  */
 export function startAsking(prooftypes: readonly AnyProoftype[], subject: ProofSubject, ports: ProofPorts, spareLater = false): Asking {
-  const needless = new AbortController()
+  // Made when there is something to give up: at most peers nothing is.
+  let needless: AbortController | undefined
+  let givenUp = false
   const secureDns = obtainAll(prooftypes.filter(({ needsSecureDns }) => needsSecureDns), subject, ports)
   const others = prooftypes.filter(({ needsSecureDns }) => !needsSecureDns)
   const needed = obtainAll(others.filter(({ dispensable }) => dispensable !== true), subject, ports)
-  const askSpare = () => obtainAll(others.filter(({ dispensable }) => dispensable === true), subject, { ...ports, signal: AbortSignal.any([ports.signal, needless.signal]) })
+  const dispensable = others.filter((prooftype) => prooftype.dispensable === true)
+  const askSpare = () => {
+    if (dispensable.length === 0) return Promise.resolve([])
+    needless = new AbortController()
+    if (givenUp) needless.abort(notNeeded)
+    return obtainAll(dispensable, subject, { ...ports, signal: AbortSignal.any([ports.signal, needless.signal]) })
+  }
   let spare = spareLater ? undefined : askSpare()
-  const giveUp = (): void => needless.abort(new Error("not needed any more"))
+  const giveUp = (): void => {
+    givenUp = true
+    needless?.abort(notNeeded)
+  }
   const inOrder = (all: readonly Obtained[]): readonly Obtained[] => prooftypes.flatMap((prooftype) => all.filter((each) => each.prooftype === prooftype))
   return {
     secureDns,

@@ -37,6 +37,9 @@ export class XmlStream {
   #over: unknown
   #root: XmlElement | undefined
   #parserDry = true
+  #paused = false
+  /** The latest deadline; it is listened to as long as input may be waited for, and not for each step anew. */
+  #deadline: AbortSignal | undefined
   #detached = false
   #closedByUs = false
 
@@ -67,6 +70,7 @@ export class XmlStream {
       end: () => this.#finish(new StreamClosed("the peer closed the connection")),
       close: (closed) => this.#finish(new StreamClosed(closedSentence(closed))),
     })
+    this.#paused = false
     this.#channel.resume()
   }
 
@@ -79,9 +83,13 @@ export class XmlStream {
       this.#finish(protocolErrorOf(error))
       return
     }
+    // One chunk at a time, and the one that came before it was known: what the peer pipelines waits in the kernel, so an early
+    // flood costs it, not us.
+    if (!this.#parserDry && !this.#paused) {
+      this.#paused = true
+      this.#channel.pause()
+    }
     this.#parserDry = false
-    // One chunk at a time: what the peer pipelines waits in the kernel, so an early flood costs it, not us.
-    this.#channel.pause()
     this.#pump()
   }
 
@@ -98,7 +106,7 @@ export class XmlStream {
     if (event === undefined) {
       this.#parserDry = true
       if (this.#over !== undefined) this.#reject(this.#over)
-      else this.#channel.resume()
+      else this.#resume()
       return
     }
     if (event.kind === "open") this.#root = event.root
@@ -108,6 +116,12 @@ export class XmlStream {
     }
     this.#waiter = undefined
     waiter.resolve(event)
+  }
+
+  #resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#channel.resume()
   }
 
   #finish(reason: unknown): void {
@@ -134,21 +148,20 @@ export class XmlStream {
   next(signal: AbortSignal): Promise<XmlEvent> {
     if (signal.aborted) return Promise.reject(signal.reason)
     if (this.#over !== undefined && this.#parserDry) return Promise.reject(this.#over)
+    this.#heed(signal)
     return new Promise<XmlEvent>((resolve, reject) => {
-      const aborted = () => this.#reject(signal.reason)
-      signal.addEventListener("abort", aborted, { once: true })
-      this.#waiter = {
-        resolve: (event) => {
-          signal.removeEventListener("abort", aborted)
-          resolve(event)
-        },
-        reject: (reason) => {
-          signal.removeEventListener("abort", aborted)
-          reject(reason)
-        },
-      }
+      this.#waiter = { resolve, reject }
       this.#pump()
     })
+  }
+
+  readonly #aborted = (): void => this.#reject(this.#deadline?.reason)
+
+  #heed(signal: AbortSignal | undefined): void {
+    if (signal === this.#deadline) return
+    this.#deadline?.removeEventListener("abort", this.#aborted)
+    this.#deadline = signal
+    signal?.addEventListener("abort", this.#aborted)
   }
 
   /** The next first-level element. A closing tag is StreamClosed, a second header not-well-formed. */
@@ -213,6 +226,7 @@ export class XmlStream {
     const root = this.#root
     if (root === undefined) throw new Error("a stream without a header cannot be handed on")
     this.#detached = true
+    this.#heed(undefined)
     const unread = Buffer.from(this.#parser.rest())
     const lang = root.attributes.find((attribute) => attribute.prefix === "xml" && attribute.name === "lang")?.value ?? ""
     this.#channel.release()
@@ -235,6 +249,8 @@ export class XmlStream {
   lastWords(condition?: StreamErrorCondition, tell?: string, header = ""): void {
     if (this.#closedByUs) return
     this.#closedByUs = true
+    // Who waits for input all the same waits for the end of it.
+    if (this.#waiter === undefined) this.#heed(undefined)
     const peerSaid = this.#over instanceof StreamClosed && this.#over.condition !== undefined
     // RFC 6120 4.9.1.1: a stream error of the peer's is answered by our closing tag and nothing else.
     if (peerSaid) this.#channel.write(encoder.encode("</stream:stream>"))

@@ -37,31 +37,69 @@ export interface DerElement {
   readonly whole: Buffer
 }
 
+/** Most elements are only passed on the way to others: a view is made when it is asked for. */
+class ReadElement implements DerElement {
+  readonly tag: number
+  readonly #bytes: Buffer
+  readonly #start: number
+  readonly #at: number
+  readonly #end: number
+
+  constructor(tag: number, bytes: Buffer, start: number, at: number, end: number) {
+    this.tag = tag
+    this.#bytes = bytes
+    this.#start = start
+    this.#at = at
+    this.#end = end
+  }
+
+  get contents(): Buffer {
+    return this.#bytes.subarray(this.#at, this.#end)
+  }
+
+  get whole(): Buffer {
+    return this.#bytes.subarray(this.#start, this.#end)
+  }
+
+  get reader(): DerReader {
+    return new DerReader(this.#bytes, this.#at, this.#end)
+  }
+}
+
 /** Reads elements one after another from a view. */
 export class DerReader {
   readonly #bytes: Buffer
-  #at = 0
+  readonly #end: number
+  #at: number
 
-  constructor(bytes: Uint8Array) {
+  /** @param from of the octets that are read, the first, and `to` the one behind the last */
+  constructor(bytes: Uint8Array, from = 0, to = bytes.length) {
     this.#bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.#at = from
+    this.#end = to
   }
 
   get done(): boolean {
-    return this.#at >= this.#bytes.length
+    return this.#at >= this.#end
   }
 
   /** The identifier octet of the next element, or -1 at the end. */
   get next(): number {
-    return this.#bytes[this.#at] ?? -1
+    return this.#at < this.#end ? this.#bytes[this.#at]! : -1
   }
 
   /** The next element, whatever its tag. */
   any(): DerElement {
+    return this.#element()
+  }
+
+  #element(): ReadElement {
     const bytes = this.#bytes
     const start = this.#at
-    const tag = bytes[start]
-    const first = bytes[start + 1]
-    if (tag === undefined || first === undefined) throw broken("ends inside an element")
+    const bound = this.#end
+    if (start + 2 > bound) throw broken("ends inside an element")
+    const tag = bytes[start]!
+    const first = bytes[start + 1]!
     // Certificates use no tag above 30, so the multi-octet form is never right here.
     if ((tag & 0x1f) === 0x1f) throw broken("a tag number above 30")
     let at = start + 2
@@ -71,22 +109,26 @@ export class DerReader {
       // X.690 10.1: the definite form, in the fewest octets.
       if (count === 0) throw broken("an indefinite length")
       if (count > 3) throw broken("a length of more than three octets")
-      if (at + count > bytes.length) throw broken("ends inside a length")
+      if (at + count > bound) throw broken("ends inside a length")
       length = bytes.readUIntBE(at, count)
       at += count
       if (length < 0x80 || length < 2 ** (8 * (count - 1))) throw broken("a length that is not minimal")
     }
     const end = at + length
-    if (end > bytes.length) throw broken("an element longer than what holds it")
+    if (end > bound) throw broken("an element longer than what holds it")
     this.#at = end
-    return { tag, contents: bytes.subarray(at, end), whole: bytes.subarray(start, end) }
+    return new ReadElement(tag, bytes, start, at, end)
   }
 
   /** The next element, which must have this tag. `what` names it in the error. */
   expect(tag: number, what: string): DerElement {
+    return this.#expected(tag, what)
+  }
+
+  #expected(tag: number, what: string): ReadElement {
     if (this.next !== tag)
       throw broken(`${what}: expected tag 0x${tag.toString(16)}, found ${this.next < 0 ? "the end" : `0x${this.next.toString(16)}`}`)
-    return this.any()
+    return this.#element()
   }
 
   /** The next element if it has this tag. */
@@ -96,7 +138,7 @@ export class DerReader {
 
   /** A reader of the contents of the next element, which must have this tag. */
   inside(tag: number, what: string): DerReader {
-    return new DerReader(this.expect(tag, what).contents)
+    return this.#expected(tag, what).reader
   }
 
   /** Nothing may be left. */
@@ -141,24 +183,24 @@ export function readCount(element: DerElement, what: string): number {
 export function readObjectIdentifier(element: DerElement, what: string): string {
   const { contents } = element
   if (contents.length === 0 || contents.length > 64) throw broken(`${what}: an OBJECT IDENTIFIER of ${contents.length} octets`)
-  const arcs: number[] = []
+  let dotted = ""
   let arc = 0
   let open = false
-  for (const octet of contents) {
+  for (let at = 0; at < contents.length; at++) {
+    const octet = contents[at]!
     if (!open && octet === 0x80) throw broken(`${what}: an OBJECT IDENTIFIER that is not minimal`)
     arc = arc * 128 + (octet & 0x7f)
     // Beyond 2^53 two arcs would share one number (2.25 UUID arcs are the only users; none is ours).
     if (arc > Number.MAX_SAFE_INTEGER / 128) throw broken(`${what}: an OBJECT IDENTIFIER with an arc too large`)
     open = octet >= 0x80
-    if (!open) {
-      arcs.push(arc)
-      arc = 0
-    }
+    if (open) continue
+    // X.690 8.19.4: the first two arcs share a number.
+    const root = Math.min(2, Math.floor(arc / 40))
+    dotted = dotted === "" ? `${root}.${arc - root * 40}` : `${dotted}.${arc}`
+    arc = 0
   }
   if (open) throw broken(`${what}: an OBJECT IDENTIFIER that ends inside an arc`)
-  const first = arcs[0]!
-  const root = Math.min(2, Math.floor(first / 40))
-  return [root, first - root * 40, ...arcs.slice(1)].join(".")
+  return dotted
 }
 
 /** A BIT STRING of whole octets. */

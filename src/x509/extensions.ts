@@ -67,7 +67,18 @@ export const OID = {
  * Understood without being read: with any policy acceptable at the start, policies decide nothing until
  * policyConstraints asks for one (RFC 5280 6.1.1 d-g), and that extension is not understood.
  */
-const WITHOUT_EFFECT: ReadonlySet<string> = new Set([OID.certificatePolicies, OID.policyMappings, OID.inhibitAnyPolicy])
+const WITHOUT_EFFECT = [OID.certificatePolicies, OID.policyMappings, OID.inhibitAnyPolicy]
+
+const UNDERSTOOD: ReadonlySet<string> = new Set([
+  OID.subjectKeyId,
+  OID.keyUsage,
+  OID.subjectAltName,
+  OID.basicConstraints,
+  OID.nameConstraints,
+  OID.authorityKeyId,
+  OID.extKeyUsage,
+  ...WITHOUT_EFFECT,
+])
 
 /** Extensions ::= SEQUENCE SIZE (1..MAX) OF Extension, each at most once (RFC 5280 4.2). */
 export function readExtensions(reader: DerReader): Extension[] {
@@ -76,13 +87,14 @@ export function readExtensions(reader: DerReader): Extension[] {
   do {
     const item = reader.inside(TAG.sequence, "extension")
     const oid = readObjectIdentifier(item.expect(TAG.objectIdentifier, "extension identifier"), "extension identifier")
+    const what = `extension ${oid}`
     const flag = item.optional(TAG.boolean)
-    const critical = flag !== undefined && readBoolean(flag, `extension ${oid}`)
+    const critical = flag !== undefined && readBoolean(flag, what)
     // DER leaves a DEFAULT value out (X.690 11.5).
-    if (flag !== undefined && !critical) throw new CertificateError("der", `extension ${oid}: critical FALSE is encoded`)
-    const value = item.expect(TAG.octetString, `extension ${oid}`).contents
-    item.end(`extension ${oid}`)
-    if (seen.has(oid)) throw new CertificateError("extension", `extension ${oid} stands twice`)
+    if (flag !== undefined && !critical) throw new CertificateError("der", `${what}: critical FALSE is encoded`)
+    const value = item.expect(TAG.octetString, what).contents
+    item.end(what)
+    if (seen.has(oid)) throw new CertificateError("extension", `${what} stands twice`)
     seen.add(oid)
     list.push({ oid, critical, value })
     if (list.length > MOST_EXTENSIONS) throw new CertificateError("limit", `more than ${MOST_EXTENSIONS} extensions`)
@@ -180,16 +192,6 @@ export function extensionFacts(list: readonly Extension[]): ExtensionFacts {
     return value === undefined ? undefined : how(value)
   }
   const usage = read(OID.keyUsage, (value) => readNamedBits(only(value, TAG.bitString, "keyUsage"), "keyUsage"))
-  const understood = new Set<string>([
-    OID.subjectKeyId,
-    OID.keyUsage,
-    OID.subjectAltName,
-    OID.basicConstraints,
-    OID.nameConstraints,
-    OID.authorityKeyId,
-    OID.extKeyUsage,
-    ...WITHOUT_EFFECT,
-  ])
   return {
     basicConstraints: read(OID.basicConstraints, readBasicConstraints),
     keyUsage: usage?.bits,
@@ -200,7 +202,7 @@ export function extensionFacts(list: readonly Extension[]): ExtensionFacts {
     subjectKeyId: read(OID.subjectKeyId, (value) => only(value, TAG.octetString, "subjectKeyIdentifier").contents),
     authorityKeyId: read(OID.authorityKeyId, readAuthorityKeyId),
     namesIssuerLocation: read(OID.authorityInfoAccess, namesCaIssuers) ?? false,
-    unknownCritical: list.filter(({ oid, critical }) => critical && !understood.has(oid)).map(({ oid }) => oid),
+    unknownCritical: list.filter(({ oid, critical }) => critical && !UNDERSTOOD.has(oid)).map(({ oid }) => oid),
     criticality: new Map(list.map(({ oid, critical }) => [oid, critical])),
   }
 }

@@ -4,9 +4,10 @@
 
 import type { Buffer } from "node:buffer"
 import { createHash, type KeyObject } from "node:crypto"
-import { importKey, verifySignature } from "./algorithms.ts"
+import { importKey, type SignatureAlgorithm, verifySignature } from "./algorithms.ts"
 import type { Anchor, AnchorSet } from "./anchors.ts"
 import type { Certificate } from "./certificate.ts"
+import { knownSignature } from "./known-issuers.ts"
 import {
   anchorProblems,
   type PathProblem,
@@ -62,6 +63,15 @@ export interface Candidate {
 const latin1 = (bytes: Buffer): string => bytes.toString("latin1")
 /** A key as short text, for maps and sets. */
 const keyDigest = (spki: Buffer): string => createHash("sha256").update(spki).digest("base64")
+
+/** Of anchors, which are asked for each path. */
+const anchorDigests = new WeakMap<Anchor, string>()
+
+function anchorDigest(anchor: Anchor): string {
+  let known = anchorDigests.get(anchor)
+  if (known === undefined) anchorDigests.set(anchor, (known = keyDigest(anchor.spki)))
+  return known
+}
 
 /** Node key objects by certificate: importing an anchor's key is worth remembering. */
 const imported = new WeakMap<Buffer, { readonly key: KeyObject | undefined }>()
@@ -133,10 +143,15 @@ export class Search {
     const known = this.#verified.get(pair)
     if (known !== undefined) return known
     if (++this.#signatures > this.#budget.signatures) throw new OverBudget(`more than ${this.#budget.signatures} signatures to verify`)
-    const object = keyObject(spki)
-    const good = object !== undefined && verifySignature(signatureAlgorithm, object, child.signed, child.signature)
+    // One that is known counts all the same: the answer must not depend on what was judged before.
+    const good = knownSignature(child, spki) || this.#verifies(child, signatureAlgorithm, spki)
     this.#verified.set(pair, good)
     return good
+  }
+
+  #verifies({ signed, signature }: Certificate, algorithm: SignatureAlgorithm, spki: Buffer): boolean {
+    const key = keyObject(spki)
+    return key !== undefined && verifySignature(algorithm, key, signed, signature)
   }
 
   /** Keys that are refused are not put to work either: what they cost is the stranger's choice. */
@@ -212,7 +227,7 @@ export class Search {
         signed = true
         continue
       }
-      if (!this.#signedBy(top.certificate, anchor.spki, keyDigest(anchor.spki))) {
+      if (!this.#signedBy(top.certificate, anchor.spki, anchorDigest(anchor))) {
         refuse(certificate?.subjectKeyId, certificate?.subjectText ?? top.certificate.issuerText)
         continue
       }
