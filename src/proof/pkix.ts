@@ -49,14 +49,28 @@ interface FoundPath {
 const found = new WeakMap<ServerProof["chain"], FoundPath>()
 
 /**
+ * For so long what was refused is not tried again, ms: a peer without a good certificate claims hundreds of pairs by their keys, and each
+ * search costs signatures. A certificate whose time begins meanwhile waits as long; none is taken that is not good.
+ */
+const refusalHolds = 1000
+
+/** Refusals, by the chain as it was shown. */
+const refused = new WeakMap<ServerProof["chain"], { readonly anchors: AnchorSet; readonly at: Instant; readonly path: RefusedPath }>()
+
+/**
  * The path as of this moment. One that was found holds until it ends, with the same anchors; whether a name is its own is no part
  * of it and is never kept (security.md 8).
  */
 function pathOf(chain: ServerProof["chain"], anchors: AnchorSet, at: Instant): FoundPath | RefusedPath {
   const known = found.get(chain)
   if (known !== undefined && known.anchors === anchors && at >= known.from && at < known.until) return known
+  const before = refused.get(chain)
+  if (before !== undefined && before.anchors === anchors && at >= before.at && at - before.at < refusalHolds) return before.path
   const path = validatePath({ chain, anchors, at, purpose: "server" })
-  if (!path.ok) return path
+  if (!path.ok) {
+    refused.set(chain, { anchors, at, path })
+    return path
+  }
   const { anchor, from, until } = path
   const [leaf] = path.path
   // What has no text is never compared, and is a view of the whole certificate.
