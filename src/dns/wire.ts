@@ -9,8 +9,8 @@ export class WireReader {
   /** Where the part that may be read ends; names alone may look before it, never behind. */
   readonly end: number
   position: number
-  /** A name that was read, and where it stands: owner names mostly point to that of the question. */
-  #met: { readonly name: DnsName; readonly at: number } | undefined
+  /** A name that was read, and where it stands: owner names mostly point to that of the question. `pointers`: it took so many. */
+  #met: { readonly name: DnsName; readonly at: number; readonly end: number; readonly pointers: number } | undefined
 
   constructor(bytes: Uint8Array, position = 0, end = bytes.length) {
     this.bytes = bytes
@@ -70,8 +70,9 @@ export class WireReader {
       const length = this.bytes[at]!
       if (length === 0) {
         const name = { labels }
-        this.#met ??= { name, at: this.position }
-        this.position = after ?? at + 1
+        const end = after ?? at + 1
+        this.#met ??= { name, at: this.position, end, pointers }
+        this.position = end
         return name
       }
       if (length >= 0xc0) {
@@ -81,12 +82,13 @@ export class WireReader {
         pointers += 1
         if (target >= lowest || pointers > maxPointers) throw new DnsFormatError("a compression pointer does not lead back")
         after ??= at + 2
-        if (target === this.#met?.at && labels.length === 0) {
-          this.position = after
-          return this.#met.name
-        }
         // What is pointed at ends before the place that points at it.
         limit = lowest
+        const met = this.#met
+        if (target === met?.at && labels.length === 0 && met.end <= limit && pointers + met.pointers <= maxPointers) {
+          this.position = after
+          return met.name
+        }
         lowest = target
         at = target
         continue

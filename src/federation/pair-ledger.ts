@@ -128,10 +128,30 @@ function indexIn(shard: readonly PairEntry[], key: string): number {
   return -1
 }
 
-function lookUp({ entries: { shards } }: Ledger, key: string): PairEntry | undefined {
-  const shard = shards[shards.length === 1 ? 0 : shardOf(key, shards.length)]!
+function entryIn(shard: readonly PairEntry[], key: string): PairEntry | undefined {
   const place = indexIn(shard, key)
   return place < 0 ? undefined : shard[place]
+}
+
+function shardFor({ entries: { shards } }: Ledger, key: string): readonly PairEntry[] {
+  return shards[shards.length === 1 ? 0 : shardOf(key, shards.length)]!
+}
+
+function lookUp(ledger: Ledger, key: string): PairEntry | undefined {
+  return entryIn(shardFor(ledger, key), key)
+}
+
+/** Of shards that are long, since names were made to fall into one: each stanza may ask. */
+const tables = new WeakMap<readonly PairEntry[], ReadonlyMap<string, PairEntry>>()
+const longShard = 256
+
+/** As `lookUp`, for who asks more often than anything changes. */
+function lookUpOften(ledger: Ledger, key: string): PairEntry | undefined {
+  const shard = shardFor(ledger, key)
+  if (shard.length <= longShard) return entryIn(shard, key)
+  let table = tables.get(shard)
+  if (table === undefined) tables.set(shard, (table = new Map(shard.map((entry) => [entry.key, entry]))))
+  return table.get(key)
 }
 
 function grown({ size, shards: before }: PairEntries): PairEntries {
@@ -171,7 +191,7 @@ export function pendingClaim(ledger: Ledger, direction: Direction, pair: DomainP
 
 /** The association that lets the pair carry stanzas now, in this direction only. Past its end it is none (checked on use). */
 export function authorised(ledger: Ledger, direction: Direction, pair: DomainPair, at: Instant): Association | undefined {
-  const state = entryOf(ledger, direction, pair)?.state
+  const state = lookUpOften(ledger, keyOf(direction, pair))?.state
   return state?.state === "authorised" && at < state.association.until ? state.association : undefined
 }
 

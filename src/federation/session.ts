@@ -153,9 +153,12 @@ export class IncomingSession {
 
   serve(push: PushStream): void {
     this.#push = push
+    const told: unknown = this.#abort?.signal.reason
     // The negotiation is over, and nobody waits for its end any more.
     this.#abort = undefined
     push.closed.then((end) => this.ended(end, end.by === "us" && end.condition === "internal-server-error" ? "proof.internal" : undefined))
+    // Its last step did not look.
+    if (told instanceof SessionClosed) push.close(told.condition, told.tell)
   }
 
   restarted(): void {

@@ -178,9 +178,17 @@ function sameHost(address: AddressBytes, listener: AddressBytes): boolean {
   return unmapped.length === listener.length && unmapped.every((byte, index) => byte === listener[index])
 }
 
-/** What was said of addresses of late: hundreds of domains of one host lead to the same one. */
-const judged = new WeakMap<ReachPolicy, Map<string, GuardResult<AddressRefusal>>>()
+/** What was said of addresses of late, by the networks that are allowed: hundreds of domains of one host lead to the same one. */
+const judged = new WeakMap<ReachPolicy["networks"], Map<string, GuardResult<AddressRefusal>>>()
 const judgedAtOnce = 256
+
+function guardKnown(address: string, bytes: AddressBytes, networks: ReachPolicy["networks"]): GuardResult<AddressRefusal> {
+  let known = judged.get(networks)
+  if (known === undefined || known.size >= judgedAtOnce) judged.set(networks, (known = new Map()))
+  let result = known.get(address)
+  if (result === undefined) known.set(address, (result = guardBytes(bytes, networks)))
+  return result
+}
 
 /**
  * The resolved address that is dialled next, without a second lookup in between (security.md 17).
@@ -189,15 +197,6 @@ const judgedAtOnce = 256
  * @param port where it is known; own listeners are refused only then
  */
 export function guardAddress(address: string, policy: ReachPolicy, port?: number): GuardResult<AddressRefusal> {
-  let known = judged.get(policy)
-  if (known === undefined || known.size >= judgedAtOnce) judged.set(policy, (known = new Map()))
-  const key = `${address} ${port}`
-  let result = known.get(key)
-  if (result === undefined) known.set(key, (result = guarded(address, policy, port)))
-  return result
-}
-
-function guarded(address: string, policy: ReachPolicy, port: number | undefined): GuardResult<AddressRefusal> {
   const bytes = parseAddress(address)
   if (bytes === undefined) return { ok: false, refused: "not-an-address", detail: `${JSON.stringify(address)} is not an IP address` }
   for (const listener of policy.ownListeners) {
@@ -207,5 +206,5 @@ function guarded(address: string, policy: ReachPolicy, port: number | undefined)
       return { ok: false, refused: "own-listener", detail: `${address} port ${port} is our own listener` }
     }
   }
-  return guardBytes(bytes, policy.networks)
+  return guardKnown(address, bytes, policy.networks)
 }

@@ -12,7 +12,7 @@ export interface StopSignal {
 
 /** A signal of one's own. Listeners hear it once, in the order in which they came. */
 export class Stop implements StopSignal {
-  #listeners: (() => void)[] = []
+  readonly #listeners: (() => void)[] = []
   #aborted = false
   #reason: unknown
 
@@ -43,8 +43,7 @@ export class Stop implements StopSignal {
     if (this.#aborted) return
     this.#aborted = true
     this.#reason = reason
-    const listeners = this.#listeners
-    this.#listeners = []
-    for (const listener of listeners) listener()
+    // One after another, so that none is told whom an earlier one took out.
+    for (let listener = this.#listeners.shift(); listener !== undefined; listener = this.#listeners.shift()) listener()
   }
 }

@@ -28,6 +28,8 @@ export class DescriptorSink {
   /** Behind a line that was written a moment ago. */
   #gathered = ""
   #gathers = false
+  /** The process ends: no timer comes any more. */
+  #ending = false
   #timer: NodeJS.Timeout | undefined
   #pause = shortest
 
@@ -39,6 +41,7 @@ export class DescriptorSink {
   }
 
   write(text: string): void {
+    if (this.#ending) return this.#send(Buffer.from(text))
     if (this.#gathers) {
       this.#gathered += text
       if (this.#gathered.length > mostGathered) this.#letGo()
@@ -97,7 +100,8 @@ export class DescriptorSink {
     if (this.#dropped === 0) return
     const dropped = this.#dropped
     this.#dropped = 0
-    this.write(this.#lost(dropped))
+    // Not gathered: it stands before the lines that came after those.
+    this.#send(Buffer.from(this.#lost(dropped)))
   }
 
   /** What could not be written now; undefined when nothing is left, also because writing is impossible for good. */
@@ -116,6 +120,7 @@ export class DescriptorSink {
 
   /** The process ends: the queue gets a moment, spent waiting. */
   #finish(): void {
+    this.#ending = true
     this.#letGo()
     if (this.#waiting.length === 0) return
     const nap = new Int32Array(new SharedArrayBuffer(4))

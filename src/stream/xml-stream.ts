@@ -35,6 +35,8 @@ export class XmlStream {
   #parser: XmlParser
   #waiter: Waiter | undefined
   #over: unknown
+  /** The peer has finished sending; that ends the stream for who waits for more, and what we say still reaches it. */
+  #ended: StreamClosed | undefined
   #root: XmlElement | undefined
   #parserDry = true
   #paused = false
@@ -67,7 +69,10 @@ export class XmlStream {
     this.#channel.attach({
       chunk: (bytes) => this.#arrived(bytes),
       drain: () => {},
-      end: () => this.#finish(new StreamClosed("the peer closed the connection")),
+      end: () => {
+        this.#ended = new StreamClosed("the peer closed the connection")
+        if (this.#waiter !== undefined) this.#finish(this.#ended)
+      },
       close: (closed) => this.#finish(new StreamClosed(closedSentence(closed))),
     })
     this.#paused = false
@@ -105,6 +110,7 @@ export class XmlStream {
     }
     if (event === undefined) {
       this.#parserDry = true
+      this.#over ??= this.#ended
       if (this.#over !== undefined) this.#reject(this.#over)
       else this.#resume()
       return

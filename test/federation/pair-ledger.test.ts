@@ -133,3 +133,38 @@ test("property: nothing is authorised that was not claimed in the same epoch and
     { numRuns: 500 },
   )
 })
+
+/** As the ledger has it, FNV-1a: anybody can choose names by it. */
+function fallsInto(key: string): number {
+  let hash = 0x811c9dc5
+  for (let index = 0; index < key.length; index += 1) hash = Math.imul(hash ^ key.charCodeAt(index), 0x01000193)
+  return hash >>> 0
+}
+
+test("attack: names that all fall into one shard make looking for a pair no slower, which each stanza may do", () => {
+  const count = 4096
+  const opened = (wanted: (key: string) => boolean): { ledger: Ledger; pairs: (typeof pair)[] } => {
+    const pairs: (typeof pair)[] = []
+    for (let number = 0; pairs.length < count; number += 1) {
+      const sender = `n${number.toString(36).padStart(6, "0")}.c.example` as Domain
+      if (wanted(`in ${sender} ${b}`)) pairs.push({ sender, target: b })
+    }
+    let ledger = emptyLedger
+    for (const each of pairs) {
+      ledger = reduce(ledger, { ...claimed, pair: each } as LedgerEvent)
+      ledger = reduce(ledger, { kind: "authorised", claim: ledger.claims, association: association({ pair: each }), generation: 1 })
+    }
+    return { ledger, pairs }
+  }
+  const spread = opened(() => true)
+  const chosen = opened((key) => fallsInto(key) % 512 === 7)
+  const took = ({ ledger, pairs }: typeof spread): number => {
+    const began = performance.now()
+    for (const { sender, target } of pairs) assert.notEqual(authorised(ledger, "in", { sender, target }, 0), undefined)
+    return performance.now() - began
+  }
+  const best = (which: typeof spread): number => Math.min(...Array.from({ length: 5 }, () => took(which)))
+  const [ordinary, attacked] = [best(spread), best(chosen)]
+  assert.ok(attacked < ordinary * 5, `${attacked.toFixed(1)} ms instead of ${ordinary.toFixed(1)} ms`)
+  assert.equal(authorised(chosen.ledger, "in", { sender: a, target: b }, 0), undefined)
+})

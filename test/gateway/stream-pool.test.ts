@@ -39,7 +39,11 @@ describe("opening", () => {
     const turns: (() => void)[] = []
     const { clock } = bench
     const after = clock.after.bind(clock)
-    clock.after = (ms, callback) => (ms === 0 ? (turns.push(callback), () => {}) : after(ms, callback))
+    clock.after = (ms, callback) => {
+      if (ms > 0) return after(ms, callback)
+      turns.push(callback)
+      return () => {}
+    }
     const targets = Array.from({ length: 8 }, (_, index) => `d${index}.example`)
     const { attempts } = bench.opener
     for (const name of targets) bench.send(far(name), stanza(name))

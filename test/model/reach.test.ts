@@ -181,6 +181,16 @@ test("addresses: an allowed NAT64, mapped or tunnel prefix is no way round to a 
   assert.equal(guardAddress("::ffff:127.0.0.1", { ...policy, networks: [...policy.networks, parseCidr("127.0.0.0/8")] }).ok, true)
 })
 
+test("addresses: a listener of ours that begins later counts from then on", () => {
+  const ownListeners = [{ address: "127.0.0.1", port: 5269 }]
+  const policy: ReachPolicy = { ...labPolicy, ownListeners }
+  assert.equal(guardAddress("127.0.0.1", policy, 5270).ok, true)
+  ownListeners.push({ address: "127.0.0.1", port: 5270 })
+  assert.equal(guardAddress("127.0.0.1", policy, 5270).ok, false)
+  ownListeners.length = 0
+  assert.equal(guardAddress("127.0.0.1", policy, 5269).ok, true)
+})
+
 test("addresses: our own listeners are refused even where their network is allowed", () => {
   const policy: ReachPolicy = {
     ...labPolicy,

@@ -46,6 +46,19 @@ for (const [name, make] of [
       assert.deepEqual(heard, [])
       assert.ok(signal.reason instanceof Error)
     })
+    it("one who is taken out while others are told is not told", () => {
+      const { signal, abort } = make()
+      const heard: string[] = []
+      const second = () => heard.push("second")
+      signal.addEventListener("abort", () => {
+        heard.push("first")
+        signal.removeEventListener("abort", second)
+      })
+      signal.addEventListener("abort", second)
+      signal.addEventListener("abort", () => heard.push("third"))
+      abort()
+      assert.deepEqual(heard, ["first", "third"])
+    })
     it("one who leaves while others are told is not in the way of the next", () => {
       const { signal, abort } = make()
       const heard: string[] = []

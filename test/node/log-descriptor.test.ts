@@ -61,6 +61,30 @@ describe("a log on a pipe", () => {
     assert.equal(entries.at(-1)!.text, "the last line")
   })
 
+  test("that is read again only when the process ends: the loss is said, behind what waited", async () => {
+    const source = `
+      import { createLog } from ${log}
+      const log = createLog({ format: "json" })
+      for (let index = 0; index < 30000; index += 1) log.write("info", "gateway.ready", { index, text: "x".repeat(80) })
+      process.stderr.write("over")
+      process.exit(0)`
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", source], { stdio: ["ignore", "pipe", "pipe"] })
+    let text = ""
+    child.stderr.once("data", () => {
+      child.stdout.setEncoding("utf8").on("data", (part: string) => {
+        text += part
+      })
+    })
+    await new Promise((resolve) => child.once("close", resolve))
+    const entries = text
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as { ev: string; count?: number })
+    const last = entries.at(-1)
+    assert.equal(last?.ev, "log.lost")
+    assert.equal(entries.length - 1 + (last?.count ?? 0), 30_000)
+  })
+
   test("that is read in time loses nothing", async () => {
     const lines = 4000
     const { child, told, ended } = start(lines)
@@ -108,6 +132,10 @@ describe("a file gets", () => {
       assert.deepEqual(lines.map((line) => (JSON.parse(line) as { index: number }).index), Array.from({ length: 1000 }, (_, index) => index))
     })
   }
+  test("lines that are written while it exits", async () => {
+    const lines = await leftBy("process.once('exit', () => write(1, 2)); write(0, 1)")
+    assert.deepEqual(lines.map((line) => (JSON.parse(line) as { index: number }).index), [0, 1, 2])
+  })
   test("what was written a moment ago, and the first line since, where the process is torn down", async () => {
     const lines = await leftBy("write(0, 10); setTimeout(() => { write(10, 1); process.abort() }, 100)")
     assert.equal(lines.length, 11)

@@ -17,6 +17,7 @@ class Source implements Channel {
   paused = false
   handler: ChannelHandler | undefined
   switches = 0
+  written = ""
 
   attach(handler: ChannelHandler): void {
     this.handler = handler
@@ -24,7 +25,8 @@ class Source implements Channel {
   release(): void {
     this.handler = undefined
   }
-  write(): boolean {
+  write(bytes: Uint8Array): boolean {
+    this.written += Buffer.from(bytes).toString()
     return true
   }
   pause(): void {
@@ -106,4 +108,21 @@ test("a deadline is listened to once for all steps, ends the wait, and is let go
   await last
   stream.detach()
   assert.equal(getEventListeners(third.signal, "abort").length, 0)
+})
+
+test("whose peer has said all and ended its side while nobody waited gets what we say; who waits then hears of it", async () => {
+  const source = new Source()
+  const stream = new XmlStream(source, limits)
+  const { signal } = new AbortController()
+  source.say(`${header}<a/>`)
+  await stream.header(signal)
+  source.handler?.end()
+  assert.equal((await stream.element(signal)).name, "a")
+  stream.lastWords("not-authorized")
+  assert.match(source.written, /<not-authorized .*<\/stream:stream>/s)
+  const other = new Source()
+  const waiting = new XmlStream(other, limits)
+  other.handler?.end()
+  await assert.rejects(waiting.header(signal), /the peer closed the connection/)
+  await assert.rejects(waiting.header(signal), /the peer closed the connection/)
 })
