@@ -1,4 +1,4 @@
-// How much one connection of an inspection may say (RFC 6120 13.12; security.md 24): the parser bounds what is kept, and here is bounded what
+// How much one connection of an inspection may say (RFC 6120 13.12; security.md 17): the parser bounds what is kept, and here is bounded what
 // is read, so that whoever pours white space costs no core until the time is over.
 import type { Channel, ChannelHandler, Dial, NetworkAddress, SecuredChannel, Tls } from "../ports.ts"
 import { refusal } from "../federation/refusal.ts"

@@ -136,13 +136,7 @@ describe("a file gets", () => {
     const lines = await leftBy("process.once('exit', () => write(1, 2)); write(0, 1)")
     assert.deepEqual(lines.map((line) => (JSON.parse(line) as { index: number }).index), [0, 1, 2])
   })
-  test("what was written a moment ago, and the first line since, where the process is torn down", async () => {
-    const lines = await leftBy("write(0, 10); setTimeout(() => { write(10, 1); process.abort() }, 100)")
-    assert.equal(lines.length, 11)
-  })
-  test("many lines at once as they come, but for the last few", async () => {
-    const lines = await leftBy("write(0, 1000); process.abort()")
-    // A line has some 70 octets, and 16 KiB wait at most.
-    assert.ok(lines.length > 700 && lines.length < 1000, `${lines.length} lines`)
+  test("every line before write returns, however the process is torn down then", async () => {
+    assert.equal((await leftBy("write(0, 1000); process.abort()")).length, 1000)
   })
 })
