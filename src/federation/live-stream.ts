@@ -4,17 +4,16 @@
 import { ProtocolError } from "../model/errors.ts"
 import { ns } from "../model/namespaces.ts"
 import type { FormerStream, StreamManagement } from "../stream/stream-management.ts"
-import type { StanzaView } from "../stream/relay.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import type { XmlElement } from "../xml/element.ts"
 import type { Federation } from "./contract.ts"
 import { isDialback, readDialback } from "./dialback.ts"
 import type { Outbound } from "./outbound.ts"
 import type { LiveLedger } from "./pair-ledger.ts"
-import { type PushOwner, PushStream } from "./push-stream.ts"
+import { PushStream } from "./push-stream.ts"
 import type { Inbound } from "./serve.ts"
 
-export class LiveStream implements PushOwner {
+export class LiveStream {
   readonly push: PushStream
   readonly ledger: LiveLedger
   inbound: Inbound | undefined
@@ -28,39 +27,39 @@ export class LiveStream implements PushOwner {
   constructor(federation: Federation, detached: Detached, ledger: LiveLedger) {
     this.ledger = ledger
     const { limits, times } = federation.current()
-    this.push = new PushStream(detached, this, { content: ns.server, limits, clock: federation.ports.clock, closing: times.closing })
+    this.push = new PushStream(
+      detached,
+      {
+        stanza: (view) => {
+          if (this.inbound === undefined) throw strayStanza()
+          if (this.management?.finished === true) return
+          this.inbound.stanza(view)
+          // SM-3: whoever is next has it, or its sender has an error.
+          this.management?.stanzaHandled()
+        },
+        element: (element) => this.#element(element),
+        flushed: () => {
+          this.inbound?.flushed()
+          this.management?.flushed()
+        },
+        drain: () => this.outbound?.drained(),
+      },
+      {
+        content: ns.server,
+        limits,
+        clock: federation.ports.clock,
+        closing: times.closing,
+        lastWords: () => this.management?.lastWords() ?? "",
+        rest: () => this.inbound?.rest ?? 0,
+      },
+    )
     // Before anybody else learns of the end, and takes the outlet away.
     void this.push.closed.then((end) => {
       this.former = this.management?.over(end.by === "lost")
     })
   }
 
-  stanza(view: StanzaView): void {
-    if (this.inbound === undefined) throw strayStanza()
-    if (this.management?.finished === true) return
-    this.inbound.stanza(view)
-    // SM-3: whoever is next has it, or its sender has an error.
-    this.management?.stanzaHandled()
-  }
-
-  flushed(): void {
-    this.inbound?.flushed()
-    this.management?.flushed()
-  }
-
-  drain(): void {
-    this.outbound?.drained()
-  }
-
-  lastWords(): string {
-    return this.management?.lastWords() ?? ""
-  }
-
-  rest(): number {
-    return this.inbound?.rest ?? 0
-  }
-
-  element(element: XmlElement): void {
+  #element(element: XmlElement): void {
     if (element.ns === ns.server) {
       if (this.inbound === undefined) throw strayStanza()
       if (this.management?.finished === true) return

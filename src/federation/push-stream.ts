@@ -2,10 +2,10 @@
 // (RFC 6120 4.4; TLS-13). Knows nothing of pairs: its owner decides about every element.
 import { ProtocolError, type StreamErrorCondition } from "../model/errors.ts"
 import { type ContentNamespace, ns } from "../model/namespaces.ts"
-import type { Channel, ChannelClosed, ChannelHandler, Clock } from "../ports.ts"
+import type { Channel, Clock } from "../ports.ts"
 import { endWithin, partWithin } from "../stream/closing.ts"
-import { Relay, type RelayHandler, type StanzaView } from "../stream/relay.ts"
-import { Slices, type SlicesOptions } from "../stream/slices.ts"
+import { Relay, type StanzaView } from "../stream/relay.ts"
+import { Slices } from "../stream/slices.ts"
 import { isStreamError, readStreamError, streamErrorXml, toldTo } from "../stream/stream-errors.ts"
 import type { Detached } from "../stream/xml-stream.ts"
 import type { XmlElement } from "../xml/element.ts"
@@ -21,10 +21,6 @@ export interface PushOwner {
   flushed(): void
   /** The channel took what was written. */
   drain(): void
-  /** What is said before anything that ends the stream (XEP-0198 4). */
-  lastWords?(): string
-  /** ms between two slices of laborious input; 0: no reason to rest. */
-  rest?(): number
 }
 
 export interface PushOptions {
@@ -33,10 +29,11 @@ export interface PushOptions {
   readonly clock: Clock
   /** ms to wait for the peer's closing tag. */
   readonly closing: number
+  /** What is said before anything that ends the stream (XEP-0198 4). */
+  lastWords?(): string
+  /** ms between two slices of laborious input; 0: no reason to rest. */
+  rest?(): number
 }
-
-/** One for all streams: there are thousands. */
-const nothing = (): void => {}
 
 const encoder = new TextEncoder()
 /** What an element takes that is only read and handed on, such as a stanza of unusual form, beside a claim. */
@@ -54,82 +51,14 @@ export class PushStream {
   readonly #slices: Slices
   /** What came behind the negotiation and was not looked at. */
   #unread: Buffer
-  #settle: (end: StreamEnd) => void = nothing
+  #settle: (end: StreamEnd) => void = () => {}
   #over: StreamEnd | undefined
   /** Answers that leave together. */
   readonly #soon: string[] = []
   #weClosed = false
   #pauses = 0
   #started = false
-  #cancelClosing = nothing
-
-  /** What its channel, its relay and its slices know of it; one object for all three, since thousands of streams live at once. */
-  static readonly #Side = class implements ChannelHandler, RelayHandler, SlicesOptions {
-    readonly #of: PushStream
-
-    constructor(of: PushStream) {
-      this.#of = of
-    }
-
-    chunk(bytes: Buffer): void {
-      this.#of.#begin()
-      this.#of.#slices.chunk(bytes)
-    }
-
-    drain(): void {
-      this.#of.#ours(() => this.#of.#owner.drain())
-    }
-
-    end(): void {
-      this.#of.#lost("the peer closed the connection without closing the stream")
-    }
-
-    close({ detail }: ChannelClosed): void {
-      this.#of.#lost(detail ?? "the connection was lost")
-    }
-
-    stanza(view: StanzaView): void {
-      this.#of.#stanza(view)
-    }
-
-    tree(element: XmlElement): void {
-      this.#of.#slices.laborious(element.ns === ns.dialback ? 1 : readingShare)
-      this.#of.#guarded(() => this.#of.#tree(element))
-    }
-
-    closeTag(): void {
-      this.#of.#peerClosed()
-    }
-
-    failed(error: XmlError): void {
-      this.#of.#failed(error)
-    }
-
-    flushed(): void {
-      this.#of.#ours(() => this.#of.#owner.flushed())
-    }
-
-    get clock(): Clock {
-      return this.#of.#options.clock
-    }
-
-    read(bytes: Buffer): void {
-      this.#of.#relay.chunk(bytes)
-    }
-
-    pause(): void {
-      this.#of.pause()
-    }
-
-    resume(): void {
-      this.#of.resume()
-    }
-
-    rest(): number {
-      return this.#of.#owner.rest?.() ?? 0
-    }
-  }
-  readonly #side = new PushStream.#Side(this)
+  #cancelClosing = () => {}
 
   constructor(detached: Detached, owner: PushOwner, options: PushOptions) {
     this.channel = detached.channel
@@ -146,9 +75,24 @@ export class PushStream {
       limits: { stanzaBytes: options.limits.stanza, depth: options.limits.depth },
       unread: noBytes,
       xmlLang: detached.lang,
-      handler: this.#side,
+      handler: {
+        stanza: (view) => this.#guarded(() => owner.stanza(view)),
+        tree: (element) => {
+          this.#slices.laborious(element.ns === ns.dialback ? 1 : readingShare)
+          this.#guarded(() => this.#tree(element))
+        },
+        closeTag: () => this.#peerClosed(),
+        failed: (error) => this.#failed(error),
+        flushed: () => this.#ours(() => owner.flushed()),
+      },
     })
-    this.#slices = new Slices(this.#side)
+    this.#slices = new Slices({
+      clock: options.clock,
+      read: (bytes) => this.#relay.chunk(bytes),
+      pause: () => this.pause(),
+      resume: () => this.resume(),
+      rest: options.rest,
+    })
   }
 
   /** Begins to read; what was left unread by the negotiation comes first. */
@@ -156,7 +100,15 @@ export class PushStream {
     // What was delivered before may have ended it.
     if (this.#over !== undefined) return
     this.#started = true
-    this.channel.attach(this.#side)
+    this.channel.attach({
+      chunk: (bytes) => {
+        this.#begin()
+        this.#slices.chunk(bytes)
+      },
+      drain: () => this.#ours(() => this.#owner.drain()),
+      end: () => this.#lost("the peer closed the connection without closing the stream"),
+      close: (closed) => this.#lost(closed.detail ?? "the connection was lost"),
+    })
     this.#begin()
     if (this.#pauses === 0) this.channel.resume()
   }
@@ -197,16 +149,6 @@ export class PushStream {
     this.#owner.element(element)
   }
 
-  /** As `#guarded`, without a closure for each stanza. */
-  #stanza(view: StanzaView): void {
-    if (this.#over !== undefined) return
-    try {
-      this.#owner.stanza(view)
-    } catch (error) {
-      this.#failedOurs(error)
-    }
-  }
-
   /** A stanza that ends the stream must not be followed by another from the same chunk. */
   #guarded(deliver: () => void): void {
     if (this.#over !== undefined) return
@@ -218,16 +160,12 @@ export class PushStream {
     try {
       step()
     } catch (error) {
-      this.#failedOurs(error)
+      const known = error instanceof ProtocolError
+      const { condition, tell, application } = known ? toldTo(error) : { condition: "internal-server-error" as const, tell: undefined, application: undefined }
+      const detail = known ? error.message : `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+      this.#sendEnd(condition, tell, application)
+      this.#end({ by: "us", detail, condition })
     }
-  }
-
-  #failedOurs(error: unknown): void {
-    const known = error instanceof ProtocolError
-    const { condition, tell, application } = known ? toldTo(error) : { condition: "internal-server-error" as const, tell: undefined, application: undefined }
-    const detail = known ? error.message : `internal error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
-    this.#sendEnd(condition, tell, application)
-    this.#end({ by: "us", detail, condition })
   }
 
   /** Ends the stream for an error beside its traffic. */
@@ -245,7 +183,7 @@ export class PushStream {
 
   #peerClosed(): void {
     this.#sendGathered()
-    if (!this.#weClosed) this.channel.write(encoder.encode(`${this.#owner.lastWords?.() ?? ""}</stream:stream>`))
+    if (!this.#weClosed) this.channel.write(encoder.encode(`${this.#options.lastWords?.() ?? ""}</stream:stream>`))
     this.#end({ by: this.#weClosed ? "us" : "peer", detail: this.#weClosed ? "closed by both sides" : "the peer closed the stream" })
   }
 
@@ -255,7 +193,7 @@ export class PushStream {
     // The peer does not read: it was closed just now.
     if (this.#weClosed) return
     this.#weClosed = true
-    const first = this.#owner.lastWords?.() ?? ""
+    const first = this.#options.lastWords?.() ?? ""
     this.channel.write(encoder.encode(first + (condition === undefined ? "</stream:stream>" : streamErrorXml(condition, tell, application))))
   }
 

@@ -21,11 +21,11 @@ const silence = 0.5
 export interface SlicesOptions {
   readonly clock: Pick<Clock, "after" | "monotonic">
   /** Reads one slice, and all that follows from it. */
-  read(bytes: Buffer): void
-  pause(): void
-  resume(): void
+  readonly read: (bytes: Buffer) => void
+  readonly pause: () => void
+  readonly resume: () => void
   /** Until the next slice, ms; 0: the next turn, since nothing is known against this peer, and slices as long as others can bear. */
-  rest?(): number
+  readonly rest?: (() => number) | undefined
 }
 
 export class Slices {
@@ -71,14 +71,14 @@ export class Slices {
   }
 
   #read(bytes: Buffer): void {
-    const { clock } = this.#options
+    const { clock, read } = this.#options
     for (let rest = bytes; rest.length > 0 && !this.#over; ) {
       const part = rest.subarray(0, this.#calm < calmAfter ? partBytes : calmPartBytes)
       rest = rest.subarray(part.length)
       // Never more than the next parts wear off: what follows may be ordinary.
       this.#elements = Math.min(2 * many, Math.max(0, this.#elements - part.length / spread))
       if (this.#laboured === 0) this.#since = clock.monotonic()
-      this.#options.read(part)
+      read(part)
       if (this.#elements < many) {
         this.#calm += part.length
         continue

@@ -30,8 +30,8 @@ function started(unread: string) {
   }
   const push = new PushStream(
     { channel, unread: Buffer.from(unread), scope: [["", ns.server], ["db", ns.dialback], ["stream", ns.streams]], rootName: "stream:stream", lang: "" },
-    { stanza: () => {}, element: ({ attributes }) => void elements.push(attributes.find(({ name }) => name === "from")!.value), flushed: () => {}, drain: () => {}, rest: () => 1 },
-    { content: ns.server, limits: { stanza: 65_536, unauthenticatedStanza: 65_536, depth: 10, pendingClaims: 100 }, clock, closing: 1000 },
+    { stanza: () => {}, element: ({ attributes }) => void elements.push(attributes.find(({ name }) => name === "from")!.value), flushed: () => {}, drain: () => {} },
+    { content: ns.server, limits: { stanza: 65_536, unauthenticatedStanza: 65_536, depth: 10, pendingClaims: 100 }, clock, closing: 1000, rest: () => 1 },
   )
   push.start()
   return { clock, elements, hear: (text: string) => handler!.chunk(Buffer.from(text)), flows: () => flows, push }
