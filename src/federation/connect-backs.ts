@@ -160,24 +160,20 @@ export class ConnectBacks {
       }
       signal.throwIfAborted()
     }
-    await admit()
-    const opening = this.#begin(pair, source, signal)
-    let back: ConnectBack | undefined
-    try {
-      back = await opening.back
-      if (back.leg.features.dialback?.errors !== true) this.#goesAlone(pair.sender)
-      return await work(back)
-    } catch (error) {
-      if (back?.shared !== true || !this.#harmed(error, pair.sender, signal)) throw error
-    } finally {
-      this.#leave(pair.sender, opening)
-    }
-    await admit()
-    const last = this.#begin(pair, source, signal)
-    try {
-      return await work(await last.back)
-    } finally {
-      this.#leave(pair.sender, last)
+    for (let again = true; ; again = false) {
+      await admit()
+      const opening = this.#begin(pair, source, signal)
+      let back: ConnectBack | undefined
+      try {
+        back = await opening.back
+        if (back.leg.features.dialback?.errors !== true) this.#goesAlone(pair.sender)
+        return await work(back)
+      } catch (error) {
+        // Others came along, and the reason may have been theirs: once more, alone.
+        if (!again || back?.shared !== true || !this.#harmed(error, pair.sender, signal)) throw error
+      } finally {
+        this.#leave(pair.sender, opening)
+      }
     }
   }
 
