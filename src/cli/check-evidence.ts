@@ -4,6 +4,7 @@ import { lstat, mkdir, open, unlink } from "node:fs/promises"
 import { join } from "node:path"
 import { type Inspection, type InspectQuestion, nobodysDomain } from "../inspect/question.ts"
 import type { EvidenceFile } from "../model/evidence.ts"
+import { errorCode } from "../node/tcp.ts"
 import { readSealKey, SealKeyError, sealEvidence } from "../proof/seal.ts"
 import { readPem } from "./check-targets.ts"
 import { exit, Stop } from "./exit.ts"
@@ -15,7 +16,6 @@ export interface EvidencePlace {
   readonly seal?: KeyObject
 }
 
-const codeOf = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : undefined)
 const troubled = (path: string, error: unknown): Stop => new Stop(exit.usage, `--evidence ${path}: ${error instanceof Error ? error.message : String(error)}`)
 
 /**
@@ -28,7 +28,7 @@ export async function evidencePlace(given: string, sealPem: string | undefined):
     // Not with its parents: that never ends where none can be made, below /proc.
     await mkdir(folder, { mode: 0o700 })
   } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw troubled(given, error)
+    if (errorCode(error) !== "EEXIST") throw troubled(given, error)
     const there = await lstat(folder)
     // Somebody else may have laid it where many may write, so that files go where he wants them.
     if (there.isSymbolicLink()) throw new Stop(exit.usage, `--evidence ${given} is a link: name the folder itself.`)
@@ -94,7 +94,7 @@ async function writeNew(folder: string, name: string, text: string): Promise<voi
       }
       return
     } catch (error) {
-      if (codeOf(error) !== "EEXIST" || number === mostOfOneName) throw error
+      if (errorCode(error) !== "EEXIST" || number === mostOfOneName) throw error
     }
   }
 }

@@ -2,6 +2,7 @@
 import { readDuration, readSocketAddress } from "../gateway/config-values.ts"
 import type { InspectQuestion } from "../inspect/question.ts"
 import type { ReverseQuestion } from "../inspect/reverse.ts"
+import { errorCode } from "../node/tcp.ts"
 import type { Channel, Listen, Listener, NetworkAddress } from "../ports.ts"
 import { exit, Stop } from "./exit.ts"
 import { note } from "./publish-world.ts"
@@ -82,7 +83,7 @@ async function everywhere(listen: Listen, accept: (channel: Channel) => void): P
   try {
     return await listen.listen({ address: "::", port: usualPort }, accept)
   } catch (error) {
-    if (codeOf(error) !== "EAFNOSUPPORT" && codeOf(error) !== "EADDRNOTAVAIL") throw problem(error, { address: "::", port: usualPort })
+    if (errorCode(error) !== "EAFNOSUPPORT" && errorCode(error) !== "EADDRNOTAVAIL") throw problem(error, { address: "::", port: usualPort })
     return await bind(listen, { address: "0.0.0.0", port: usualPort }, accept)
   }
 }
@@ -95,14 +96,12 @@ async function bind(listen: Listen, at: NetworkAddress, accept: (channel: Channe
   }
 }
 
-const codeOf = (error: unknown): string => (error instanceof Error && "code" in error ? String(error.code) : "")
-
 const elsewhere = "listen elsewhere with --listen ADDRESS:PORT, and lead the SRV record of a domain for tests there"
 
 /** The port of a running gateway is never taken from it. */
 function problem(error: unknown, at: NetworkAddress): unknown {
   const where = shownAddress(at)
-  switch (codeOf(error)) {
+  switch (errorCode(error)) {
     case "EADDRINUSE":
       return new Stop(exit.unavailable, `somebody listens at ${where} already, a running gateway perhaps, which is left alone: ${elsewhere}.`)
     case "EACCES":
