@@ -14,6 +14,17 @@ const places: readonly (readonly [name: string, make: () => Promise<Scene>])[] =
   ["on sockets", realScene],
 ]
 
+/** C is a domain of A's, too, and came along on its stream; what both sent was acknowledged. */
+async function twoWithC() {
+  const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
+  const pair = await two({ a: { domains: ["a.example", "c.example"], certificate: both } })
+  await established(pair)
+  const { scene, b, sender } = pair
+  sender.send("b.example", ["of c"], "c.example")
+  await scene.eventually("C came along", () => b.bodies.length === 2 && sender.unacknowledged === 0)
+  return pair
+}
+
 describe("acknowledgements", () => {
   for (const [place, make] of places)
     test(`enabled behind EXTERNAL, with the first stanzas in the same breath, and answered; ${place}`, async () => {
@@ -233,12 +244,7 @@ describe("a stream that is lost", () => {
 
   for (const leaves of ["c.example", "a.example"]) {
     test(`a reload while it is resumed, by which ${leaves} is ours no more: its stanzas come back, once, the others' go on`, async () => {
-      const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
-      const pair = await two({ a: { domains: ["a.example", "c.example"], certificate: both } })
-      await established(pair)
-      const { scene, wire, a, b, sender } = pair
-      sender.send("b.example", ["of c"], "c.example")
-      await scene.eventually("C came along", () => b.bodies.length === 2 && sender.unacknowledged === 0)
+      const { scene, wire, a, b, sender } = await twoWithC()
       wire.swallow = (text, towards) => towards === "server" && text.includes("<body>")
       sender.send("b.example", ["a1"])
       sender.send("b.example", ["c1"], "c.example")
@@ -267,12 +273,7 @@ describe("a stream that is lost", () => {
   }
 
   test("resumed with further pairs on it: each claims anew before its stanzas go on (security.md 12)", async () => {
-    const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
-    const pair = await two({ a: { domains: ["a.example", "c.example"], certificate: both } })
-    await established(pair)
-    const { scene, wire, a, b, sender } = pair
-    sender.send("b.example", ["of c"], "c.example")
-    await scene.eventually("C came along", () => b.bodies.length === 2 && sender.unacknowledged === 0)
+    const { scene, wire, a, b, sender } = await twoWithC()
     wire.swallow = (text, towards) => towards === "server" && text.includes("<body>")
     sender.send("b.example", ["c1"], "c.example")
     sender.send("b.example", ["a1"])
@@ -291,12 +292,7 @@ describe("a stream that is lost", () => {
   })
 
   test("every pair is proven anew before its queue moves; one that is not bounces, and the others go on (security.md 12)", async () => {
-    const both = good("a.example", { names: { dns: ["a.example", "c.example"] } })
-    const pair = await two({ a: { domains: ["a.example", "c.example"], certificate: both } })
-    await established(pair)
-    const { scene, wire, a, b, sender } = pair
-    sender.send("b.example", ["of c"], "c.example")
-    await scene.eventually("C came along", () => b.bodies.length === 2 && sender.unacknowledged === 0)
+    const { scene, wire, a, b, sender } = await twoWithC()
     assert.equal(a.outgoing.length + b.incoming.length, 1)
     wire.swallow = (text, towards) => towards === "server" && text.includes("<body>")
     sender.send("b.example", ["a1"])
