@@ -1,0 +1,120 @@
+// What a stranger may do next, as data that a test can draw at random and make smaller: every element of the stream layer, in any order.
+import fc from "fast-check"
+import { domains, type Shown } from "./facts.ts"
+
+export interface Written {
+  readonly which: number
+  readonly spelling: number
+}
+/** Undefined: as the header of the stream has it. */
+export interface WrittenPair {
+  readonly from: Written | undefined
+  readonly to: Written | undefined
+}
+
+/** How the stranger's server answers, until it thinks better of it. */
+export interface Mood {
+  readonly shown: Shown
+  readonly external: boolean
+  readonly bidi: boolean
+  readonly errors: boolean
+  readonly management: boolean
+  readonly auth: "success" | "failure" | "silence"
+  readonly result: "valid" | "invalid" | "error" | "silence" | "another"
+  readonly verify: "valid" | "invalid" | "error" | "silence" | "another id" | "another pair"
+  readonly counts: "right" | "silence" | "too far"
+  readonly resumes: "resumed" | "failed" | "silence"
+}
+
+export type Words =
+  | { readonly say: "header"; readonly pair: WrittenPair; readonly without: "from" | "to" | "nothing" }
+  | { readonly say: "starttls" | "bidi" | "features" | "success" | "request" | "error" | "end" }
+  | { readonly say: "auth"; readonly authzid: Written | undefined }
+  | { readonly say: "claim"; readonly pair: WrittenPair; readonly key: number }
+  /** Whether a key is the gateway's: one that it made, with something else in one place or in none. */
+  | { readonly say: "ask"; readonly key: number; readonly other: "nothing" | "pair" | "id" | "key"; readonly pair: WrittenPair }
+  | { readonly say: "answer"; readonly to: "result" | "verify"; readonly pair: WrittenPair; readonly type: "valid" | "invalid" | "error"; readonly id: number; readonly key: number }
+  | { readonly say: "stanza"; readonly pair: WrittenPair; readonly kind: "message" | "presence" | "iq"; readonly form: number }
+  | { readonly say: "enable"; readonly resume: boolean }
+  | { readonly say: "resume"; readonly session: number; readonly h: number }
+  | { readonly say: "acknowledge"; readonly h: number }
+  | { readonly say: "half"; readonly pair: WrittenPair }
+
+export type Move =
+  | { readonly do: "open"; readonly shown: Shown; readonly pair: WrittenPair; readonly direct: boolean; readonly bidi: boolean; readonly far: "connected" | "secured" | "introduced" | "in"; readonly settled: boolean }
+  | { readonly do: "say"; readonly line: number; readonly words: Words; readonly settled: boolean }
+  | { readonly do: "cut"; readonly line: number }
+  /** Goes on with a session that it had, or one that somebody else had. */
+  | { readonly do: "return"; readonly session: number; readonly cut: boolean; readonly other: "nothing" | "pair" | "certificate"; readonly shown: Shown; readonly pair: WrittenPair; readonly h: number }
+  /** A component of ours writes to somebody. */
+  | { readonly do: "write"; readonly from: number; readonly to: number; readonly times: number; readonly settled: boolean }
+  | { readonly do: "mood"; readonly mood: Mood }
+  | { readonly do: "wait"; readonly ms: number }
+  | { readonly do: "policy" }
+  | { readonly do: "honest" }
+
+const weighted = <T>(...choices: readonly (readonly [weight: number, value: T])[]) => fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })))
+const spelling = weighted([30, 0], [1, 1], [1, 2], [1, 3], [1, 4], [1, 5], [1, 6])
+// Those of the stranger's first: there the interesting things happen.
+const theirs = fc.record({ which: weighted([6, 0], [3, 1], [6, 2], [2, 3], [3, 4], [1, 5], [1, 6]), spelling })
+const ours = fc.record({ which: weighted([8, domains.length - 2], [4, domains.length - 1], [1, 4], [1, 0]), spelling })
+const mostly = <T>(arbitrary: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.oneof({ weight: 3, arbitrary: fc.constant(undefined) }, { weight: 2, arbitrary })
+const pair: fc.Arbitrary<WrittenPair> = fc.record({ from: mostly(theirs), to: mostly(ours) })
+const header: fc.Arbitrary<WrittenPair> = fc.record({ from: theirs, to: ours })
+const shown = weighted<Shown>([4, "good"], [4, "self-signed"], [2, "nothing"])
+const key = fc.nat(3)
+const id = fc.nat(5)
+const likely = weighted([3, true], [1, false])
+
+export const mood: fc.Arbitrary<Mood> = fc.record({
+  shown: weighted<Shown>([4, "good"], [3, "self-signed"], [0, "nothing"]),
+  external: fc.boolean(),
+  bidi: likely,
+  errors: likely,
+  management: likely,
+  auth: weighted<Mood["auth"]>([4, "success"], [1, "failure"], [1, "silence"]),
+  result: weighted<Mood["result"]>([5, "valid"], [1, "invalid"], [1, "error"], [1, "silence"], [1, "another"]),
+  verify: weighted<Mood["verify"]>([5, "valid"], [2, "invalid"], [1, "error"], [1, "silence"], [2, "another id"], [2, "another pair"]),
+  counts: weighted<Mood["counts"]>([4, "right"], [2, "silence"], [1, "too far"]),
+  resumes: weighted<Mood["resumes"]>([2, "resumed"], [1, "failed"], [1, "silence"]),
+})
+
+const simple = fc.constantFrom<("starttls" | "bidi" | "features" | "success" | "request" | "error" | "end")[]>("starttls", "bidi", "features", "success", "request", "request", "error", "end")
+const words: fc.Arbitrary<Words> = fc.oneof(
+  { weight: 1, arbitrary: fc.record({ say: fc.constant("header"), pair: fc.oneof(pair, header), without: weighted<"from" | "to" | "nothing">([5, "nothing"], [1, "from"], [1, "to"]) }) },
+  { weight: 2, arbitrary: fc.record({ say: simple }) },
+  { weight: 2, arbitrary: fc.record({ say: fc.constant("auth"), authzid: fc.oneof(fc.constant(undefined), theirs) }) },
+  { weight: 6, arbitrary: fc.record({ say: fc.constant("claim"), pair, key }) },
+  { weight: 3, arbitrary: fc.record({ say: fc.constant("ask"), key: id, other: weighted<"nothing" | "pair" | "id" | "key">([2, "nothing"], [1, "pair"], [1, "id"], [1, "key"]), pair: header }) },
+  { weight: 4, arbitrary: fc.record({ say: fc.constant("answer"), to: fc.constantFrom<("result" | "verify")[]>("result", "verify"), pair, type: weighted<"valid" | "invalid" | "error">([4, "valid"], [1, "invalid"], [1, "error"]), id, key }) },
+  { weight: 16, arbitrary: fc.record({ say: fc.constant("stanza"), pair, kind: weighted<"message" | "presence" | "iq">([6, "message"], [1, "presence"], [1, "iq"]), form: weighted([8, 0], [1, 1], [1, 2], [1, 3], [1, 4], [1, 5], [1, 6], [1, 7]) }) },
+  { weight: 3, arbitrary: fc.record({ say: fc.constant("enable"), resume: likely }) },
+  { weight: 1, arbitrary: fc.record({ say: fc.constant("resume"), session: fc.nat(5), h: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ say: fc.constant("acknowledge"), h: fc.nat(4) }) },
+  { weight: 1, arbitrary: fc.record({ say: fc.constant("half"), pair }) },
+)
+
+const settled = likely
+const far = weighted<"connected" | "secured" | "introduced" | "in">([1, "connected"], [1, "secured"], [3, "introduced"], [15, "in"])
+const open: fc.Arbitrary<Move> = fc.record({ do: fc.constant("open"), shown, pair: header, direct: fc.boolean(), bidi: fc.boolean(), far, settled })
+const move: fc.Arbitrary<Move> = fc.oneof(
+  { weight: 5, arbitrary: open },
+  { weight: 24, arbitrary: fc.record({ do: fc.constant("say"), line: fc.nat(3), words, settled }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("cut"), line: fc.nat(5) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("return"), session: fc.nat(3), cut: likely, other: weighted<"nothing" | "pair" | "certificate">([3, "nothing"], [1, "pair"], [1, "certificate"]), shown, pair: header, h: weighted([6, 0], [1, 1], [1, 2]) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("write"), from: fc.nat(1), to: weighted([6, 0], [2, 1], [6, 2], [2, 3], [1, 4], [1, 5]), times: fc.integer({ min: 1, max: 3 }), settled }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("mood"), mood }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("wait"), ms: fc.constantFrom(10, 300, 6000, 70_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("policy") }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("honest") }) },
+)
+
+export interface Play {
+  readonly mood: Mood
+  readonly moves: readonly Move[]
+  /** Octets that travel at once; 0: what was written at once. */
+  readonly chunk: number
+}
+
+export const play = (longest: number): fc.Arbitrary<Play> =>
+  fc.record({ mood, moves: fc.tuple(open, fc.array(move, { minLength: 1, maxLength: longest, size: "max" })).map(([first, others]) => [first, ...others]), chunk: weighted([6, 0], [1, 1], [1, 13]) })
