@@ -53,8 +53,6 @@ export class Line {
   late = false
   /** Pairs of the gateway's that the stranger has welcomed here. */
   readonly told = new Map<string, Pair>()
-  /** Pairs of the gateway's that it has asked for here. */
-  readonly asked = new Map<string, Pair>()
   /** Of the stranger's header, where the gateway opened it. */
   id = ""
   /** The certificate that is to be shown, and whom for. */

@@ -12,6 +12,8 @@ export interface WrittenPair {
   readonly to: Written | undefined
 }
 
+type Answer = "valid" | "invalid" | "error" | "silence" | "another"
+
 /** How the stranger's server answers, until it thinks better of it. */
 export interface Mood {
   readonly shown: Shown
@@ -20,7 +22,9 @@ export interface Mood {
   readonly errors: boolean
   readonly management: boolean
   readonly auth: "success" | "failure" | "silence"
-  readonly result: "valid" | "invalid" | "error" | "silence" | "another"
+  /** The first pair of a stream, and further ones. */
+  readonly result: Answer
+  readonly further: Answer
   readonly verify: "valid" | "invalid" | "error" | "silence" | "another id" | "another pair"
   readonly counts: "right" | "silence" | "too far"
   readonly resumes: "resumed" | "failed" | "silence"
@@ -40,13 +44,16 @@ export type Words =
   | { readonly say: "acknowledge"; readonly h: number }
   | { readonly say: "half"; readonly pair: WrittenPair }
 
+/** How far it goes at once: `counting` is in, with a session that can be gone on with. */
+type Far = "connected" | "secured" | "introduced" | "in" | "counting"
+
 export type Move =
-  | { readonly do: "open"; readonly shown: Shown; readonly pair: WrittenPair; readonly direct: boolean; readonly bidi: boolean; readonly far: "connected" | "secured" | "introduced" | "in"; readonly settled: boolean }
+  | { readonly do: "open"; readonly shown: Shown; readonly pair: WrittenPair; readonly direct: boolean; readonly bidi: boolean; readonly far: Far; readonly settled: boolean }
   | { readonly do: "say"; readonly line: number; readonly words: Words; readonly settled: boolean }
   | { readonly do: "cut"; readonly line: number }
   /** Goes on with a session that it had, or one that somebody else had. */
   | { readonly do: "return"; readonly session: number; readonly cut: boolean; readonly other: "nothing" | "pair" | "certificate"; readonly shown: Shown; readonly pair: WrittenPair; readonly h: number }
-  /** A component of ours writes to somebody. */
+  /** A component of ours writes to somebody, or both do. */
   | { readonly do: "write"; readonly from: number; readonly to: number; readonly times: number; readonly settled: boolean }
   | { readonly do: "mood"; readonly mood: Mood }
   | { readonly do: "wait"; readonly ms: number }
@@ -68,12 +75,13 @@ const likely = weighted([3, true], [1, false])
 
 export const mood: fc.Arbitrary<Mood> = fc.record({
   shown: weighted<Shown>([4, "good"], [3, "self-signed"], [0, "nothing"]),
-  external: fc.boolean(),
+  external: likely,
   bidi: likely,
   errors: likely,
   management: likely,
   auth: weighted<Mood["auth"]>([4, "success"], [1, "failure"], [1, "silence"]),
-  result: weighted<Mood["result"]>([5, "valid"], [1, "invalid"], [1, "error"], [1, "silence"], [1, "another"]),
+  result: weighted<Answer>([6, "valid"], [1, "invalid"], [1, "error"], [1, "silence"], [1, "another"]),
+  further: weighted<Answer>([3, "valid"], [1, "invalid"], [1, "error"], [1, "silence"], [3, "another"]),
   verify: weighted<Mood["verify"]>([5, "valid"], [2, "invalid"], [1, "error"], [1, "silence"], [2, "another id"], [2, "another pair"]),
   counts: weighted<Mood["counts"]>([4, "right"], [2, "silence"], [1, "too far"]),
   resumes: weighted<Mood["resumes"]>([2, "resumed"], [1, "failed"], [1, "silence"]),
@@ -95,14 +103,14 @@ const words: fc.Arbitrary<Words> = fc.oneof(
 )
 
 const settled = likely
-const far = weighted<"connected" | "secured" | "introduced" | "in">([1, "connected"], [1, "secured"], [3, "introduced"], [15, "in"])
+const far = weighted<Far>([1, "connected"], [1, "secured"], [3, "introduced"], [9, "in"], [7, "counting"])
 const open: fc.Arbitrary<Move> = fc.record({ do: fc.constant("open"), shown, pair: header, direct: fc.boolean(), bidi: fc.boolean(), far, settled })
 const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 5, arbitrary: open },
   { weight: 24, arbitrary: fc.record({ do: fc.constant("say"), line: fc.nat(3), words, settled }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("cut"), line: fc.nat(5) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("return"), session: fc.nat(3), cut: likely, other: weighted<"nothing" | "pair" | "certificate">([3, "nothing"], [1, "pair"], [1, "certificate"]), shown, pair: header, h: weighted([6, 0], [1, 1], [1, 2]) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant("write"), from: fc.nat(1), to: weighted([6, 0], [2, 1], [6, 2], [2, 3], [1, 4], [1, 5]), times: fc.integer({ min: 1, max: 3 }), settled }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant("return"), session: fc.nat(3), cut: likely, other: weighted<"nothing" | "pair" | "certificate">([2, "nothing"], [1, "pair"], [1, "certificate"]), shown, pair: header, h: weighted([6, 0], [1, 1], [1, 2]) }) },
+  { weight: 6, arbitrary: fc.record({ do: fc.constant("write"), from: fc.nat(2), to: weighted([6, 0], [2, 1], [6, 2], [2, 3], [1, 4], [1, 5]), times: fc.integer({ min: 1, max: 3 }), settled }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("mood"), mood }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("wait"), ms: fc.constantFrom(10, 300, 6000, 70_000) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("policy") }) },

@@ -3,7 +3,7 @@ import assert from "node:assert/strict"
 import type { GatewayOptions } from "../../../src/gateway/contract.ts"
 import type { Channel } from "../../../src/ports.ts"
 import { auth, message, never, openHeader, starttls } from "../../scenarios/support.ts"
-import { club, domains, home, honest, keyOf, nameOf, type Pair } from "./facts.ts"
+import { club, domains, home, honest, nameOf, type Pair } from "./facts.ts"
 import { type Heard, Line } from "./line.ts"
 import { Model } from "./model.ts"
 import type { Mood, Move, Play, Words, Written, WrittenPair } from "./moves.ts"
@@ -174,7 +174,10 @@ export class Stranger {
       case "return":
         return await this.#return(move)
       case "write":
-        for (let each = 0; each < move.times; each++) this.#write(move.from === 0 ? home : club, domains[move.to]!)
+        for (let each = 0; each < move.times; each++) {
+          if (move.from !== 1) this.#write(home, domains[move.to]!)
+          if (move.from !== 0) this.#write(club, domains[move.to]!)
+        }
         if (move.settled) await this.#look()
         return
       case "mood":
@@ -254,6 +257,9 @@ export class Stranger {
       await scene.settle()
       this.#say(line, { say: "header", pair, without: "nothing" })
     } else this.#say(line, { say: "claim", pair, key: 0 })
+    if (far === "in") return line
+    await this.#look()
+    this.#say(line, { say: "enable", resume: true })
     return line
   }
 
@@ -514,8 +520,7 @@ export class Stranger {
     const id = line.dialled ? (line.current?.id ?? "") : line.id
     this.#made.push({ pair: { from, to }, id, key })
     this.#model.keyMade({ from, to }, id, key)
-    line.asked.set(keyOf({ from, to }), { from, to })
-    const { result } = this.#mood
+    const result = line.told.size === 0 ? this.#mood.result : this.#mood.further
     if (result === "silence") return
     if (result === "another") return line.say(`<db:result from='${honest}' to='${from}' type='valid'/><db:result from='${to}' to='${from === home ? club : home}' type='valid'/>`)
     if (result === "valid") line.welcome({ from, to })
@@ -548,7 +553,8 @@ export class Stranger {
       case "enable":
         line.counting = true
         line.counted = 0
-        if (resumes !== "silence") line.say(`<enabled ${sm} id='x${line.number}' resume='true'/>`)
+        line.session = `x${line.number}`
+        if (resumes !== "silence") line.say(`<enabled ${sm} id='${line.session}' resume='true'/>`)
         return
       case "enabled": {
         const id = attribute("id")
@@ -560,6 +566,7 @@ export class Stranger {
       }
       case "resume":
         line.counting = true
+        if (resumes === "resumed") line.session = attribute("previd") ?? ""
         if (resumes === "resumed") line.say(`<resumed ${sm} previd='${attribute("previd")}' h='${attribute("h")}'/>`)
         else if (resumes === "failed") line.say(`<failed ${sm}><item-not-found ${conditions}/></failed>`)
         return
