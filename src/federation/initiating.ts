@@ -12,7 +12,7 @@ import type { Discovery } from "../discovery/discover.ts"
 import type { XmlElement } from "../xml/element.ts"
 import { fingerprintOf } from "./abilities.ts"
 import { type Ahead, type AssociatedStream, associate, openAnswer } from "./associate.ts"
-import { rejudge } from "./claims.ts"
+import { isOurs, rejudge } from "./claims.ts"
 import { type Federation, type Hosting, type IncomingHooks, type OutgoingStream, usesOf } from "./contract.ts"
 import { deadline } from "./deadline.ts"
 import { isDialback, readDialback, resultRequestXml } from "./dialback.ts"
@@ -90,8 +90,10 @@ async function attempt(federation: Federation, pair: DomainPair, signal: AbortSi
     return plan
   }
   let served: Served
+  stillOurs(federation, pair)
   const associated = await associate(federation, pair, signal, { ahead, webLater: options.webLater === true, ...(options.found === undefined ? {} : { known: options.found }) })
   try {
+    stillOurs(federation, pair)
     if (associated.features.dialback?.errors !== true) options.single?.()
     const authenticated = await authenticate(federation, associated, both, signal)
     if (haste !== undefined) haste.sent = false
@@ -108,6 +110,16 @@ async function attempt(federation: Federation, pair: DomainPair, signal: AbortSi
   // The stream ends by itself where it cannot go on with the former one.
   served.outbound.arrived = await served.counting
   return served.outbound.handle
+}
+
+/**
+ * security.md 10: the pair has waited for others, or for the peer, and a reload may have come meanwhile. Nobody is told that we speak for
+ * a domain that is not served here any more, and no stranger is met in the name of one that is served now.
+ */
+function stillOurs(federation: Federation, { sender, target }: DomainPair): void {
+  const hosting = federation.current()
+  if (!hosting.hosts(sender)) throw refusal("stream.host-unknown", sender, "refused", { retryable: true })
+  if (isOurs(hosting, target)) throw refusal("stream.from-own-domain", target, "refused", { retryable: true })
 }
 
 /**

@@ -182,6 +182,23 @@ test("reload race, outgoing: a server judged under the old policy is judged agai
   await scene.close()
 })
 
+for (const [what, hosts, finding] of [
+  ["the sender is not served any more", [], "stream.host-unknown"],
+  ["the target is served here now", ["a.example", "b.example"], "stream.from-own-domain"],
+] as const) {
+  test(`reload race, outgoing: ${what}, and nothing is said in its name on a connection that is on its way`, async () => {
+    const scene = memoryScene({ link: () => ({ latency: 1000 }) })
+    const b = await scene.server({ domains: ["b.example"] })
+    const a = await scene.server({ domains: ["a.example"] })
+    const attempt = assert.rejects(a.open("b.example"))
+    while (b.of("secured").length === 0) await scene.clock.advance(100)
+    a.reload({ hosts: (name) => hosts.some((each) => each === name) })
+    await scene.until(attempt)
+    assert.deepEqual([a.findings, a.of("external")], [[finding], []])
+    await scene.close()
+  })
+}
+
 test("reload race, EXTERNAL: roots withdrawn between <success/> and the new header", async () => {
   const scene = memoryScene()
   const b = await scene.server({ domains: ["b.example"] })
