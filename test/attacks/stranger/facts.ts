@@ -5,7 +5,7 @@ import { credentialsOf, good, own } from "../../scenarios/support.ts"
 
 export const home = "home.example"
 export const club = "club.example"
-/** Hosted by the gateway. */
+/** Hosted by the gateway, at first. */
 export const ours: ReadonlySet<string> = new Set([home, club])
 /** Whom the stranger would like to be. */
 export const honest = "honest.example"
@@ -35,6 +35,9 @@ export function proves(shown: Shown, domain: string): boolean {
 export function bears(shown: Shown, domain: string): boolean {
   return names[shown].includes(domain)
 }
+
+/** The stranger's, until the operator of the gateway says that it is hosted there. */
+export const adopted = served
 
 export const domains: readonly string[] = [both, certified, served, international, honest, "nowhere.example", home, club]
 

@@ -5,14 +5,18 @@ import assert from "node:assert/strict"
 import { bears, keyOf, ledThere, ours, type Pair, proves } from "./facts.ts"
 import type { Document, Line } from "./line.ts"
 
-export type Require = "encrypted" | "authenticated"
+/** What the operator has decided. */
+export interface Rules {
+  readonly require: "verified" | "encrypted" | "authenticated"
+  readonly hosted: ReadonlySet<string>
+}
 
 interface Sent {
   readonly line: Line
   readonly document: Document | undefined
   /** Undefined: an address is nobody's. */
   readonly pair: Pair | undefined
-  readonly require: Require
+  readonly rules: Rules
   /** The gateway had said before that the pair may come in here. */
   readonly welcome: boolean
   delivered: number
@@ -22,9 +26,9 @@ interface Sent {
 const questionOf = ({ from, to }: Pair, id: string | undefined): string => JSON.stringify([from, to, id])
 
 export class Model {
-  require: Require = "encrypted"
-  /** What a domain's own server answered, where the gateway had gone to ask it. */
-  readonly #vouched = new Set<string>()
+  rules: Rules = { require: "encrypted", hosted: ours }
+  /** What a domain's own server answered, where the gateway had gone to ask it; and whether under TLS, at least once. */
+  readonly #vouched = new Map<string, { readonly secured: boolean }>()
   /** Keys that the gateway made, as the stranger was shown them. */
   readonly #keys = new Map<string, string>()
   readonly #questions = new Map<string, Set<string>>()
@@ -44,13 +48,15 @@ export class Model {
   wrote(id: string, line: Line, pair: Pair | undefined): void {
     const { document } = line
     const welcome = pair !== undefined && !line.over && !line.ended && document?.granted.has(keyOf(pair)) === true
-    this.sent.set(id, { line, document, pair, require: this.require, welcome, delivered: 0 })
+    this.sent.set(id, { line, document, pair, rules: this.rules, welcome, delivered: 0 })
   }
 
   vouched(line: Line, pair: Pair, id: string): void {
     const from = line.documents[0]?.to
     // Only its own server speaks for a domain, and only where it was asked: on a connection of the gateway's.
-    if (!line.dialled && line.secured && pair.from === from && ledThere.has(from)) this.#vouched.add(questionOf(pair, id))
+    if (line.dialled || pair.from !== from || !ledThere.has(from)) return
+    const question = questionOf(pair, id)
+    this.#vouched.set(question, { secured: line.secured || this.#vouched.get(question)?.secured === true })
   }
 
   /** The server of a domain shows a certificate to the gateway, which came for that domain. */
@@ -70,7 +76,7 @@ export class Model {
   /** `<success/>` or `valid`: the peer may send for the pair. */
   granted(line: Line, document: Document, pair: Pair): void {
     document.granted.set(keyOf(pair), pair)
-    this.#open.push(() => assert.ok(this.#proven(line, document, pair, this.require), `${keyOf(pair)} was granted on line ${line.number}, which nothing proves`))
+    this.#open.push(() => assert.ok(this.#proven(line, document, pair, this.rules), `${keyOf(pair)} was granted on line ${line.number}, which nothing proves`))
   }
 
   /** A stanza of ours on this line. */
@@ -95,7 +101,7 @@ export class Model {
     assert.deepEqual(sent.pair, pair, `${id} was delivered as another's`)
     sent.delivered += 1
     assert.equal(sent.delivered, 1, `${id} was delivered twice`)
-    this.#open.push(() => assert.ok(this.mayEnter(sent.line, sent.document, pair, sent.require), `${id} came in for ${keyOf(pair)}, which nothing proves on line ${sent.line.number}`))
+    this.#open.push(() => assert.ok(this.mayEnter(sent.line, sent.document, pair, sent.rules), `${id} came in for ${keyOf(pair)}, which nothing proves on line ${sent.line.number}`))
   }
 
   /** security.md 12: a session belongs to the domains and the certificate that it was opened with. */
@@ -130,33 +136,46 @@ export class Model {
     }
   }
 
-  /** Policy asks for more, or for less, from now on; what rested on less than it asks for is over. */
-  changed(require: Require): void {
-    this.require = require
-    if (require === "encrypted") return
-    for (const { shown, documents, told } of this.#lines) {
-      for (const { granted, claims } of documents) {
-        for (const [key, pair] of granted) {
-          if (proves(shown, pair.from)) continue
-          granted.delete(key)
-          for (const claim of [...claims]) if (keyOf(claim) === key) claims.splice(claims.indexOf(claim), 1)
+  /** A reload: what does not hold any more is over, and does not come back by itself (security.md 10). */
+  changed(rules: Rules): void {
+    this.rules = rules
+    for (const line of this.#lines) {
+      for (const document of line.documents) {
+        for (const [key, pair] of document.granted) {
+          if (this.#proven(line, document, pair, rules)) continue
+          document.granted.delete(key)
+          for (const claim of [...document.claims]) if (keyOf(claim) === key) document.claims.splice(document.claims.indexOf(claim), 1)
         }
       }
-      for (const [key, pair] of told) if (!proves(shown, pair.to)) told.delete(key)
+      for (const [key, pair] of line.told) if (!this.#ours(pair) || !this.#reached(line, pair.to)) line.told.delete(key)
     }
+  }
+
+  /** A `db:result` of the gateway's on this line: it asks nobody to welcome it but who may be there. */
+  asked(line: Line, pair: Pair): void {
+    const granted = [...(line.current?.granted.values() ?? [])].some(({ from }) => from === pair.to)
+    const plausible = line.dialled ? line.bidi && granted : line.documents[0]?.to === pair.to || proves(line.shown, pair.to)
+    assert.ok(this.#ours(pair) && ledThere.has(pair.to) && plausible, `the gateway asked for ${keyOf(pair)} on line ${line.number}`)
   }
 
   // The rules.
 
-  #proven(line: Line, document: Document | undefined, pair: Pair, require: Require): boolean {
-    if (!ours.has(pair.to) || ours.has(pair.from) || !line.secured) return false
-    if (proves(line.shown, pair.from)) return true
+  #ours({ from, to }: Pair): boolean {
+    return this.rules.hosted.has(from) && !this.rules.hosted.has(to)
+  }
+
+  #proven(line: Line, document: Document | undefined, pair: Pair, { require, hosted }: Rules): boolean {
+    if (!hosted.has(pair.to) || hosted.has(pair.from)) return false
+    if (line.secured && proves(line.shown, pair.from)) return true
     if (require === "authenticated") return false
     const id = line.dialled ? document?.id : line.id
     const claims = (line.dialled ? document?.claims : line.documents.flatMap((each) => each.claims)) ?? []
-    const own = this.#held.get(pair.from)?.has(line.shown) === true && bears(line.shown, pair.from)
     const claimed = claims.some((claim) => keyOf(claim) === keyOf(pair))
-    return (claimed && (own || this.#vouched.has(questionOf(pair, id)))) || this.#answers(line, pair, claimed)
+    const own = line.secured && this.#held.get(pair.from)?.has(line.shown) === true && bears(line.shown, pair.from)
+    const vouched = this.#vouched.get(questionOf(pair, id))
+    // A verified key reaches no more than both connections do.
+    const key = vouched !== undefined && (require === "verified" || (line.secured && vouched.secured))
+    return (claimed && (own || key)) || this.#answers(line, pair, claimed)
   }
 
   /** On a stream that the gateway opened to this domain: for the domain of ours that asked (BIDI-7), and for others that it claims to (BIDI-5). */
@@ -165,17 +184,23 @@ export class Model {
     return [...line.told.values()].some(({ from, to }) => to === pair.from && (claimed || from === pair.to))
   }
 
-  mayEnter(line: Line, document: Document | undefined, pair: Pair, require: Require): boolean {
-    if (!this.#proven(line, document, pair, require)) return false
+  mayEnter(line: Line, document: Document | undefined, pair: Pair, rules: Rules): boolean {
+    if (!this.#proven(line, document, pair, rules)) return false
     // A stanza is never the first proof (CORE-21).
     return line.dialled ? (document?.granted.size ?? 0) > 0 : line.bidi && line.told.size > 0
   }
 
+  /** A domain of the stranger's, on a stream that the gateway opened: by the certificate shown, or because the way led there. */
+  #reached(line: Line, target: string): boolean {
+    if (line.secured && proves(line.shown, target)) return true
+    const { require } = this.rules
+    return line.documents[0]?.to === target && require !== "authenticated" && (line.secured || require === "verified")
+  }
+
   mayLeave(line: Line, document: Document | undefined, pair: Pair): boolean {
-    if (!ours.has(pair.from) || ours.has(pair.to) || !line.secured) return false
-    const proven = proves(line.shown, pair.to)
-    if (!line.dialled) return line.told.has(keyOf(pair)) && (proven || (this.require === "encrypted" && line.documents[0]?.to === pair.to))
-    if (!line.bidi || !ledThere.has(pair.to) || (!proven && this.require === "authenticated")) return false
+    if (!this.#ours(pair) || !ledThere.has(pair.to)) return false
+    if (!line.dialled) return line.told.has(keyOf(pair)) && this.#reached(line, pair.to)
+    if (!line.bidi || (!proves(line.shown, pair.to) && this.rules.require === "authenticated")) return false
     return [...(document?.granted.values() ?? [])].some(({ from, to }) => from === pair.to && (to === pair.from || line.told.has(keyOf(pair))))
   }
 }

@@ -17,6 +17,7 @@ type Answer = "valid" | "invalid" | "error" | "silence" | "another"
 /** How the stranger's server answers, until it thinks better of it. */
 export interface Mood {
   readonly shown: Shown
+  readonly starttls: boolean
   readonly external: boolean
   readonly bidi: boolean
   readonly errors: boolean
@@ -48,7 +49,7 @@ export type Words =
 type Far = "connected" | "secured" | "introduced" | "in" | "counting"
 
 export type Move =
-  | { readonly do: "open"; readonly shown: Shown; readonly pair: WrittenPair; readonly direct: boolean; readonly bidi: boolean; readonly far: Far; readonly settled: boolean }
+  | { readonly do: "open"; readonly shown: Shown; readonly pair: WrittenPair; readonly by: "starttls" | "direct-tls" | "clear"; readonly bidi: boolean; readonly far: Far; readonly settled: boolean }
   | { readonly do: "say"; readonly line: number; readonly words: Words; readonly settled: boolean }
   | { readonly do: "cut"; readonly line: number }
   /** Goes on with a session that it had, or one that somebody else had. */
@@ -57,7 +58,8 @@ export type Move =
   | { readonly do: "write"; readonly from: number; readonly to: number; readonly times: number; readonly settled: boolean }
   | { readonly do: "mood"; readonly mood: Mood }
   | { readonly do: "wait"; readonly ms: number }
-  | { readonly do: "policy" }
+  /** The operator asks for more or less, stops serving a domain, or begins to serve one that was the stranger's. */
+  | { readonly do: "reload"; readonly what: "verified" | "encrypted" | "authenticated" | "drop" | "adopt" }
   | { readonly do: "honest" }
 
 const weighted = <T>(...choices: readonly (readonly [weight: number, value: T])[]) => fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })))
@@ -75,6 +77,7 @@ const likely = weighted([3, true], [1, false])
 
 export const mood: fc.Arbitrary<Mood> = fc.record({
   shown: weighted<Shown>([4, "good"], [3, "self-signed"], [0, "nothing"]),
+  starttls: weighted([6, true], [1, false]),
   external: likely,
   bidi: likely,
   errors: likely,
@@ -104,7 +107,7 @@ const words: fc.Arbitrary<Words> = fc.oneof(
 
 const settled = likely
 const far = weighted<Far>([1, "connected"], [1, "secured"], [3, "introduced"], [9, "in"], [7, "counting"])
-const open: fc.Arbitrary<Move> = fc.record({ do: fc.constant("open"), shown, pair: header, direct: fc.boolean(), bidi: fc.boolean(), far, settled })
+const open: fc.Arbitrary<Move> = fc.record({ do: fc.constant("open"), shown, pair: header, by: weighted<"starttls" | "direct-tls" | "clear">([5, "starttls"], [3, "direct-tls"], [1, "clear"]), bidi: fc.boolean(), far, settled })
 const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 5, arbitrary: open },
   { weight: 24, arbitrary: fc.record({ do: fc.constant("say"), line: fc.nat(3), words, settled }) },
@@ -113,7 +116,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ do: fc.constant("write"), from: fc.nat(2), to: weighted([6, 0], [2, 1], [6, 2], [2, 3], [1, 4], [1, 5]), times: fc.integer({ min: 1, max: 3 }), settled }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("mood"), mood }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("wait"), ms: fc.constantFrom(10, 300, 6000, 70_000) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("policy") }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("reload"), what: weighted<"verified" | "encrypted" | "authenticated" | "drop" | "adopt">([2, "verified"], [3, "encrypted"], [1, "authenticated"], [1, "drop"], [1, "adopt"]) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("honest") }) },
 )
 
@@ -124,5 +127,6 @@ export interface Play {
   readonly chunk: number
 }
 
-export const play = (longest: number): fc.Arbitrary<Play> =>
-  fc.record({ mood, moves: fc.tuple(open, fc.array(move, { minLength: 1, maxLength: longest, size: "max" })).map(([first, others]) => [first, ...others]), chunk: weighted([6, 0], [1, 1], [1, 13]) })
+/** @param moods in which the stranger's server begins */
+export const play = (longest: number, moods = mood): fc.Arbitrary<Play> =>
+  fc.record({ mood: moods, moves: fc.tuple(open, fc.array(move, { minLength: 1, maxLength: longest, size: "max" })).map(([first, others]) => [first, ...others]), chunk: weighted([6, 0], [1, 1], [1, 13]) })

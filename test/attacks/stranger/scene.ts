@@ -13,12 +13,12 @@ import { anchors, good, type MemoryScene, memoryScene, never, type Server } from
 import type { Link } from "../../world/channel.ts"
 import type { TestHost } from "../../world/world.ts"
 import { boundless } from "../weakened.ts"
-import { club, home, honest, ledThere, type Pair } from "./facts.ts"
-import type { Require } from "./model.ts"
+import { adopted, club, home, honest, ledThere, ours, type Pair } from "./facts.ts"
+import type { Rules } from "./model.ts"
 
 const gatewayAddress = "127.0.0.5"
 const strangerAddress = "127.0.0.66"
-const certificates = [home, club].map((name) => [name, good(name)] as const)
+const certificates = [home, club, adopted].map((name) => [name, good(name)] as const)
 const uses = { bidi: true, piggyback: true, streamManagement: true, pipelining: true }
 
 export interface Received extends Pair {
@@ -39,7 +39,7 @@ export interface StrangeScene {
   /** One for each domain of ours. */
   readonly components: ReadonlyMap<string, ComponentClient>
   dial(transport: "starttls" | "direct-tls"): Promise<Channel>
-  require(level: Require): Promise<void>
+  reload(rules: Rules): Promise<void>
   close(): Promise<void>
 }
 
@@ -56,7 +56,7 @@ function textOf({ children }: XmlElement): string {
   return children.flatMap((child) => (typeof child !== "string" && child.name === "body" ? child.children : [])).join("")
 }
 
-const yaml = (require: Require): string => `listen:
+const yaml = ({ require, hosted }: Rules): string => `listen:
   s2s: ["${gatewayAddress}:5269"]
   direct_tls: ["${gatewayAddress}:5270"]
   components: ["127.0.0.5:5347"]
@@ -67,7 +67,7 @@ federation:
   allow: { networks: [127.0.0.0/8], names: [example] }
 certificates: { dirs: [/certs] }
 domains:
-${[home, club].map((name) => `  - { name: ${name}, component: { secret: { file: /secrets/${name} } } }\n`).join("")}`
+${[...hosted].map((name) => `  - { name: ${name}, component: { secret: { file: /secrets/${name} } } }\n`).join("")}`
 
 export async function strangeScene(hooks: StrangeHooks, options: { readonly gateway?: GatewayOptions; readonly link?: () => Link } = {}): Promise<StrangeScene> {
   const scene = memoryScene({ link: (from, to) => ([from.address, to.address].includes(strangerAddress) ? (options.link?.() ?? {}) : {}) })
@@ -77,9 +77,9 @@ export async function strangeScene(hooks: StrangeHooks, options: { readonly gate
   for (const [index, [name, certificate]] of certificates.entries()) {
     files.set(`/secrets/${name}`, `${secretA}${index}`)
     files.set(`/certs/${name}.pem`, certificate.chainPem + certificate.keyPem)
-    scene.dns(`_xmpp-server._tcp.${name}`, { SRV: [[0, 0, 5269, "gateway.example"]] })
+    if (ours.has(name)) scene.dns(`_xmpp-server._tcp.${name}`, { SRV: [[0, 0, 5269, "gateway.example"]] })
   }
-  files.set("/etc/gw.yaml", yaml("encrypted"))
+  files.set("/etc/gw.yaml", yaml({ require: "encrypted", hosted: ours }))
   scene.dns("gateway.example", { A: [gatewayAddress] })
   for (const name of ledThere) scene.dns(`_xmpp-server._tcp.${name}`, { SRV: [[0, 0, 5269, "stranger.example"]] })
   scene.dns("stranger.example", { A: [strangerAddress] })
@@ -102,15 +102,16 @@ export async function strangeScene(hooks: StrangeHooks, options: { readonly gate
   // What strangers may cost is another test's affair; here they are to get far.
   const gateway = await scene.until(startGateway(config, gatewayWorld, { claimLimits: { budget: boundless, memory: 1000 }, ...options.gateway, event: (event) => void events.push(event) }))
   const components = new Map<string, ComponentClient>()
-  for (const [index, name] of [home, club].entries()) {
+  const attach = async (name: string): Promise<void> => {
     const received = (stanza: XmlElement): void => {
       const [from = "", to = ""] = [attr(stanza, "from"), attr(stanza, "to")]
       hooks.received({ id: attr(stanza, "id") ?? "", body: textOf(stanza), from: written(from), to: written(to), by: name, error: attr(stanza, "type") === "error" })
     }
-    const address = { address: gatewayAddress, port: 5347 }
-    const attaching = ComponentClient.attach({ dial: world.host("127.0.0.7").dial, to: address, domain: name, secret: `${secretA}${index}`, signal: never, received })
-    components.set(name, await scene.until(attaching))
+    const secret = `${secretA}${certificates.findIndex(([each]) => each === name)}`
+    const to = { address: gatewayAddress, port: 5347 }
+    components.set(name, await scene.until(ComponentClient.attach({ dial: world.host("127.0.0.7").dial, to, domain: name, secret, signal: never, received })))
   }
+  for (const name of ours) await attach(name)
   const peer = await scene.server({ domains: [honest], require: "encrypted", uses })
   const stranger = world.host(strangerAddress)
   const listener = await stranger.listen.listen({ address: strangerAddress, port: 5269 }, hooks.accepted)
@@ -124,10 +125,15 @@ export async function strangeScene(hooks: StrangeHooks, options: { readonly gate
     stranger,
     components,
     dial: (transport) => stranger.dial.connect({ address: gatewayAddress, port: transport === "starttls" ? 5269 : 5270 }, { signal: never }),
-    async require(level) {
-      files.set("/etc/gw.yaml", yaml(level))
+    async reload(rules) {
+      files.set("/etc/gw.yaml", yaml(rules))
       const result = await scene.until(gateway.reload())
       assert.ok(result.ok)
+      // A component of a domain that is gone is told so; with the domain it comes back.
+      for (const name of ours) {
+        if (!rules.hosted.has(name)) components.delete(name)
+        else if (!components.has(name)) await attach(name)
+      }
     },
     async close() {
       await listener.close()

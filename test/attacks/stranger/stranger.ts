@@ -3,9 +3,9 @@ import assert from "node:assert/strict"
 import type { GatewayOptions } from "../../../src/gateway/contract.ts"
 import type { Channel } from "../../../src/ports.ts"
 import { auth, message, never, openHeader, starttls } from "../../scenarios/support.ts"
-import { club, domains, home, honest, nameOf, type Pair } from "./facts.ts"
+import { adopted, club, domains, home, honest, nameOf, type Pair } from "./facts.ts"
 import { type Heard, Line } from "./line.ts"
-import { Model } from "./model.ts"
+import { Model, type Rules } from "./model.ts"
 import type { Mood, Move, Play, Words, Written, WrittenPair } from "./moves.ts"
 import { type Received, type StrangeScene, strangeScene } from "./scene.ts"
 
@@ -35,6 +35,12 @@ export interface Tally {
   vouched: number
 }
 export const emptyTally = (): Tally => ({ plays: 0, sent: 0, delivered: 0, granted: 0, left: 0, bounced: 0, resumed: 0, vouched: 0 })
+
+function changed({ require, hosted }: Rules, what: Extract<Move, { do: "reload" }>["what"]): Rules {
+  if (what !== "drop" && what !== "adopt") return { require: what, hosted }
+  const name = what === "drop" ? club : adopted
+  return { require, hosted: new Set(hosted.has(name) ? [...hosted].filter((each) => each !== name) : [...hosted, name]) }
+}
 
 const writtenAs = (domain = ""): Written => ({ which: Math.max(0, domains.indexOf(domain)), spelling: 0 })
 
@@ -140,6 +146,7 @@ export class Stranger {
   /** Something between the honest peer and us, in both directions. */
   #talk(): void {
     for (const name of [home, club]) {
+      if (!this.#scene.components.has(name)) continue
       const body = `h${this.#count++}`
       this.#honest.in.push(body)
       this.#scene.sender.send(name, [body])
@@ -148,10 +155,12 @@ export class Stranger {
   }
 
   #write(from: string, to: string): void {
+    const component = this.#scene.components.get(from)
+    if (component === undefined) return
     const id = `c${this.#count++}`
     if (to === honest) this.#honest.out.push(id)
     else this.#fates.set(id, { to, seen: 0, bounced: 0, left: false })
-    this.#scene.components.get(from)!.send(`<message id='${id}' from='u@${from}' to='v@${to}'><body>${id}</body></message>`)
+    component.send(`<message id='${id}' from='u@${from}' to='v@${to}'><body>${id}</body></message>`)
   }
 
   async #move(move: Move): Promise<void> {
@@ -187,10 +196,10 @@ export class Stranger {
         await this.#look()
         await scene.clock.advance(move.ms)
         return await this.#look()
-      case "policy":
+      case "reload":
         await this.#look()
-        this.#model.changed(this.#model.require === "encrypted" ? "authenticated" : "encrypted")
-        await this.#scene.require(this.#model.require)
+        this.#model.changed(changed(this.#model.rules, move.what))
+        await this.#scene.reload(this.#model.rules)
         return await this.#look()
       case "honest":
         return this.#talk()
@@ -232,23 +241,23 @@ export class Stranger {
     line.listen((heard) => this.#safely(() => this.#hear(line, heard)))
   }
 
-  async #open({ shown, pair, direct, bidi, far }: Extract<Move, { do: "open" }>): Promise<Line> {
+  async #open({ shown, pair, by, bidi, far }: Extract<Move, { do: "open" }>): Promise<Line> {
     const { scene, stranger } = this.#scene
-    const line = new Line(this.#lines.length, true, await this.#scene.dial(direct ? "direct-tls" : "starttls"))
+    const line = new Line(this.#lines.length, true, await this.#scene.dial(by === "direct-tls" ? by : "starttls"))
     this.#begin(line)
     line.wish = shown
     const name = nameOf(pair.to?.which ?? 0, 0).written
     line.serverName = name
     if (far === "connected") return line
-    if (direct) await scene.until(line.secure(stranger.tls, shown, name, never))
+    if (by === "direct-tls") await scene.until(line.secure(stranger.tls, shown, name, never))
     else {
       this.#say(line, { say: "header", pair, without: "nothing" })
-      this.#say(line, { say: "starttls" })
+      if (by === "starttls") this.#say(line, { say: "starttls" })
       await scene.settle()
       await scene.settle()
     }
     if (far === "secured") return line
-    this.#say(line, { say: "header", pair, without: "nothing" })
+    if (by !== "clear") this.#say(line, { say: "header", pair, without: "nothing" })
     await scene.settle()
     if (bidi) this.#say(line, { say: "bidi" })
     if (far === "introduced") return line
@@ -272,7 +281,7 @@ export class Stranger {
     await this.#look()
     const { from, to } = former.headed ?? {}
     const same = { from: writtenAs(from), to: writtenAs(to) }
-    const line = await this.#open({ do: "open", shown: other === "certificate" ? shown : former.shown, pair: other === "pair" ? pair : same, direct: false, bidi: former.bidi, far: "in", settled: true })
+    const line = await this.#open({ do: "open", shown: other === "certificate" ? shown : former.shown, pair: other === "pair" ? pair : same, by: "starttls", bidi: former.bidi, far: "in", settled: true })
     await this.#look()
     line.say(this.#resume(line, id, h))
     await this.#look()
@@ -421,9 +430,9 @@ export class Stranger {
   }
 
   #features(line?: Line): string {
-    const { external, bidi, errors, management } = this.#mood
+    const { starttls, external, bidi, errors, management } = this.#mood
     const inside = [
-      line?.secured === false ? "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>" : "",
+      line?.secured === false && starttls ? "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>" : "",
       external && line?.answered === 0 ? `<mechanisms ${sasl}><mechanism>EXTERNAL</mechanism></mechanisms>` : "",
       bidi ? "<bidi xmlns='urn:xmpp:features:bidi'/>" : "",
       `<dialback xmlns='urn:xmpp:features:dialback'>${errors ? "<errors/>" : ""}</dialback>`,
@@ -520,6 +529,7 @@ export class Stranger {
     const id = line.dialled ? (line.current?.id ?? "") : line.id
     this.#made.push({ pair: { from, to }, id, key })
     this.#model.keyMade({ from, to }, id, key)
+    this.#model.asked(line, { from, to })
     const result = line.told.size === 0 ? this.#mood.result : this.#mood.further
     if (result === "silence") return
     if (result === "another") return line.say(`<db:result from='${honest}' to='${from}' type='valid'/><db:result from='${to}' to='${from === home ? club : home}' type='valid'/>`)
