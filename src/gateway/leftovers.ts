@@ -23,8 +23,10 @@ export class Leftovers {
    * stream goes once more, by whatever stream its pair is proven on next; what was not acknowledged twice is bounced (SM-7).
    *
    * @param arrived of what is unacknowledged, when the peer said so
+   * @returns pairs that have something waiting now, those among them that had left the stream before it ended: nobody else looks for these
    */
-  sortOut(carrier: Carrier, arrived?: number): void {
+  sortOut(carrier: Carrier, arrived?: number): ReadonlySet<Way> {
+    const waiting = new Set<Way>()
     for (const taken of carrier.outlet.state === "attached" ? carrier.outlet.takeQueued() : carrier.outlet.takeEverything(arrived)) {
       const pair = this.#around.pairOf(taken.stanza)
       if (taken.writes === 2) {
@@ -32,9 +34,12 @@ export class Leftovers {
         continue
       }
       const way = pair === undefined ? undefined : this.#ways.get(pairKey(pair))
-      if (way === undefined || way.outlet.appendTaken(taken) !== "queued") this.#around.reroute(pair ?? carrier.stream.pair, [taken.stanza])
+      if (way?.refusal !== undefined) this.#around.undelivered(way.pair, [taken.stanza], way.refusal)
+      else if (way === undefined || way.outlet.appendTaken(taken) !== "queued") this.#around.reroute(pair ?? carrier.stream.pair, [taken.stanza])
+      else waiting.add(way)
     }
     this.#around.flushes.flush()
+    return waiting
   }
 
   /** What domains that are leaving had waiting goes back to them while their components can still be told. */

@@ -165,7 +165,11 @@ export class StreamPool {
     }
     if (parted.length === 0) return
     this.#leftovers.sortOut(carrier)
-    for (const way of parted) if (way.waiting > 0) this.open(way)
+    this.#openAgain(parted)
+  }
+
+  #openAgain(ways: Iterable<Way>): void {
+    for (const way of ways) if (way.state === "quiet" && way.waiting > 0) this.open(way)
   }
 
   #partWith(way: Way, carrier: Carrier): void {
@@ -191,9 +195,9 @@ export class StreamPool {
       this.#partWith(each, carrier)
       if (each !== way) each.state = "quiet"
     }
-    this.#leftovers.sortOut(carrier, arrived)
+    const waiting = this.#leftovers.sortOut(carrier, arrived)
     carrier.outlet.close()
-    for (const each of ways) if (each.state === "quiet" && each.waiting > 0) this.open(each)
+    this.#openAgain([...ways, ...waiting])
   }
 
   #refused(way: Way, error: unknown): void {
@@ -242,11 +246,7 @@ export class StreamPool {
       if (lived >= shortLife) way.failures = 0
     }
     carrier.ways.clear()
-    if (!carrier.leaving) {
-      const [only] = ways
-      if (ways.length === 1 && only !== undefined && outlet.unacknowledged === 0) only.own = outlet
-      else this.#leftovers.sortOut(carrier)
-    }
+    const waiting = carrier.leaving ? [] : this.#giveBack(carrier, ways)
     // While stopping, what waits is counted by the gateway: nobody is left to be told.
     for (const way of this.#stopping ? [] : ways) {
       if (way.waiting === 0 || way.state !== "quiet") continue
@@ -255,7 +255,17 @@ export class StreamPool {
         this.#fail(way, { finding: "stream.closed", detail: end.detail, verdicts: [], kind: "unreachable", retryable: true })
       } else this.open(way)
     }
+    this.#openAgain(waiting)
     this.#drained.look()
+  }
+
+  /** @returns pairs that have something waiting, as far as somebody has to look for them */
+  #giveBack(carrier: Carrier, ways: readonly Way[]): Iterable<Way> {
+    const { outlet } = carrier
+    const [only] = ways
+    if (ways.length !== 1 || only === undefined || outlet.unacknowledged > 0) return this.#leftovers.sortOut(carrier)
+    only.own = outlet
+    return []
   }
 
   /** @param orderly we closed the stream */
@@ -320,7 +330,7 @@ export class StreamPool {
 
   /** A peer that keeps the connection and reads nothing would hold its stanzas for ever: they bounce, it is left alone. */
   #stalled(carrier: Carrier): void {
-    const { stream, outlet } = carrier
+    const { stream } = carrier
     const unacknowledged = carrier.detach()
     const ways = [...carrier.ways]
     this.#carriers.delete(stream)
@@ -328,15 +338,14 @@ export class StreamPool {
       way.part()
       way.state = "quiet"
     }
-    const [only] = ways
-    if (ways.length === 1 && only !== undefined && outlet.unacknowledged === 0) only.own = outlet
-    else this.#leftovers.sortOut(carrier)
+    const waiting = this.#giveBack(carrier, ways)
     if (unacknowledged > 0) this.#around.lost(stream.pair, stream.id, unacknowledged)
     stream.close("connection-timeout", "nothing was read for long")
     for (const way of ways) {
       if (way.waiting === 0) continue
       this.#fail(way, { finding: "stream.closed", detail: `the peer has read nothing for ${stallMs / 1000} s`, verdicts: [], kind: "unreachable", retryable: true })
     }
+    this.#openAgain(waiting)
   }
 
   /** Closes a stream politely. What arrives meanwhile waits for the next one. */

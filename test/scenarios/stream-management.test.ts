@@ -6,7 +6,7 @@ import { managementShare } from "../../src/federation/managed-stream.ts"
 import { ResumableSessions } from "../../src/stream/resumable-sessions.ts"
 import { current, established, managed, results, two } from "./managed-support.ts"
 import { Sender } from "./pool-support.ts"
-import { credentialsOf, good, memoryScene, realScene, type Scene } from "./support.ts"
+import { credentialsOf, good, memoryScene, own, realScene, type Scene } from "./support.ts"
 
 const places: readonly (readonly [name: string, make: () => Promise<Scene>])[] = [
   ["in memory", async () => memoryScene()],
@@ -288,6 +288,37 @@ describe("a stream that is lost", () => {
     assert.ok(at("<resume ") < at("<db:result from='c.example'") && at("<db:result from='c.example'") < at("<body>c1"))
     assert.deepEqual(results(a), ["enabled", "resumed"])
     assert.equal(b.of("connected").length, 2)
+    await scene.close()
+  })
+
+  test("a pair that is withdrawn with something unacknowledged, and its stream with it: the stanza bounces, though nobody sends another", async () => {
+    const pair = await two({ a: { require: "encrypted" }, b: { require: "encrypted", certificate: (name) => own(name) } })
+    const { scene, wire, a, b, sender } = pair
+    await established(pair)
+    wire.swallow = (text, towards) => towards === "server" && text.includes("<body>2")
+    sender.send("b.example", ["2"])
+    await scene.settle()
+    const stream = current(a, sender)
+    a.reload({ policy: { require: "authenticated" } })
+    stream.recheck()
+    await scene.clock.advance(20_000)
+    assert.deepEqual([b.bodies, sender.bounced.map(({ body }) => body)], [["hello"], ["2"]])
+    await scene.close()
+  })
+
+  test("a further pair that is withdrawn with something unacknowledged: it goes by a stream of its own when the shared one ends", async () => {
+    const pair = await twoWithC()
+    const { scene, wire, a, b, sender } = pair
+    wire.swallow = (text, towards) => towards === "server" && text.includes("<body>2")
+    sender.send("b.example", ["2"], "c.example")
+    await scene.settle()
+    const stream = current(a, sender)
+    a.reload({ uses: () => ({ bidi: false, piggyback: false, streamManagement: true, pipelining: false }) })
+    stream.recheck()
+    wire.swallow = () => false
+    stream.close()
+    await scene.clock.advance(20_000)
+    assert.deepEqual([b.bodies, sender.bounced], [["hello", "of c", "2"], []])
     await scene.close()
   })
 

@@ -31,7 +31,7 @@ describe("red: what is wrong is found", () => {
       Leftovers.prototype,
       "sortOut",
       function (this: Leftovers, carrier) {
-        sortOut.call(this, carrier)
+        return sortOut.call(this, carrier)
       },
       async () => assert.match(await found(), /came 2 times/),
     ))
@@ -41,7 +41,7 @@ describe("red: what is wrong is found", () => {
       Leftovers.prototype,
       "sortOut",
       function (this: Leftovers, carrier, arrived) {
-        sortOut.call(this, carrier, arrived === undefined ? undefined : Math.min(arrived + 1, carrier.outlet.unacknowledged))
+        return sortOut.call(this, carrier, arrived === undefined ? undefined : Math.min(arrived + 1, carrier.outlet.unacknowledged))
       },
       async () => assert.match(await found(), /came 0 times and bounced 0 times/),
     ))
