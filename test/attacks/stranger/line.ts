@@ -12,6 +12,8 @@ export interface Document {
   id: string | undefined
   /** The gateway said that these may come in. */
   readonly granted: Map<string, Pair>
+  /** Somebody came in. */
+  opened: boolean
   readonly claims: Pair[]
 }
 
@@ -42,6 +44,8 @@ export class Line {
   /** TLS is being negotiated. */
   busy = false
   over = false
+  /** Cut by the stranger, before the gateway had said its last words. */
+  lost = false
   /** The gateway has said its last words. */
   ended = false
   /** Since TLS; one for each header of whoever opened it. */
@@ -53,6 +57,8 @@ export class Line {
   late = false
   /** Pairs of the gateway's that the stranger has welcomed here. */
   readonly told = new Map<string, Pair>()
+  /** One of them ever was. */
+  opened = false
   /** Of the stranger's header, where the gateway opened it. */
   id = ""
   /** The certificate that is to be shown, and whom for. */
@@ -96,7 +102,7 @@ export class Line {
   }
 
   began(from: string | undefined, to: string | undefined): void {
-    this.documents.push({ from, to, id: undefined, granted: new Map(), claims: [] })
+    this.documents.push({ from, to, id: undefined, granted: new Map(), opened: false, claims: [] })
   }
 
   /** The gateway's header. @returns who comes in with it, being authenticated */
@@ -121,6 +127,7 @@ export class Line {
   /** The stranger lets a pair of the gateway's in. */
   welcome(pair: Pair): void {
     this.told.set(keyOf(pair), pair)
+    this.opened = true
   }
 
   listen(hear: (heard: Heard) => void): void {
@@ -163,6 +170,7 @@ export class Line {
   }
 
   cut(): void {
+    this.lost ||= !this.over && !this.ended
     this.over = true
     this.channel.destroy()
   }
@@ -191,6 +199,7 @@ export class Line {
     this.answered = 0
     this.authenticated = undefined
     this.told.clear()
+    this.opened = false
     this.#external.clear()
     this.bidi = false
     this.late = false

@@ -60,6 +60,8 @@ export type Move =
   | { readonly do: "wait"; readonly ms: number }
   /** The operator asks for more or less, stops serving a domain, or begins to serve one that was the stranger's. */
   | { readonly do: "reload"; readonly what: "verified" | "encrypted" | "authenticated" | "drop" | "adopt" }
+  /** A component of ours goes away, or comes back. */
+  | { readonly do: "component"; readonly which: number }
   | { readonly do: "honest" }
 
 const weighted = <T>(...choices: readonly (readonly [weight: number, value: T])[]) => fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })))
@@ -117,6 +119,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant("mood"), mood }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("wait"), ms: fc.constantFrom(10, 300, 6000, 70_000) }) },
   { weight: 2, arbitrary: fc.record({ do: fc.constant("reload"), what: weighted<"verified" | "encrypted" | "authenticated" | "drop" | "adopt">([2, "verified"], [3, "encrypted"], [1, "authenticated"], [1, "drop"], [1, "adopt"]) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("component"), which: fc.nat(1) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("honest") }) },
 )
 

@@ -40,6 +40,8 @@ export interface StrangeScene {
   readonly components: ReadonlyMap<string, ComponentClient>
   dial(transport: "starttls" | "direct-tls"): Promise<Channel>
   reload(rules: Rules): Promise<void>
+  /** Takes a component away, or brings it back. */
+  toggle(name: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -134,6 +136,12 @@ export async function strangeScene(hooks: StrangeHooks, options: { readonly gate
         if (!rules.hosted.has(name)) components.delete(name)
         else if (!components.has(name)) await attach(name)
       }
+    },
+    async toggle(name) {
+      const component = components.get(name)
+      components.delete(name)
+      if (component === undefined) await attach(name)
+      else await scene.until(component.close())
     },
     async close() {
       await listener.close()

@@ -19,10 +19,10 @@ test("a stranger that says anything in any order gets in, and is sent, what was 
   const tally = emptyTally()
   await fc.assert(
     fc.asyncProperty(play(60), (drawn) => Stranger.play(drawn, { tally })),
-    { numRuns: Number(process.env["RUNS"] ?? 60), seed: 7712 },
+    { numRuns: 50, seed: 7712 },
   )
-  console.log(tally)
-  assert.ok(tally.delivered > 0)
+  // Where nothing gets in and nothing leaves, nothing is shown.
+  assert.ok(tally.granted > 20 && tally.delivered > 10 && tally.left > 50 && tally.bounced > 50 && tally.resumed > 0, JSON.stringify(tally))
 })
 
 interface Search {
@@ -39,7 +39,6 @@ async function found({ gateway, seed = 288, mood: wanted = {} }: Search = {}): P
     fc.asyncProperty(plays, (drawn) => Stranger.play(drawn, gateway === undefined ? {} : { gateway })),
     { numRuns: 400, seed, endOnFailure: true },
   )
-  console.log(result.numRuns)
   assert.ok(result.failed, "the stranger found nothing")
   return result.errorInstance instanceof Error ? result.errorInstance.message : String(result.errorInstance)
 }
@@ -62,7 +61,7 @@ describe("red: the stranger finds what is missing", () => {
       await foundWhere(IncomingSession.prototype, "authorised", function (this: IncomingSession, pair: DomainPair) {
         return honest.call(this, pair) ?? associations(this.ledger, "in")[0]
       }),
-      /which nothing proves|came in as/,
+      /which nothing proves|came in as|are acknowledged/,
     )
   })
 
