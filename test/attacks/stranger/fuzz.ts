@@ -3,7 +3,8 @@
 import { parseArgs } from "node:util"
 import fc from "fast-check"
 import { play } from "./moves.ts"
-import { emptyTally, Stranger } from "./stranger.ts"
+import { Stranger } from "./stranger.ts"
+import { emptyTally } from "./wits.ts"
 
 const { values } = parseArgs({ options: { seconds: { type: "string", default: "60" }, seed: { type: "string" }, moves: { type: "string", default: "80" } } })
 const seed = Number(values.seed ?? Date.now() % 2 ** 31)

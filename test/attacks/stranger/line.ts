@@ -55,7 +55,8 @@ export class Line {
   bidi = false
   /** Something was said since TLS behind which that cannot be asked for any more. */
   late = false
-  /** Pairs of the gateway's that the stranger has welcomed here. */
+  /** Pairs of the gateway's that it has asked for here, and those that the stranger has welcomed. */
+  readonly asked = new Set<string>()
   readonly told = new Map<string, Pair>()
   /** One of them ever was. */
   opened = false
@@ -198,6 +199,7 @@ export class Line {
     this.documents = []
     this.answered = 0
     this.authenticated = undefined
+    this.asked.clear()
     this.told.clear()
     this.opened = false
     this.#external.clear()

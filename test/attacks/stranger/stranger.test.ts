@@ -13,7 +13,8 @@ import type { DomainPair } from "../../../src/model/association.ts"
 import { ResumableSessions } from "../../../src/stream/resumable-sessions.ts"
 import { anyIssuer, patched } from "../weakened.ts"
 import { type Mood, mood, play } from "./moves.ts"
-import { emptyTally, Stranger } from "./stranger.ts"
+import { Stranger } from "./stranger.ts"
+import { emptyTally } from "./wits.ts"
 
 test("a stranger that says anything in any order gets in, and is sent, what was proven and nothing else", async () => {
   const tally = emptyTally()
