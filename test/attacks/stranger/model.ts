@@ -200,6 +200,8 @@ export class Model {
 
   mayEnter(line: Line, document: Document | undefined, pair: Pair, rules: Rules): boolean {
     if (!this.#proven(line, document, pair, rules)) return false
+    // Who cuts a line does not read on it what was granted a moment before.
+    if (line.lost) return true
     // A stanza is never the first proof (CORE-21). What another pair let in by its certificate stays when that one goes.
     return line.dialled ? document?.opened === true : line.bidi && line.opened
   }

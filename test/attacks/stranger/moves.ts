@@ -31,9 +31,11 @@ export interface Mood {
   readonly resumes: "resumed" | "failed" | "silence"
 }
 
+type Simple = "starttls" | "bidi" | "features" | "success" | "request" | "error" | "end"
+
 export type Words =
   | { readonly say: "header"; readonly pair: WrittenPair; readonly without: "from" | "to" | "nothing" }
-  | { readonly say: "starttls" | "bidi" | "features" | "success" | "request" | "error" | "end" }
+  | { readonly say: Simple }
   | { readonly say: "auth"; readonly authzid: Written | undefined }
   | { readonly say: "claim"; readonly pair: WrittenPair; readonly key: number }
   /** Whether a key is the gateway's: one that it made, with something else in one place or in none. */
@@ -48,12 +50,18 @@ export type Words =
 /** How far it goes at once: `counting` is in, with a session that can be gone on with. */
 type Far = "connected" | "secured" | "introduced" | "in" | "counting"
 
+/** As whom it comes. */
+interface As {
+  readonly shown: Shown
+  readonly pair: WrittenPair
+}
+
 export type Move =
-  | { readonly do: "open"; readonly shown: Shown; readonly pair: WrittenPair; readonly by: "starttls" | "direct-tls" | "clear"; readonly bidi: boolean; readonly far: Far; readonly settled: boolean }
+  | ({ readonly do: "open"; readonly by: "starttls" | "direct-tls" | "clear"; readonly far: Far; readonly settled: boolean } & As & { readonly bidi: boolean })
   | { readonly do: "say"; readonly line: number; readonly words: Words; readonly settled: boolean }
   | { readonly do: "cut"; readonly line: number }
   /** Goes on with a session that it had, or one that somebody else had. */
-  | { readonly do: "return"; readonly session: number; readonly cut: boolean; readonly other: "nothing" | "pair" | "certificate"; readonly shown: Shown; readonly pair: WrittenPair; readonly h: number }
+  | ({ readonly do: "return"; readonly session: number; readonly cut: boolean; readonly other: "nothing" | "pair" | "certificate"; readonly h: number } & As)
   /** A component of ours writes to somebody, or both do. */
   | { readonly do: "write"; readonly from: number; readonly to: number; readonly times: number; readonly settled: boolean }
   | { readonly do: "mood"; readonly mood: Mood }
@@ -92,35 +100,44 @@ export const mood: fc.Arbitrary<Mood> = fc.record({
   resumes: weighted<Mood["resumes"]>([2, "resumed"], [1, "failed"], [1, "silence"]),
 })
 
-const simple = fc.constantFrom<("starttls" | "bidi" | "features" | "success" | "request" | "error" | "end")[]>("starttls", "bidi", "features", "success", "request", "request", "error", "end")
-const words: fc.Arbitrary<Words> = fc.oneof(
-  { weight: 1, arbitrary: fc.record({ say: fc.constant("header"), pair: fc.oneof(pair, header), without: weighted<"from" | "to" | "nothing">([5, "nothing"], [1, "from"], [1, "to"]) }) },
-  { weight: 2, arbitrary: fc.record({ say: simple }) },
-  { weight: 2, arbitrary: fc.record({ say: fc.constant("auth"), authzid: fc.oneof(fc.constant(undefined), theirs) }) },
-  { weight: 6, arbitrary: fc.record({ say: fc.constant("claim"), pair, key }) },
-  { weight: 3, arbitrary: fc.record({ say: fc.constant("ask"), key: id, other: weighted<"nothing" | "pair" | "id" | "key">([2, "nothing"], [1, "pair"], [1, "id"], [1, "key"]), pair: header }) },
-  { weight: 4, arbitrary: fc.record({ say: fc.constant("answer"), to: fc.constantFrom<("result" | "verify")[]>("result", "verify"), pair, type: weighted<"valid" | "invalid" | "error">([4, "valid"], [1, "invalid"], [1, "error"]), id, key }) },
-  { weight: 16, arbitrary: fc.record({ say: fc.constant("stanza"), pair, kind: weighted<"message" | "presence" | "iq">([6, "message"], [1, "presence"], [1, "iq"]), form: weighted([8, 0], [1, 1], [1, 2], [1, 3], [1, 4], [1, 5], [1, 6], [1, 7]) }) },
-  { weight: 3, arbitrary: fc.record({ say: fc.constant("enable"), resume: likely }) },
-  { weight: 1, arbitrary: fc.record({ say: fc.constant("resume"), session: fc.nat(5), h: fc.nat(3) }) },
-  { weight: 1, arbitrary: fc.record({ say: fc.constant("acknowledge"), h: fc.nat(4) }) },
-  { weight: 1, arbitrary: fc.record({ say: fc.constant("half"), pair }) },
+const simple = fc.constantFrom<Simple[]>("starttls", "bidi", "features", "success", "request", "request", "error", "end")
+const weighed = <T>(...choices: readonly (readonly [weight: number, arbitrary: fc.Arbitrary<T>])[]) => fc.oneof(...choices.map(([weight, arbitrary]) => ({ weight, arbitrary })))
+const type = weighted<"valid" | "invalid" | "error">([4, "valid"], [1, "invalid"], [1, "error"])
+const kind = weighted<"message" | "presence" | "iq">([6, "message"], [1, "presence"], [1, "iq"])
+const form = fc.oneof(fc.constant(0), fc.nat(7))
+const place = weighted<"nothing" | "pair" | "id" | "key">([2, "nothing"], [1, "pair"], [1, "id"], [1, "key"])
+const words = weighed<Words>(
+  [1, fc.record({ say: fc.constant("header"), pair: fc.oneof(pair, header), without: weighted<"from" | "to" | "nothing">([5, "nothing"], [1, "from"], [1, "to"]) })],
+  [2, fc.record({ say: simple })],
+  [2, fc.record({ say: fc.constant("auth"), authzid: fc.oneof(fc.constant(undefined), theirs) })],
+  [6, fc.record({ say: fc.constant("claim"), pair, key })],
+  [3, fc.record({ say: fc.constant("ask"), key: id, other: place, pair: header })],
+  [4, fc.record({ say: fc.constant("answer"), to: fc.constantFrom<("result" | "verify")[]>("result", "verify"), pair, type, id, key })],
+  [16, fc.record({ say: fc.constant("stanza"), pair, kind, form })],
+  [3, fc.record({ say: fc.constant("enable"), resume: likely })],
+  [1, fc.record({ say: fc.constant("resume"), session: fc.nat(5), h: fc.nat(3) })],
+  [1, fc.record({ say: fc.constant("acknowledge"), h: fc.nat(4) })],
+  [1, fc.record({ say: fc.constant("half"), pair })],
 )
 
 const settled = likely
 const far = weighted<Far>([1, "connected"], [1, "secured"], [3, "introduced"], [9, "in"], [7, "counting"])
-const open: fc.Arbitrary<Move> = fc.record({ do: fc.constant("open"), shown, pair: header, by: weighted<"starttls" | "direct-tls" | "clear">([5, "starttls"], [3, "direct-tls"], [1, "clear"]), bidi: fc.boolean(), far, settled })
-const move: fc.Arbitrary<Move> = fc.oneof(
-  { weight: 5, arbitrary: open },
-  { weight: 24, arbitrary: fc.record({ do: fc.constant("say"), line: fc.nat(3), words, settled }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("cut"), line: fc.nat(5) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constant("return"), session: fc.nat(3), cut: likely, other: weighted<"nothing" | "pair" | "certificate">([2, "nothing"], [1, "pair"], [1, "certificate"]), shown, pair: header, h: weighted([6, 0], [1, 1], [1, 2]) }) },
-  { weight: 6, arbitrary: fc.record({ do: fc.constant("write"), from: fc.nat(2), to: weighted([6, 0], [2, 1], [6, 2], [2, 3], [1, 4], [1, 5]), times: fc.integer({ min: 1, max: 3 }), settled }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("mood"), mood }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("wait"), ms: fc.constantFrom(10, 300, 6000, 70_000) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("reload"), what: weighted<"verified" | "encrypted" | "authenticated" | "drop" | "adopt">([2, "verified"], [3, "encrypted"], [1, "authenticated"], [1, "drop"], [1, "adopt"]) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("component"), which: fc.nat(1) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("honest") }) },
+const by = weighted<"starttls" | "direct-tls" | "clear">([5, "starttls"], [3, "direct-tls"], [1, "clear"])
+const open: fc.Arbitrary<Move> = fc.record({ do: fc.constant("open"), shown, pair: header, by, bidi: fc.boolean(), far, settled })
+const other = weighted<"nothing" | "pair" | "certificate">([2, "nothing"], [1, "pair"], [1, "certificate"])
+const whom = weighted([6, 0], [2, 1], [6, 2], [2, 3], [1, 4], [1, 5])
+const what = weighted<"verified" | "encrypted" | "authenticated" | "drop" | "adopt">([2, "verified"], [3, "encrypted"], [1, "authenticated"], [1, "drop"], [1, "adopt"])
+const move = weighed<Move>(
+  [5, open],
+  [24, fc.record({ do: fc.constant("say"), line: fc.nat(3), words, settled })],
+  [1, fc.record({ do: fc.constant("cut"), line: fc.nat(5) })],
+  [4, fc.record({ do: fc.constant("return"), session: fc.nat(3), cut: likely, other, shown, pair: header, h: weighted([6, 0], [1, 1], [1, 2]) })],
+  [6, fc.record({ do: fc.constant("write"), from: fc.nat(2), to: whom, times: fc.integer({ min: 1, max: 3 }), settled })],
+  [2, fc.record({ do: fc.constant("mood"), mood })],
+  [1, fc.record({ do: fc.constant("wait"), ms: fc.constantFrom(10, 300, 6000, 70_000) })],
+  [2, fc.record({ do: fc.constant("reload"), what })],
+  [1, fc.record({ do: fc.constant("component"), which: fc.nat(1) })],
+  [1, fc.record({ do: fc.constant("honest") })],
 )
 
 export interface Play {
