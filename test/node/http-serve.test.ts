@@ -202,7 +202,7 @@ describe("requests that are refused", { timeout: 20_000 }, () => {
 })
 
 describe("bounds", { timeout: 30_000 }, () => {
-  const quick = { head: 150, idle: 150, handshake: 150, life: 10_000 }
+  const quick = { head: 400, idle: 400, handshake: 400, life: 60_000 }
 
   test("a client that says nothing, or drips its header, is closed in time, and so is one that stays idle after an answer", async () => {
     const { port } = await serving({ limits: quick })
@@ -213,11 +213,11 @@ describe("bounds", { timeout: 30_000 }, () => {
     await rest(dripping)
     clearInterval(timer)
     assert.deepEqual(statuses(await exchange(port, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")), [200])
-    assert.ok(performance.now() - began < 5000)
+    assert.ok(performance.now() - began < 20_000, "before its life was over")
   })
 
   test("no connection outlives its life, however busy; a TLS handshake that stops is given up", async () => {
-    const { port } = await serving({ limits: { life: 300, idle: 5000, head: 5000 } })
+    const { port } = await serving({ limits: { life: 1000, idle: 30_000, head: 30_000 } })
     const busy = dialled(port)
     const timer = setInterval(() => busy.writable && busy.write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), 20)
     const answers = statuses(await rest(busy))

@@ -288,15 +288,17 @@ describe("bounds", { timeout: 30_000 }, () => {
       drip("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", "x"),
       drip("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
     ]
-    for (const script of scripts) {
+    // At once, so that each can have time enough for its handshake.
+    const given = scripts.map(async (script) => {
       const server = await testServer(script)
-      await assert.rejects(https.get(asking(server, { signal: inTime(150) })), (error: unknown) => {
+      await assert.rejects(https.get(asking(server, { signal: inTime(1500) })), (error: unknown) => {
         failure("timeout")(error)
         assert.equal((error as HttpsError).chain.length, 1)
         return true
       })
       await gone(server)
-    }
+    })
+    await Promise.all(given)
   })
 })
 
@@ -310,7 +312,7 @@ describe("before HTTP", { timeout: 20_000 }, () => {
       (error: unknown) => error instanceof DialError && error.failure === "aborted",
     )
     assert.equal(silent.counts.accepted, 0)
-    await assert.rejects(https.get(asking(silent, { signal: inTime(100) })), failure("timeout"))
+    await assert.rejects(https.get(asking(silent, { signal: inTime(500) })), failure("timeout"))
     await gone(silent)
   })
 

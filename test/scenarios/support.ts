@@ -363,7 +363,7 @@ export async function realScene(): Promise<Scene> {
     },
     until: (promise) => promise,
     async eventually(what, holds) {
-      for (let turn = 0; turn < 400 && !holds(); turn++) await new Promise((resolve) => setTimeout(resolve, 10))
+      for (let turn = 0; turn < 2000 && !holds(); turn++) await new Promise((resolve) => setTimeout(resolve, 10))
       assert.ok(holds(), what)
     },
     settle: () => new Promise((resolve) => setTimeout(resolve, 50)),
@@ -478,7 +478,7 @@ export class RawPeer {
   async #soon(waiting: Promise<void>, what: string): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`${what} did not come; read so far: ${this.text}`)), 5000)
+      timer = setTimeout(() => reject(new Error(`${what} did not come; read so far: ${this.text}`)), 20_000)
     })
     try {
       await Promise.race([waiting, late])
