@@ -39,9 +39,10 @@ function start(lines: number): { child: ChildProcess; told: Promise<{ naps: numb
 }
 
 describe("a log on a pipe", () => {
-  test("that nobody reads does not hold up the process; when somebody reads again, the loss is said", async () => {
+  test("that nobody reads does not hold up the process; when somebody reads again, the loss is said", async (t) => {
     const lines = 30_000
     const { child, told, ended } = start(lines)
+    t.after(() => child.kill("SIGKILL"))
     assert.deepEqual(await told, { naps: 0 })
     let text = ""
     child.stdout!.setEncoding("utf8").on("data", (part: string) => {
