@@ -366,7 +366,10 @@ export async function realScene(): Promise<Scene> {
       for (let turn = 0; turn < 2000 && !holds(); turn++) await new Promise((resolve) => setTimeout(resolve, 10))
       assert.ok(holds(), what)
     },
-    settle: () => new Promise((resolve) => setTimeout(resolve, 50)),
+    // In turns: a process that was kept waiting for all of the time would have read nothing in it.
+    async settle() {
+      for (let turn = 0; turn < 25; turn++) await new Promise((resolve) => setTimeout(resolve, 2))
+    },
     dns: (name, records) => (records === undefined ? undefined : responder.set(name, records)),
     async close() {
       for (const server of servers) for (const stream of [...server.incoming, ...server.outgoing]) stream.close("system-shutdown")
