@@ -77,6 +77,8 @@ export interface SecuredChannel {
    * @returns ends it
    */
   tickets?(heard: (together: number) => void): () => void
+  /** Where the platform tells: octets that have come from the peer so far, as they were on the wire, with those that TLS keeps to itself. */
+  received?(): number
 }
 
 export interface TlsClientOptions {

@@ -121,7 +121,7 @@ class Attempt {
 
   async #negotiate(material: Material, signal: AbortSignal): Promise<void> {
     const { dial, prooftypes } = this.#ports
-    const tls = metering(this.#ports.tls)
+    const tls = metering(this.#ports.tls, this.#ports.clock)
     const { service, domain, from } = this.#question
     const giveUp = new AbortController()
     const dialling = dial.connect(this.#endpoint, { signal: AbortSignal.any([signal, giveUp.signal]) }).then((channel) => this.#meter.on(channel))

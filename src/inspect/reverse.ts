@@ -46,7 +46,7 @@ const nowhere: Delivery = { raw: () => undefined, tree: () => undefined }
  * @throws Error when it cannot be listened there
  */
 export async function reverse({ domain }: InspectQuestion, ours: Answering, given: InspectPorts, asking: ReverseQuestion, signal: AbortSignal): Promise<ReverseResult> {
-  const ports = { ...given, dial: meteringDial(given.dial), tls: metering(given.tls) }
+  const ports = { ...given, dial: meteringDial(given.dial), tls: metering(given.tls, given.clock) }
   const pair = { sender: domain, target: ours.domain }
   const seen = new Sighting(pair)
   const federation: Federation = {

@@ -60,6 +60,8 @@ async function sightOf(path: string): Promise<Sight | undefined> {
 
 /** Watches one path, by the folders in and around it; reports only what a fresh look finds different from the last one. */
 export class PathWatch {
+  /** Settles once the first look is over: what changes from then on is reported. */
+  readonly begun: Promise<void>
   readonly #root: string
   readonly #times: WatchTimes
   readonly #changed: (paths: readonly string[]) => void
@@ -83,7 +85,7 @@ export class PathWatch {
     this.#times = times
     this.#changed = changed
     this.#cover(dirname(root))
-    void this.#look(true)
+    this.begun = this.#look(true)
   }
 
   stop(): void {

@@ -156,6 +156,11 @@ function ticketsOf(socket: tls.TLSSocket): NonNullable<SecuredChannel["tickets"]
   }
 }
 
+/** Made here, so that nothing of the handshake is kept alive. */
+function receivedOn(raw: Socket): NonNullable<SecuredChannel["received"]> {
+  return () => raw.bytesRead
+}
+
 /** A server socket of our own making reports later TLS errors only by this event, and would hang without an end. */
 function giveUp(this: tls.TLSSocket, error: Error): void {
   this.destroy(error)
@@ -224,7 +229,8 @@ function handshake(raw: Socket, under: SocketChannel, make: () => tls.TLSSocket,
         stop()
         const pace = attempt.newPace?.()
         const channel = new SocketChannel(socket, { addresses: under, pace })
-        resolve(attempt.connecting === true ? { channel, facts, tickets: ticketsOf(socket) } : { channel, facts })
+        const secured = { channel, facts, received: receivedOn(raw) }
+        resolve(attempt.connecting === true ? { ...secured, tickets: ticketsOf(socket) } : secured)
       } catch (cause) {
         fail(new TlsError("handshake", `the TLS handshake left no usable facts: ${errorCode(cause)}`, { cause }))
       }

@@ -199,17 +199,29 @@ class Attacker {
   }
 }
 
-/** Starts the flood in a process of its own; `stop` ends it and tells what came of it. */
-export function startFlood(order: FloodOrder): { readonly pid: number; stop(): Promise<FloodReport> } {
+/** What the process of the attacker says: several times a second, and once when it has stopped. */
+interface Told {
+  readonly report: FloodReport
+  readonly over: boolean
+}
+
+/** Starts the flood in a process of its own; `soFar` is what it told last, `stop` ends it and tells what came of it. */
+export function startFlood(order: FloodOrder): { readonly pid: number; soFar(): FloodReport | undefined; stop(): Promise<FloodReport> } {
   const child: ChildProcess = fork(fileURLToPath(import.meta.url), ["flood"], { stdio: ["ignore", "inherit", "inherit", "ipc"] })
+  let soFar: FloodReport | undefined
+  child.on("message", ({ report }: Told) => {
+    soFar = report
+  })
   child.send(order)
   return {
     pid: child.pid!,
+    soFar: () => soFar,
     stop: () =>
       new Promise((resolve, reject) => {
         const early = (): void => reject(new Error("the attacker ended early"))
         child.once("exit", early)
-        child.once("message", (report: FloodReport) => {
+        child.on("message", ({ report, over }: Told) => {
+          if (!over) return
           child.off("exit", early)
           child.once("exit", () => resolve(report))
           child.disconnect()
@@ -221,14 +233,20 @@ export function startFlood(order: FloodOrder): { readonly pid: number; stop(): P
 
 if (process.argv[2] === "flood" && process.send !== undefined) {
   let attacker: Attacker | undefined
+  const tell = (over: boolean): void => {
+    if (attacker !== undefined) process.send?.({ report: attacker.counts, over } satisfies Told)
+  }
+  let telling: NodeJS.Timeout | undefined
   process.on("message", (order: FloodOrder | "stop") => {
     if (order !== "stop") {
       attacker = new Attacker(order)
       attacker.run()
+      telling = setInterval(tell, 200, false)
       return
     }
+    clearInterval(telling)
     attacker?.stop()
-    process.send?.(attacker?.counts)
+    tell(true)
   })
   process.on("disconnect", () => process.exit(0))
 }

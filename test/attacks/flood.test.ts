@@ -1,13 +1,13 @@
 // Floods of distinct pairs, verifies and targets: what a stranger can make us do is bounded by stream and by network, and nobody else
 // suffers from it (security.md 14, 17, 18; RFC 6120 13.12). Each works against a copy without the bound.
 import assert from "node:assert/strict"
-import { readFileSync } from "node:fs"
 import { afterEach, describe, it, test } from "node:test"
 import { ClaimGuard, type ClaimLimits, defaultClaimLimits } from "../../src/federation/claim-guard.ts"
 import type { FederationPorts } from "../../src/federation/contract.ts"
 import type { Resolver } from "../../src/model/dns-answer.ts"
 import { RawComponent, type RunningFixture, startFixture } from "../gateway/gateway-fixture.ts"
 import { credentialsOf, good, type MemoryScene, memoryScene, message, own, type Server, type ServerOptions } from "../scenarios/support.ts"
+import { queuedSoFar } from "../queued.ts"
 import { type FloodReport, startFlood } from "./flood-attacker.ts"
 import { boundless } from "./weakened.ts"
 
@@ -153,19 +153,14 @@ describe("100 handshakes and 2,000 claims a second from one source, on real sock
     readonly arrived: number
     readonly lookups: number
     readonly report: FloodReport
+    readonly seconds: number
   }
 
-  /** Milliseconds; nothing where the system does not say. */
-  function queuedSoFar(): number {
-    try {
-      return Number(readFileSync("/proc/self/schedstat", "latin1").split(" ")[1]) / 1e6
-    } catch {
-      return 0 // not Linux: the machine is taken for idle
-    }
-  }
+  /** The machine may have little time for the attacker: it is waited for so long until it has done what shows something, seconds. */
+  const patience = 30
 
-  /** 500 stanzas/s from a.example to b.example for so long, while b.example is flooded. */
-  async function flooded(seconds: number, claimLimits: Partial<ClaimLimits>): Promise<Outcome> {
+  /** 500 stanzas/s from a.example to b.example, while b.example is flooded: so long at least, and until it was enough. */
+  async function flooded(least: number, claimLimits: Partial<ClaimLimits>, enough: (lookups: number, soFar: FloodReport) => boolean): Promise<Outcome> {
     let lookups = 0
     const nowhere: Resolver = {
       resolve: async (name, type) => {
@@ -203,30 +198,34 @@ describe("100 handshakes and 2,000 claims a second from one source, on real sock
           sentAt.set(id, performance.now())
           a.send(`<message from='x@a.example' to='y@b.example' id='${id}'/>`)
         }
-        if (elapsed < seconds * 1000) setTimeout(tick, 1)
-        else resolve()
+        const soFar = flood.soFar()
+        if (elapsed > patience * 1000 || (elapsed > least * 1000 && soFar !== undefined && enough(lookups, soFar))) resolve()
+        else setTimeout(tick, 1)
       }
       tick()
     })
     a.send("<message from='x@a.example' to='y@b.example' id='last'/>")
     await b.until(/id='last'/)
-    const queued = (queuedSoFar() - queuedBefore) / (performance.now() - began)
+    const seconds = (performance.now() - began) / 1000
+    const queued = (queuedSoFar() - queuedBefore) / (seconds * 1000)
     const report = await flood.stop()
     for (const component of [a, b]) component.socket.destroy()
     times.sort((one, other) => one - other)
     const bounced = a.text.split("type='error'").length - 1
-    return { p99: times[Math.floor(times.length * 0.99)]!, queued, bounced, sent, arrived: times.length, lookups, report }
+    return { p99: times[Math.floor(times.length * 0.99)]!, queued, bounced, sent, arrived: times.length, lookups, report, seconds }
   }
 
   it("delay nobody else, bounce nothing, and buy no more work than one network gets", async (t) => {
-    const red = await flooded(2, { budget: boundless })
-    const green = await flooded(3, {})
+    const red = await flooded(2, { budget: boundless }, (lookups) => lookups > 2000)
+    const refused = ({ ended }: FloodReport): number => ended["resource-constraint"] ?? 0
+    const green = await flooded(3, {}, (_, soFar) => soFar.handshakes > 50 && soFar.claims > 500 && refused(soFar) > 0)
     t.diagnostic(`legitimate p99: without budget ${red.p99.toFixed(1)} ms, with ${green.p99.toFixed(1)} ms; others ran ${(green.queued * 100).toFixed(0)} % of the time`)
-    t.diagnostic(JSON.stringify(green.report))
+    t.diagnostic(JSON.stringify({ ...green.report, lookups: green.lookups, seconds: green.seconds }))
     assert.ok(red.lookups > 2000, `without a budget every claim is looked up: ${red.lookups}`)
     assert.ok(green.report.handshakes > 50 && green.report.claims > 500, "it was a flood")
-    assert.ok(green.lookups < 1500, `${green.lookups} lookups`)
-    assert.ok((green.report.ended["resource-constraint"] ?? 0) > 0)
+    // Some 200 a second, where 1000 and more are asked for.
+    assert.ok(green.lookups < 500 * green.seconds, `${green.lookups} lookups in ${green.seconds} s`)
+    assert.ok(refused(green.report) > 0)
     assert.deepEqual([green.bounced, green.arrived], [0, green.sent])
     // A bound for machines that do other things at the same time, wider the more they do; `npm run bench:flood` measures.
     assert.ok(green.p99 <= 50 + 1000 * green.queued, `${green.p99} ms`)

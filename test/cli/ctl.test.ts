@@ -115,12 +115,11 @@ describe("ctl", () => {
     assert.match((await ctl("domain", "resume", "shop.example")).out, /^~ domain shop\.example: resumed\n/)
     assert.match((await ctl("domain", "remove", "shop.example")).out, /^- domain shop\.example\n/)
   })
-  it("a file dropped is served within three seconds, and SIGHUP says what changed", async () => {
-    const began = performance.now()
+  it("a file dropped is served long before the next look, and SIGHUP says what changed", async () => {
     writeFileSync(at("tenants.d/own.yaml"), `domains:\n  - name: own.example\n    component: { secret: { file: ../own-secret } }\n`)
     writeFileSync(at("own-secret"), "c0ffee5f0c1d2e3b4a59687786a5b4c3", { mode: 0o600 })
+    // `until` waits a quarter of the minute that lies between two looks.
     await until(/\+ domain own\.example/)
-    assert.ok(performance.now() - began < 3000)
     rmSync(at("tenants.d/own.yaml"))
     serving.kill("SIGHUP")
     await until(/reloaded: (?:nothing changed|- domain own\.example)/)

@@ -11,7 +11,7 @@ let fixture: RunningFixture
 before(async () => {
   fixture = await startFixture({
     domains: ["a.example", "b.example", "xn--bcher-kva.example"],
-    options: { componentTimes: { negotiation: 700, probe: 300, closing: 200 } },
+    options: { componentTimes: { negotiation: 2000, probe: 1000, closing: 200 } },
     more: "limits: { stanza: 10000, queue: 64KiB, input: 256KiB }\n",
   })
 })
@@ -125,7 +125,7 @@ describe("displacement (security.md 21)", () => {
     const [, id] = await first.until(/<iq type='get' id='(probe-[^']*)' from='a\.example' to='a\.example'><ping xmlns='urn:xmpp:ping'\/><\/iq>/)
     first.send(`<iq type='result' id='${id}' from='a.example' to='a.example'/>`)
     // Longer than the time an unanswered question would have had.
-    await new Promise((resolve) => setTimeout(resolve, 500))
+    await new Promise((resolve) => setTimeout(resolve, 1300))
     first.send("<message from='a.example' to='b.example' id='alive'/>")
     await b.until(/id='alive'/)
     // The answer to our question is not part of the component's conversation.

@@ -163,7 +163,7 @@ export async function startFixture(options: FixtureOptions): Promise<RunningFixt
 }
 
 /** Waits for something that changes only at known moments; fails with what was waited for. */
-export function patiently<T>(what: string, waiting: Set<() => void>, look: () => T | undefined, ms = 8000): Promise<T> {
+export function patiently<T>(what: string, waiting: Set<() => void>, look: () => T | undefined, ms = 30_000): Promise<T> {
   return new Promise((resolve, reject) => {
     const check = (): void => {
       let found: T | undefined

@@ -99,7 +99,7 @@ describe("2,000 unfinished connections", () => {
       )
       if (n % 100 === 99) await Promise.all(opened.splice(0))
     }
-    const deadline = Date.now() + 5000
+    const deadline = Date.now() + 30_000
     while (ended < 2000 - held && Date.now() < deadline) await new Promise((resolve) => setImmediate(resolve))
     assert.equal(ended, 2000 - held)
     assert.equal(one.gateway.incoming.length, 64)

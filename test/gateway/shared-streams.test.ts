@@ -205,8 +205,8 @@ describe("pairs on one stream", () => {
     const before = process.cpuUsage()
     bench.shared.stream.onWithdrawn!(pairs)
     const { user, system } = process.cpuUsage(before)
-    assert.ok(user + system < 600_000, `${(user + system) / 1000} ms of CPU`)
-    // Some 200 ms on a small machine; sorting once for each pair takes minutes. Half of them find another way, the others do not.
+    assert.ok(user + system < 6_000_000, `${(user + system) / 1000} ms of CPU`)
+    // Some 200 ms on a small machine that has nothing else to do; sorting once for each pair takes minutes. Half of them find another way, the others do not.
     const attempts = bench.opener.attempts.slice(opened)
     assert.equal(attempts.length, count)
     const streams = attempts.map((attempt, index) => {

@@ -29,7 +29,7 @@ test("on a stream of its own: our timer, one bounce; the domain that can be veri
   await foreign.bot.waitFor("<body>meanwhile</body>")
   assert.match(await second.waitFor(/<message[^>]*id=['"]lost['"]/), /type=['"]error['"].*remote-server-timeout.*auth\.dialback-timeout/s)
   const took = performance.now() - began
-  assert.ok(took > 2_500 && took < 10_000, `${took} ms`)
+  assert.ok(took > 2_500 && took < 20_000, `${took} ms`)
   assert.deepEqual(linesOf(gateway, "s2s.dialback").filter(({ from, dir, step }) => from === lost && dir === "out" && step === "answered"), [], "there was no answer")
   first.say(`bot@${foreign.domain}`, "after")
   await foreign.bot.waitFor("<body>after</body>")
@@ -54,14 +54,16 @@ test("on a shared stream: the others go on, the pair takes a connection of its o
   }
   await say(0, "before")
   const late = say(1, "late")
-  assert.ok((await say(0, "meanwhile")) < 1_500, "the first pair waits for nobody")
+  await say(0, "meanwhile")
+  assert.deepEqual(foreign.bot.received.filter((stanza) => stanza.includes("<body>late</body>")), [], "the first pair waits for nobody")
   // Prosody cannot connect back, but by EXTERNAL it need not.
   assert.ok((await late) > 2_500, "the timer")
   await say(0, "after")
   const asked = () => linesOf(gateway, "s2s.dialback").filter(({ dir, step }) => dir === "out" && step === "result-sent").map(({ from }) => from)
   await eventually(() => assert.deepEqual(asked(), [two]))
   // What this peer did not answer once is not asked again, for any domain of ours.
-  assert.ok((await say(2, "at once")) < 1_500)
+  // Asking would have taken the 3 seconds of the timer.
+  assert.ok((await say(2, "at once")) < 2_500)
   await eventually(() => assert.deepEqual(asked(), [two]))
   const left = () => linesOf(gateway, "s2s.associated").filter(({ dir }) => dir === "out")
   await eventually(() => assert.deepEqual(left().map(({ from }) => from), [one, two, three]))

@@ -16,7 +16,8 @@ async function playedAndChecked(scene: Scene): Promise<void> {
   const net = await Internet.start(labPorts)
   try {
     await raiseCast(net, scene.cast)
-    await playScene(net, scene)
+    const { broken } = await playScene(net, scene)
+    assert.equal(broken, undefined, scene.id)
     const inspected = looking(net, createAskingWorld)
     const look = async (domain: string): Promise<[string, ExhibitSeen]> => [domain, seenOf(await inspected(domain, sceneStandings[domain]?.question))]
     found.set(scene.id, Object.fromEntries(await Promise.all(net.servers.map(({ domain }) => look(domain)))))
@@ -30,7 +31,8 @@ before(async () => {
   const worker = async (): Promise<void> => {
     for (let at = next++; at < scenes.length; at = next++) await playedAndChecked(scenes[at] ?? assert.fail())
   }
-  await Promise.all(Array.from({ length: 6 }, worker))
+  // Each has its time by the clock on the wall: few at once, since the machine may be busy.
+  await Promise.all(Array.from({ length: 3 }, worker))
 })
 
 describe("after the scene", () => {

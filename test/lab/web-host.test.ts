@@ -43,7 +43,7 @@ async function inLab(act: (net: Internet) => Promise<void>): Promise<void> {
   }
 }
 
-describe("web hosts of the lab", { timeout: 30_000 }, () => {
+describe("web hosts of the lab", { timeout: 60_000 }, () => {
   test("one address and port for all of them, told apart by name; requests are kept; DNS knows them until they are closed", async () => {
     await inLab(async (net) => {
       const shop = net.web({ host: "shop.example", answers: { [path]: { json: document } } })

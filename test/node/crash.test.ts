@@ -25,7 +25,7 @@ function run(...args: string[]): Promise<{ code: number | null; signal: NodeJS.S
   })
 }
 
-test("a handshake broken off at any octet, in both roles, is one TlsError and nothing more", { timeout: 120_000 }, async () => {
+test("a handshake broken off at any octet, in both roles, is one TlsError and nothing more", { timeout: 200_000 }, async () => {
   const { code, signal, output } = await run()
   assert.equal(signal, null, output)
   assert.equal(code, 0, output)
@@ -47,7 +47,7 @@ test("a handshake broken off at any octet, in both roles, is one TlsError and no
 })
 
 test("the same against a copy that asks a closing socket for its protocol: the process dies, where the platform still has the fault", {
-  timeout: 120_000,
+  timeout: 200_000,
 }, async (t) => {
   const { code, signal, output } = await run("weak")
   if (signal === null) {
@@ -57,7 +57,7 @@ test("the same against a copy that asks a closing socket for its protocol: the p
 })
 
 test("out of descriptors, listening goes on: when some are free again the next peer is served", {
-  timeout: 60_000,
+  timeout: 120_000,
   skip: process.platform === "win32" ? "needs ulimit" : false,
 }, async () => {
   const child = spawn("sh", ["-c", 'ulimit -n 60; exec "$0" "$1"', process.execPath, join(import.meta.dirname, "few-descriptors.ts")], {
@@ -95,7 +95,7 @@ test("out of descriptors, listening goes on: when some are free again the next p
 const descriptors = (): number => readdirSync("/proc/self/fd").length
 
 test("2,000 half-open connections: each is given up by its deadline and gives its descriptor back", {
-  timeout: 60_000,
+  timeout: 120_000,
   skip: process.platform !== "linux" ? "counts descriptors in /proc" : false,
 }, async () => {
   const count = 2000

@@ -77,7 +77,7 @@ const exchange = (port: number, text: string | Buffer): Promise<string> => {
 const asks = (head: string): string => `${head}\r\nConnection: close\r\n\r\n`
 const statuses = (text: string): number[] => [...text.matchAll(/HTTP\/1\.1 (\d+) /g)].map(([, status]) => Number(status))
 
-describe("answers", { timeout: 20_000 }, () => {
+describe("answers", { timeout: 60_000 }, () => {
   test("method, path without query, host in one form, and who asks", async () => {
     const { port, requests } = await serving()
     const cases: [string, string, string][] = [
@@ -146,7 +146,7 @@ describe("answers", { timeout: 20_000 }, () => {
   })
 })
 
-describe("requests that are refused", { timeout: 20_000 }, () => {
+describe("requests that are refused", { timeout: 60_000 }, () => {
   const cases: [string, string, number][] = [
     ["no host", "GET / HTTP/1.1\r\n\r\n", 400],
     ["two hosts", asks("GET / HTTP/1.1\r\nHost: a.example\r\nHost: b.example"), 400],
@@ -201,8 +201,8 @@ describe("requests that are refused", { timeout: 20_000 }, () => {
   })
 })
 
-describe("bounds", { timeout: 30_000 }, () => {
-  const quick = { head: 150, idle: 150, handshake: 150, life: 10_000 }
+describe("bounds", { timeout: 60_000 }, () => {
+  const quick = { head: 400, idle: 400, handshake: 400, life: 60_000 }
 
   test("a client that says nothing, or drips its header, is closed in time, and so is one that stays idle after an answer", async () => {
     const { port } = await serving({ limits: quick })
@@ -213,11 +213,11 @@ describe("bounds", { timeout: 30_000 }, () => {
     await rest(dripping)
     clearInterval(timer)
     assert.deepEqual(statuses(await exchange(port, "GET / HTTP/1.1\r\nHost: a.example\r\n\r\n")), [200])
-    assert.ok(performance.now() - began < 5000)
+    assert.ok(performance.now() - began < 20_000, "before its life was over")
   })
 
   test("no connection outlives its life, however busy; a TLS handshake that stops is given up", async () => {
-    const { port } = await serving({ limits: { life: 300, idle: 5000, head: 5000 } })
+    const { port } = await serving({ limits: { life: 1000, idle: 30_000, head: 30_000 } })
     const busy = dialled(port)
     const timer = setInterval(() => busy.writable && busy.write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"), 20)
     const answers = statuses(await rest(busy))
@@ -279,7 +279,7 @@ describe("bounds", { timeout: 30_000 }, () => {
   })
 })
 
-describe("TLS", { timeout: 20_000 }, () => {
+describe("TLS", { timeout: 60_000 }, () => {
   const second = credentialsOf(authority.issue({ names: { dns: ["c.example"] } }))
   const pick = (name: string | undefined): TlsCredentials | undefined =>
     name === "b.example" ? serverCertificate : name === "c.example" ? second : undefined
@@ -363,7 +363,7 @@ describe("TLS", { timeout: 20_000 }, () => {
   })
 })
 
-describe("in the world of one gateway", { timeout: 20_000 }, () => {
+describe("in the world of one gateway", { timeout: 60_000 }, () => {
   test("our own dial, and so our own HTTPS client, refuses what we serve on", async () => {
     const world = createNodeWorld({ reach: () => loopback, log: { write: () => undefined } })
     const listener = await world.httpServe.serve({ address: "127.0.0.1", port: 0 }, () => ok, { pick: () => serverCertificate })

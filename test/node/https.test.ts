@@ -38,7 +38,7 @@ const saying = (answer: string | Buffer, close = false): Promise<TestServer> =>
 const document = '{"fingerprints":[],"expires":1}'
 const good = `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${document.length}\r\n\r\n${document}`
 
-describe("one GET", { timeout: 20_000 }, () => {
+describe("one GET", { timeout: 60_000 }, () => {
   test("status, type and body arrive with what the handshake showed; the connection ends", async () => {
     const server = await saying(good)
     const answer = await https.get(asking(server))
@@ -115,7 +115,7 @@ describe("one GET", { timeout: 20_000 }, () => {
   })
 })
 
-describe("the certificate comes first", { timeout: 20_000 }, () => {
+describe("the certificate comes first", { timeout: 60_000 }, () => {
   test("accept is asked once, with the chain, before a byte is sent; false: the server never sees a request", async () => {
     const server = await saying(good)
     const seen: TlsFacts[] = []
@@ -178,7 +178,7 @@ describe("the certificate comes first", { timeout: 20_000 }, () => {
   })
 })
 
-describe("bounds", { timeout: 30_000 }, () => {
+describe("bounds", { timeout: 60_000 }, () => {
   const cases: { what: string; answer: string | Buffer; want: HttpsError["failure"]; close?: boolean }[] = [
     { what: "a length above the bound", answer: "HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n", want: "too-large" },
     { what: "a body without length above the bound", answer: `HTTP/1.1 200 OK\r\n\r\n${"x".repeat(1001)}`, want: "too-large" },
@@ -288,19 +288,21 @@ describe("bounds", { timeout: 30_000 }, () => {
       drip("HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n", "x"),
       drip("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
     ]
-    for (const script of scripts) {
+    // At once, so that each can have time enough for its handshake.
+    const given = scripts.map(async (script) => {
       const server = await testServer(script)
-      await assert.rejects(https.get(asking(server, { signal: inTime(150) })), (error: unknown) => {
+      await assert.rejects(https.get(asking(server, { signal: inTime(1500) })), (error: unknown) => {
         failure("timeout")(error)
         assert.equal((error as HttpsError).chain.length, 1)
         return true
       })
       await gone(server)
-    }
+    })
+    await Promise.all(given)
   })
 })
 
-describe("before HTTP", { timeout: 20_000 }, () => {
+describe("before HTTP", { timeout: 60_000 }, () => {
   test("given up before or while dialling: DialError; during the handshake: timeout", async () => {
     const silent = await testServer(() => undefined, {
       raw: (socket) => socket.on("end", () => socket.destroy()).resume() === socket,
@@ -310,7 +312,7 @@ describe("before HTTP", { timeout: 20_000 }, () => {
       (error: unknown) => error instanceof DialError && error.failure === "aborted",
     )
     assert.equal(silent.counts.accepted, 0)
-    await assert.rejects(https.get(asking(silent, { signal: inTime(100) })), failure("timeout"))
+    await assert.rejects(https.get(asking(silent, { signal: inTime(500) })), failure("timeout"))
     await gone(silent)
   })
 
@@ -361,7 +363,7 @@ describe("before HTTP", { timeout: 20_000 }, () => {
   })
 })
 
-describe("nothing is left behind", { timeout: 60_000 }, () => {
+describe("nothing is left behind", { timeout: 180_000 }, () => {
   test("resets after the handshake, in the header and in the body are one HttpsError each, and the process lives", async () => {
     const reset = (said: string) =>
       testServer((socket, _, raw) => {

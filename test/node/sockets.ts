@@ -16,7 +16,7 @@ import type { ChannelPair } from "../contracts/channel.ts"
 
 export const loopback = { networks: [parseCidr("127.0.0.0/8"), parseCidr("::1")], names: ["example"], ownListeners: [] }
 export const authority = CertificateAuthority.create({ now: Date.now() })
-export const inTime = (ms = 5000): AbortSignal => AbortSignal.timeout(ms)
+export const inTime = (ms = 15_000): AbortSignal => AbortSignal.timeout(ms)
 export const credentialsOf = (issued: IssuedCertificate): TlsCredentials => ({ certificatePem: issued.chainPem, keyPem: issued.keyPem })
 export const serverCertificate = credentialsOf(authority.issue({ names: { dns: ["b.example"] } }))
 export const clientCertificate = credentialsOf(authority.issue({ names: { dns: ["a.example"] } }))

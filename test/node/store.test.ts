@@ -121,7 +121,7 @@ test("a second process is told that the memory is in use", async () => {
   const holder = openStore(at, now)
   const started = performance.now()
   assert.throws(() => openStore(at, now), fails("busy", /in use by another process/))
-  assert.ok(performance.now() - started < 5000)
+  assert.ok(performance.now() - started < 30_000, "it waits for a moment, not until it is free")
   await holder.write([ratchet("a.example", "1")])
   await holder.close()
 })

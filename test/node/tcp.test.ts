@@ -7,7 +7,7 @@ import { createTls } from "../../src/node/tls.ts"
 import { Recorder } from "../world/recorder.ts"
 import { inTime, rawPair, secure, serverCertificate, settle, tcpPair } from "./sockets.ts"
 
-describe("reads that rest", { timeout: 20_000 }, () => {
+describe("reads that rest", { timeout: 60_000 }, () => {
   async function burst(newPace?: () => ReadPace): Promise<{ chunks: number; bytes: number; largest: number }> {
     const { client, server } = await secure(await tcpPair(), newPace === undefined ? {} : { newPace })
     const ours = new Recorder()
@@ -71,7 +71,7 @@ describe("reads that rest", { timeout: 20_000 }, () => {
   })
 })
 
-describe("plain text behind the switch to TLS (TLS-03)", { timeout: 20_000 }, () => {
+describe("plain text behind the switch to TLS (TLS-03)", { timeout: 60_000 }, () => {
   test("never comes out of the encrypted channel: the handshake fails, in both roles", async () => {
     for (const role of ["client", "server"] as const)
       for (const early of [true, false]) {
@@ -97,7 +97,7 @@ describe("plain text behind the switch to TLS (TLS-03)", { timeout: 20_000 }, ()
   })
 })
 
-describe("ends", { timeout: 20_000 }, () => {
+describe("ends", { timeout: 60_000 }, () => {
   test("a reset by the peer is called one, on plain and on encrypted channels", async () => {
     const { raw, channel, close } = await rawPair()
     const ours = new Recorder()
@@ -145,7 +145,7 @@ describe("ends", { timeout: 20_000 }, () => {
   })
 })
 
-describe("writes of one turn", { timeout: 20_000 }, () => {
+describe("writes of one turn", { timeout: 60_000 }, () => {
   const line = Buffer.from("octets of ours ")
 
   test("leave in few records, in order, the first at once", async () => {

@@ -19,7 +19,7 @@ const failure = (expected: TlsError["failure"]) => (error: unknown) => {
 const transport = createTls()
 const serve = { pick: () => serverCertificate, alpn: [] }
 
-describe("refused transports", { timeout: 20_000 }, () => {
+describe("refused transports", { timeout: 60_000 }, () => {
   test("a client that knows only TLS 1.1, or only old ciphers, is refused (TLS-10)", async () => {
     const old: tls.ConnectionOptions[] = [
       { minVersion: "TLSv1", maxVersion: "TLSv1.1", ciphers: "DEFAULT@SECLEVEL=0" },
@@ -136,7 +136,7 @@ describe("refused transports", { timeout: 20_000 }, () => {
   })
 })
 
-describe("giving up", { timeout: 20_000 }, () => {
+describe("giving up", { timeout: 60_000 }, () => {
   test("a peer that says nothing is left when the signal says so, in both roles, and its connection is closed without a word (TLS-04)", async () => {
     for (const role of ["server", "client"] as const) {
       const { raw, channel, close } = await rawPair()
@@ -231,7 +231,7 @@ describe("giving up", { timeout: 20_000 }, () => {
   })
 })
 
-describe("what was read before", { timeout: 20_000 }, () => {
+describe("what was read before", { timeout: 60_000 }, () => {
   test("a ClientHello that arrived with, or before, the upgrade is not lost", async () => {
     for (const patience of [0, 5]) {
       const { raw, channel, close } = await rawPair()

@@ -25,7 +25,7 @@ const failure = (expected: TlsError["failure"]) => (error: unknown) => {
 const transport = createTls()
 const serve = { pick: () => serverCertificate, alpn: [] }
 
-describe("facts of a handshake", { timeout: 20_000 }, () => {
+describe("facts of a handshake", { timeout: 60_000 }, () => {
   test("both ends see the same protocol, cipher and exporter, and the chain of the other", async () => {
     const pair = await tcpPair()
     const { client, server } = await secure(pair)
@@ -214,7 +214,7 @@ describe("facts of a handshake", { timeout: 20_000 }, () => {
   })
 })
 
-describe("names and protocols", { timeout: 20_000 }, () => {
+describe("names and protocols", { timeout: 60_000 }, () => {
   const forB = authority.issue({ names: { dns: ["b.example"] } })
   const forC = authority.issue({ names: { dns: ["c.example"] } })
   const byName = new Map([
@@ -320,7 +320,7 @@ describe("names and protocols", { timeout: 20_000 }, () => {
     })
 })
 
-describe("key exchange", { timeout: 20_000 }, () => {
+describe("key exchange", { timeout: 60_000 }, () => {
   const negotiated = async (ecdhCurve?: string): Promise<string | undefined> => {
     const { raw, channel, close } = await rawPair()
     const client = tls.connect({ socket: raw, ca: [], rejectUnauthorized: false, ...(ecdhCurve === undefined ? {} : { ecdhCurve }) })

@@ -363,10 +363,13 @@ export async function realScene(): Promise<Scene> {
     },
     until: (promise) => promise,
     async eventually(what, holds) {
-      for (let turn = 0; turn < 400 && !holds(); turn++) await new Promise((resolve) => setTimeout(resolve, 10))
+      for (let turn = 0; turn < 2000 && !holds(); turn++) await new Promise((resolve) => setTimeout(resolve, 10))
       assert.ok(holds(), what)
     },
-    settle: () => new Promise((resolve) => setTimeout(resolve, 50)),
+    // In turns: a process that was kept waiting for all of the time would have read nothing in it.
+    async settle() {
+      for (let turn = 0; turn < 25; turn++) await new Promise((resolve) => setTimeout(resolve, 2))
+    },
     dns: (name, records) => (records === undefined ? undefined : responder.set(name, records)),
     async close() {
       for (const server of servers) for (const stream of [...server.incoming, ...server.outgoing]) stream.close("system-shutdown")
@@ -478,7 +481,7 @@ export class RawPeer {
   async #soon(waiting: Promise<void>, what: string): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`${what} did not come; read so far: ${this.text}`)), 5000)
+      timer = setTimeout(() => reject(new Error(`${what} did not come; read so far: ${this.text}`)), 20_000)
     })
     try {
       await Promise.race([waiting, late])
