@@ -8,7 +8,7 @@ function said({ body, delivered, bounces }: Outcome): string {
 
 /** With acknowledgements: it came, or its sender was told; what is not known to have come may go once more, or bounce. */
 export async function neverNone(drawn: Wires): Promise<void> {
-  for (const outcome of (await run({ ...drawn, management: true })).outcomes) {
+  for (const outcome of await run({ ...drawn, management: true })) {
     const { delivered, bounces } = outcome
     assert.ok(delivered + bounces.length >= 1 && bounces.length <= 1 && delivered + bounces.length <= 2, said(outcome))
   }
@@ -16,9 +16,9 @@ export async function neverNone(drawn: Wires): Promise<void> {
 
 /** Without them. */
 export async function neverBoth(drawn: Wires): Promise<void> {
-  for (const outcome of (await run({ ...drawn, management: false })).outcomes) assert.ok(outcome.delivered + outcome.bounces.length <= 1, said(outcome))
+  for (const outcome of await run({ ...drawn, management: false })) assert.ok(outcome.delivered + outcome.bounces.length <= 1, said(outcome))
 }
 
 export async function exactlyOnce(drawn: Wires): Promise<void> {
-  for (const outcome of (await run(drawn)).outcomes) assert.equal(outcome.delivered + outcome.bounces.length, 1, said(outcome))
+  for (const outcome of await run(drawn)) assert.equal(outcome.delivered + outcome.bounces.length, 1, said(outcome))
 }
