@@ -118,6 +118,13 @@ export class Stranger {
     this.#wits.model.look()
   }
 
+  /** Also what waits for its turn among others, which takes time, has had it. */
+  async #rest(): Promise<void> {
+    await this.#look()
+    await this.#scene.scene.clock.advance(20)
+    await this.#look()
+  }
+
   /** Something between the honest peer and us, in both directions. */
   #talk(): void {
     for (const name of [home, club]) {
@@ -172,14 +179,14 @@ export class Stranger {
         await scene.clock.advance(move.ms)
         return await this.#look()
       case "reload":
-        await this.#look()
+        await this.#rest()
         this.#wits.model.changed(changed(this.#wits.model.rules, move.what))
         await this.#scene.reload(this.#wits.model.rules)
         for (const name of [home, club]) if (!this.#wits.model.rules.hosted.has(name)) this.#away.add(name)
         return await this.#look()
       case "component": {
         const name = move.which === 0 ? home : club
-        await this.#look()
+        await this.#rest()
         this.#away.add(name)
         if (this.#wits.model.rules.hosted.has(name)) await this.#scene.toggle(name)
         return await this.#look()
