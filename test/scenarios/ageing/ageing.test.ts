@@ -16,7 +16,7 @@ import { Ageing, emptyTally, play } from "./play.ts"
 test("whatever changes and whenever, a stanza goes where something proves it now, is not interrupted while that lasts, and is never lost", async () => {
   const tally = emptyTally()
   await fc.assert(fc.asyncProperty(play(30), (drawn) => Ageing.play(drawn, { tally })), { numRuns: 50, seed: 1711 })
-  assert.ok(tally.carried > 150 && tally.bounced > 20 && tally.calm > 20 && tally.steady > 80 && tally.looks > 100, JSON.stringify(tally))
+  assert.ok(tally.carried > 150 && tally.bounced > 20 && tally.calm > 20 && tally.steady > 80 && tally.looks > 100 && tally.warned > 0, JSON.stringify(tally))
 })
 
 describe("red: the same plays find what is missing", () => {
@@ -54,6 +54,8 @@ describe("red: the same plays find what is missing", () => {
   })
 
   test("the ratchet holds nobody to anything", () => patched(Ratchet.prototype, "raise", (requirement) => requirement, async () => assert.match(await found({}, weak), /it has kept proving more/)))
+
+  test("nobody is told", () => patched(Ratchet.prototype, "associated", () => undefined, async () => assert.match(await found({}, { ...weak, ratchet: "warn" }), /nobody was told/)))
 
   test("an override has no end", () => {
     const { raise } = Ratchet.prototype

@@ -91,13 +91,13 @@ export class History {
     this.#all.push({ ...this.now, ...what, at })
   }
 
-  /** Times at which these facts held, from one moment to another, the last one open. */
-  #spans(holds: Question, from: number, to: number): (readonly [from: number, to: number])[] {
+  /** Times at which these facts held, from one moment to another. @param moments also what held for no time at all */
+  #spans(holds: Question, from: number, to: number, moments = false): (readonly [from: number, to: number])[] {
     const spans: [number, number][] = []
     for (const [index, facts] of this.#all.entries()) {
       const next = this.#all[index + 1]?.at ?? Number.POSITIVE_INFINITY
       const [since, until] = [Math.max(from, facts.at), Math.min(to, next)]
-      if (since > until || next <= since || !holds(facts, since)) continue
+      if (since > until || (!moments && next <= since) || !holds(facts, since)) continue
       const last = spans.at(-1)
       if (last !== undefined && last[1] === since) last[1] = until
       else spans.push([since, until])
@@ -131,11 +131,16 @@ export class History {
   }
 
   #byDns(connection: Connection, at: number): boolean {
-    const lists: Question = ({ dns, tlsa }) => dns === "says" && tlsa.includes(connection.shown)
+    const answered = this.#spans(({ dns }) => dns === "says", Math.max(connection.at, at - daneEnd), at, true)
+    const listed = this.#spans(({ tlsa }) => tlsa.includes(connection.shown), 0, at, true)
     const denies: Question = ({ dns, tlsa }) => dns === "says" && !tlsa.includes(connection.shown)
-    // DANE-30; security.md 11: some look that the records of its time bear out, not yet too old, and not taken back since.
-    const looks = this.#spans(lists, Math.max(connection.at, at - daneEnd) - ttl, at)
-    return looks.some(([, last]) => !this.#noticed(denies, last + danePeace + ttl, at))
+    // DANE-30; security.md 11: a look that the records of its time bear out, not yet too old, and not taken back since.
+    return answered.some(([first, last]) =>
+      listed.some(([since, until]) => {
+        const look = Math.min(last, until + ttl)
+        return look >= Math.max(first, since) && !this.#noticed(denies, look + danePeace, at)
+      }),
+    )
   }
 
   #byDocument(connection: Connection, at: number): boolean {
@@ -153,16 +158,16 @@ export class History {
   }
 
   /** Anything proves it, as far as may still be believed. */
-  proven(connection: Connection, at: number): boolean {
+  #proven(connection: Connection, at: number): boolean {
     return this.#byAuthority(connection.shown, at) || this.#byDns(connection, at) || this.#byDocument(connection, at)
   }
 
   /** security.md 4: for what leaves, records that promise another certificate stop, and so does what could not be asked at the beginning. */
-  stopped({ by, at: opened, shown }: Connection, at: number): boolean {
-    if (by !== "us") return false
+  #stopped({ by, at: opened, shown }: Connection, at: number): boolean {
     const unreadable: Question = ({ dns }) => dns === "fails" || dns === "bogus" || dns === "silent"
     const promised: Question = ({ dns, tlsa }) => dns === "says" && tlsa.length > 0 && !tlsa.includes(shown)
-    return this.#always(unreadable, opened, opened) || this.#always(promised, Math.max(opened, at - danePeace - retry - ttl) - ttl, at)
+    // The way back on a connection of theirs is judged when it is needed.
+    return (by === "us" && this.#always(unreadable, opened, opened)) || this.#always(promised, Math.max(opened, at - danePeace - retry - ttl) - ttl, at)
   }
 
   /** What is remembered may have been lowered: DNS proved it, and then denied it with a signature (security.md 13). */
@@ -171,18 +176,28 @@ export class History {
     return first !== undefined && this.#ever(({ dns, tlsa }) => dns === "says" && tlsa.length === 0, first.at, at)
   }
 
-  /** The ratchet asks for what the domain kept proving. */
-  held(at: number): boolean {
+  /** The ratchet, in this mode, asks for what the domain kept proving. */
+  #held(mode: "warn" | "enforce", at: number): boolean {
     const { ratchet, override } = this.now
-    return this.#remembered && ratchet === "enforce" && at >= override && !this.#lowered(at)
+    return this.#remembered && ratchet === mode && at >= override && !this.#lowered(at)
   }
 
-  /** Why a stanza may not be carried there now; undefined: it may. */
-  objection(connection: Connection, at: number): string | undefined {
-    if (this.stopped(connection, at)) return "what DNS promises is something else"
-    if (this.proven(connection, at)) return undefined
+  /** security.md 13: it is weaker than what is remembered, which the log has to say. */
+  warned(connection: Connection, at: number): boolean {
+    return this.#held("warn", at) && !this.#proven(connection, at)
+  }
+
+  /** There was a time since then at which the log could say so. */
+  mayWarn(from: number, to: number): boolean {
+    return this.#remembered && this.#ever(({ ratchet, override }) => ratchet === "warn" && to >= override, from, to)
+  }
+
+  /** Why a stanza of ours may not leave there now, or one of theirs come in; undefined: it may. */
+  objection(connection: Connection, leaving: boolean, at: number): string | undefined {
+    if (leaving && this.#stopped(connection, at)) return "what DNS promises is something else"
+    if (this.#proven(connection, at)) return undefined
     if (this.now.require === "authenticated") return "nothing proves it any more"
-    return this.held(at) ? "it has kept proving more" : undefined
+    return this.#held("enforce", at) ? "it has kept proving more" : undefined
   }
 
   /** What a new connection would be proven by, were it judged now; nothing where something cannot be asked for, or promises another one. */

@@ -8,6 +8,8 @@ import { allShown, type Connection, type Facts, History, hour, minute, type Show
 import { ageingScene, type AgeingScene } from "./scene.ts"
 import { start } from "../support.ts"
 
+const day = 24 * hour
+
 export type Move =
   | { readonly do: "talk"; readonly by: "us" | "them" | "both" }
   | { readonly do: "wait"; readonly ms: number }
@@ -33,8 +35,9 @@ export interface Tally {
   calm: number
   steady: number
   looks: number
+  warned: number
 }
-export const emptyTally = (): Tally => ({ carried: 0, bounced: 0, calm: 0, steady: 0, looks: 0 })
+export const emptyTally = (): Tally => ({ carried: 0, bounced: 0, calm: 0, steady: 0, looks: 0, warned: 0 })
 
 const weighted = <T>(...choices: readonly (readonly [weight: number, value: T])[]) => fc.oneof(...choices.map(([weight, value]) => ({ weight, arbitrary: fc.constant(value) })))
 const shown = weighted<Shown>([6, "public"], [3, "renewed"], [3, "brief"], [2, "shorter"], [5, "own"], [4, "next"], [2, "foreign"])
@@ -42,8 +45,8 @@ const listed = fc.oneof({ weight: 3, arbitrary: fc.constant<Shown[]>([]) }, { we
 const dns = weighted<Facts["dns"]>([8, "says"], [1, "fails"], [1, "bogus"], [1, "silent"], [1, "unsigned"])
 const web = weighted<Facts["web"]>([6, "says"], [1, "failing"], [1, "closing"], [1, "elsewhere"])
 const expires = weighted([2, 2 * hour], [3, 8 * hour], [1, 24 * hour])
-const require = weighted<Facts["require"]>([3, "authenticated"], [2, "encrypted"])
-const ratchet = weighted<Facts["ratchet"]>([1, "off"], [1, "warn"], [3, "enforce"])
+const require = weighted<Facts["require"]>([1, "authenticated"], [1, "encrypted"])
+const ratchet = weighted<Facts["ratchet"]>([1, "off"], [2, "warn"], [3, "enforce"])
 const facts = fc.record<Facts>({ shown, rooted: weighted([9, true], [1, false]), dns, tlsa: listed, web, posh: listed, expires, require, ratchet, override: fc.constant(0) })
 /** Mostly something proves the peer at first. */
 const begun = fc.tuple(facts, fc.nat(3)).map(([drawn, order]): Facts => {
@@ -72,7 +75,7 @@ const move: fc.Arbitrary<Move> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Move>({ do: "restart" }) },
 )
 export const play = (longest: number): fc.Arbitrary<Play> =>
-  fc.record({ facts: begun, moves: fc.array(move, { minLength: 1, maxLength: longest, size: "max" }), bidi: weighted([4, false], [0, true]), remembered: fc.boolean() })
+  fc.record({ facts: begun, moves: fc.array(move, { minLength: 1, maxLength: longest, size: "max" }), bidi: weighted([2, false], [1, true]), remembered: weighted([1, false], [3, true]) })
 
 interface Fate {
   readonly by: "us" | "them"
@@ -90,8 +93,12 @@ export class Ageing {
   readonly #faults: Error[] = []
   readonly #last: { us: Connection | undefined; them: Connection | undefined } = { us: undefined, them: undefined }
   readonly #tally: Tally
+  /** When the log said that the peer was weaker than before, by direction; each at most once a day and run. */
+  readonly #told = new Map<unknown, number>()
   #scene!: AgeingScene
   #seen = 0
+  #linesRead = 0
+  #readAt = start
 
   private constructor({ facts, remembered }: Play, tally: Tally) {
     this.#history = new History(facts, start, remembered)
@@ -119,8 +126,8 @@ export class Ageing {
   }
 
   /** A fault is noted, not thrown: it happens in the middle of somebody else's work. */
-  #object(connection: Connection, what: string): void {
-    const objection = this.#history.objection(connection, this.#now)
+  #object(connection: Connection, leaving: boolean, what: string): void {
+    const objection = this.#history.objection(connection, leaving, this.#now)
     if (objection === undefined) return
     const ages = `${Math.round((this.#now - connection.at) / minute)} min after the connection with ${connection.shown} began`
     this.#faults.push(new Error(`${what}, ${ages}: ${objection}; ${JSON.stringify(this.#history.now)}`))
@@ -131,7 +138,7 @@ export class Ageing {
     // An error of ours has the body, too.
     if (fate === undefined || fate.by !== by) return
     fate.carried = connection
-    if (by === "us") this.#object(connection, `${body} left`)
+    if (by === "us") this.#object(connection, true, `${body} left`)
   }
 
   #received(id: string, error: boolean): void {
@@ -142,7 +149,7 @@ export class Ageing {
       return
     }
     fate.delivered += 1
-    if (fate.carried !== undefined) this.#object(fate.carried, `${id} came in`)
+    if (fate.carried !== undefined) this.#object(fate.carried, false, `${id} came in`)
   }
 
   #check(): void {
@@ -165,11 +172,28 @@ export class Ageing {
     else {
       // What waits for an answer has it by then; what is left to wait goes with the process.
       await this.#wait(2 * minute)
+      this.#readLog()
+      this.#told.clear()
       await this.#scene.restart()
       this.#last.us = this.#last.them = undefined
     }
     await settle()
     this.#check()
+    this.#readLog()
+  }
+
+  #readLog(): void {
+    const { lines } = this.#scene.log
+    for (const { event, fields } of lines.slice(this.#linesRead)) {
+      if (event !== "s2s.weaker") continue
+      assert.ok(this.#history.mayWarn(this.#readAt, this.#now), `a warning that nobody asked for: ${JSON.stringify(fields)}`)
+      const before = this.#told.get(fields["dir"])
+      assert.ok(before === undefined || this.#now - before >= day - 15 * hour, `warned again after ${this.#now - (before ?? 0)} ms`)
+      this.#told.set(fields["dir"], this.#now)
+      this.#tally.warned += 1
+    }
+    this.#linesRead = lines.length
+    this.#readAt = this.#now
   }
 
   async #wait(ms: number): Promise<void> {
@@ -208,6 +232,11 @@ export class Ageing {
     if (fate.calm) {
       this.#tally.calm += 1
       assert.ok(carried !== undefined && fate.bounced === 0, `${id} was not delivered though all was in order: ${JSON.stringify([this.#history.now, this.#scene.events.slice(-4)])}`)
+    }
+    this.#readLog()
+    if (carried !== undefined && carried.by === by && carried.at >= at && this.#history.warned(carried, this.#now)) {
+      const told = this.#told.get(by === "us" ? "out" : "in") ?? Number.NEGATIVE_INFINITY
+      assert.ok(this.#now - told <= day, `${id} went with less than is remembered, and nobody was told: ${JSON.stringify(this.#history.now)}`)
     }
     const before = this.#last[by]
     if (before !== undefined && before !== carried && this.#history.steady(before, at)) {
