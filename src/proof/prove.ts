@@ -284,6 +284,8 @@ function weigh(
   if (material instanceof BrokenProoftype) return broken(material.reason, material.finding)
   try {
     const verdict = prooftype.match(proof, material, reference, at)
+    // security.md 10: a stream that rests on it would be judged again without an end.
+    if (verdict.outcome === "proved" && verdict.until < at) return broken("its proof had ended before it was given")
     return { verdict: capped(verdict, at), binding: prooftype.binding(material, subject.role), dispensable: prooftype.dispensable === true }
   } catch (error) {
     return broken(error instanceof Error ? error.message : String(error))

@@ -80,6 +80,12 @@ describe("obtaining", () => {
 })
 
 describe("matching", () => {
+  test("security.md 10: a proof that had ended before it was given is none", () => {
+    const judged = (until: number) => match([{ prooftype: mine({ match: () => ({ ...yes, until }) }), material: 0 }], subject, proofOf(), start).combined
+    assert.deepEqual([judged(start - 1).outcome, judged(start - 1).verdict.detail], ["unavailable", "its proof had ended before it was given"])
+    assert.equal(judged(start).outcome, "proved")
+  })
+
   test("one that throws is unavailable; a proof without end ends after a week", () => {
     const throwing = match([{ prooftype: mine({ match: () => { throw new Error("boom") } }), material: 1 }], subject, proofOf(), start)
     assert.equal(throwing.combined.outcome, "unavailable")
