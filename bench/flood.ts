@@ -4,7 +4,7 @@
 import { writeFileSync } from "node:fs"
 import { cpus, loadavg } from "node:os"
 import { parseArgs } from "node:util"
-import { type FloodOrder, type FloodReport, startFlood } from "../test/attacks/flood-attacker.ts"
+import { type FloodOrder, type FloodReport, prepareFlood } from "../test/attacks/flood-attacker.ts"
 import { createWorld } from "../test/interop/world.ts"
 import { cpuSeconds, median, percentile, queuedSeconds, residentBytes } from "./process-figures.ts"
 import { withPair } from "./runs.ts"
@@ -70,7 +70,7 @@ function play(mode: Mode): Promise<Round> {
         ...rates,
         ...(mode === "proven" ? { own: { domain: "attacker.example", ...world.identity("attacker.example") } } : {}),
       }
-      let flood: ReturnType<typeof startFlood> | undefined
+      const flood = mode === "quiet" ? undefined : await prepareFlood(order)
       const pids = [pair.left.pid, pair.right.pid]
       let began = 0
       let used = pids.map(() => 0)
@@ -84,7 +84,7 @@ function play(mode: Mode): Promise<Round> {
           queued = pids.reduce((sum, pid) => sum + queuedSeconds(pid), 0)
           // What was before does not count; the flood's beginning does, when its network has all of its budget left.
           loop = pair.loop()
-          if (mode !== "quiet") flood = startFlood(order)
+          flood?.begin()
         },
         () => {
           const elapsed = (performance.now() - began) / 1000

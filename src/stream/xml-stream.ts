@@ -142,6 +142,8 @@ export class XmlStream {
   #reject(reason: unknown): void {
     const waiter = this.#waiter
     this.#waiter = undefined
+    // The signal may be there for as long as the process, and would keep the stream.
+    if (this.#over !== undefined) this.#heed(undefined)
     waiter?.reject(reason)
   }
 

@@ -205,16 +205,32 @@ interface Told {
   readonly over: boolean
 }
 
-/** Starts the flood in a process of its own; `soFar` is what it told last, `stop` ends it and tells what came of it. */
-export function startFlood(order: FloodOrder): { readonly pid: number; soFar(): FloodReport | undefined; stop(): Promise<FloodReport> } {
+/** An attacker that waits for a word. */
+export interface Flood {
+  begin(): void
+  /** What it told last. */
+  soFar(): FloodReport | undefined
+  /** Ends it. @returns what came of it */
+  stop(): Promise<FloodReport>
+}
+
+/** A process of its own, which has started by the time this resolves: what that costs is no flood, and a real one pays for it elsewhere. */
+export async function prepareFlood(order: FloodOrder): Promise<Flood> {
   const child: ChildProcess = fork(fileURLToPath(import.meta.url), ["flood"], { stdio: ["ignore", "inherit", "inherit", "ipc"] })
+  await new Promise<void>((resolve, reject) => {
+    const early = (): void => reject(new Error("the attacker did not start"))
+    child.once("exit", early)
+    child.once("message", () => {
+      child.off("exit", early)
+      resolve()
+    })
+  })
   let soFar: FloodReport | undefined
   child.on("message", ({ report }: Told) => {
     soFar = report
   })
-  child.send(order)
   return {
-    pid: child.pid!,
+    begin: () => child.send(order),
     soFar: () => soFar,
     stop: () =>
       new Promise((resolve, reject) => {
@@ -249,4 +265,5 @@ if (process.argv[2] === "flood" && process.send !== undefined) {
     tell(true)
   })
   process.on("disconnect", () => process.exit(0))
+  process.send("ready")
 }

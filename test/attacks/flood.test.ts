@@ -8,7 +8,7 @@ import type { Resolver } from "../../src/model/dns-answer.ts"
 import { RawComponent, type RunningFixture, startFixture } from "../gateway/gateway-fixture.ts"
 import { credentialsOf, good, type MemoryScene, memoryScene, message, own, type Server, type ServerOptions } from "../scenarios/support.ts"
 import { queuedSoFar } from "../queued.ts"
-import { type FloodReport, startFlood } from "./flood-attacker.ts"
+import { type FloodReport, prepareFlood } from "./flood-attacker.ts"
 import { boundless } from "./weakened.ts"
 
 const guarded = (limits: Partial<ClaimLimits>) => (clock: ConstructorParameters<typeof ClaimGuard>[0]) => new ClaimGuard(clock, { ...defaultClaimLimits, ...limits })
@@ -186,7 +186,8 @@ describe("100 handshakes and 2,000 claims a second from one source, on real sock
         if (sent !== undefined) times.push(performance.now() - sent)
       }
     })
-    const flood = startFlood({ target: right.s2s, source: "127.99.1.1", domains: ["b.example"], claimed: "nowhere.example", handshakes: 100, claims: 2000, verifies: 200 })
+    const flood = await prepareFlood({ target: right.s2s, source: "127.99.1.1", domains: ["b.example"], claimed: "nowhere.example", handshakes: 100, claims: 2000, verifies: 200 })
+    flood.begin()
     const began = performance.now()
     const queuedBefore = queuedSoFar()
     let sent = 0

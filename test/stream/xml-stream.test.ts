@@ -2,6 +2,7 @@
 import assert from "node:assert/strict"
 import { getEventListeners } from "node:events"
 import { test } from "node:test"
+import { ProtocolError, StreamClosed } from "../../src/model/errors.ts"
 import type { Channel, ChannelHandler } from "../../src/ports.ts"
 import { XmlStream } from "../../src/stream/xml-stream.ts"
 
@@ -108,6 +109,33 @@ test("a deadline is listened to once for all steps, ends the wait, and is let go
   await last
   stream.detach()
   assert.equal(getEventListeners(third.signal, "abort").length, 0)
+})
+
+test("a stream that has ended lets go of the signal of who waited: it may be there for as long as the process", async () => {
+  const forever = new AbortController().signal
+  const listeners = (): number => getEventListeners(forever, "abort").length
+  const lost = new Source()
+  const waiting = new XmlStream(lost, limits).header(forever)
+  assert.equal(listeners(), 1)
+  lost.handler?.close({ by: "peer" })
+  await assert.rejects(waiting, StreamClosed)
+  const broken = new Source()
+  const stream = new XmlStream(broken, limits)
+  const opened = stream.header(forever)
+  broken.say(header)
+  await opened
+  const element = stream.element(forever)
+  broken.say("<a></b>")
+  await assert.rejects(element, ProtocolError)
+  await assert.rejects(stream.element(forever), ProtocolError)
+  const closed = new Source()
+  const ours = new XmlStream(closed, limits)
+  const { handler } = closed
+  const end = ours.header(forever)
+  ours.close()
+  handler?.close({ by: "local" })
+  await assert.rejects(end, StreamClosed)
+  assert.equal(listeners(), 0)
 })
 
 test("whose peer has said all and ended its side while nobody waited gets what we say; who waits then hears of it", async () => {
