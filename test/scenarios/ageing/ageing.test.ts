@@ -10,7 +10,7 @@ import type { GatewayOptions } from "../../../src/gateway/contract.ts"
 import { dane } from "../../../src/proof/dane.ts"
 import type { AnyProoftype } from "../../../src/proof/prooftype.ts"
 import { patched } from "../../attacks/weakened.ts"
-import { type Facts, hour } from "./facts.ts"
+import { type Facts, hour, minute } from "./facts.ts"
 import { Ageing, emptyTally, play } from "./play.ts"
 
 test("whatever changes and whenever, a stanza goes where something proves it now, is not interrupted while that lasts, and is never lost", async () => {
@@ -42,6 +42,11 @@ describe("red: the same plays find what is missing", () => {
   test("a reload judges nothing again", () => patched(Outbound.prototype, "recheck", () => undefined, async () => assert.match(await found({}, unproven), /left, .* nothing proves it any more/)))
 
   test("a document is not asked for again before its end", async () => assert.match(await found(withProof("posh", () => ({ ageing: never })), listed), /nothing proves it any more|needed another connection/))
+
+  test("DNS is asked every ten minutes", async () => {
+    const busy = withProof("dane", () => ({ ageing: (material) => ({ ...dane.ageing!(material), from: material.at + 10 * minute }) }))
+    assert.match(await found(busy, { shown: "own", tlsa: ["own"], dns: "says" }), /too many looks/)
+  })
 
   test("what DNS said once serves for ever while DNS is silent", async () => {
     const patient = withProof("dane", () => ({
