@@ -69,7 +69,8 @@ export function remembered(): Pkix {
     const key = `${reference.source} ${Buffer.from(proof.chain[0] ?? []).toString("hex")}`
     const verdict = known.get(key) ?? pkix.match(proof, material, reference, at)
     known.set(key, verdict)
-    return verdict
+    // Not asked when it ends either: a proof that says itself that it is over is none.
+    return verdict.outcome === "proved" ? { ...verdict, until: Math.max(verdict.until, at) } : verdict
   })
 }
 
