@@ -15,7 +15,8 @@ import { MemoryFiles, secretA } from "../gateway/config-fixture.ts"
 import type { TestHost } from "../world/world.ts"
 import { serveWeb, type WebHost } from "../world/web.ts"
 import type { SignedDns } from "./signed-dns.ts"
-import { anchors, credentialsOf, good, memoryScene, type MemoryScene, never, type Server } from "./support.ts"
+import { gatewayWorldOf } from "./gateway-world.ts"
+import { credentialsOf, good, memoryScene, type MemoryScene, never, type Server } from "./support.ts"
 
 export const minute = 60_000
 export const hour = 60 * minute
@@ -118,28 +119,16 @@ domains:
   - { name: shop.example, certificate: host.example, posh: { ${posh} }, component: { secret: { file: /secrets/shop } } }
 `,
   )
-  const { clock, random, tls, listen, dial, https, log } = host
-  const { resolver } = signed?.ports(host) ?? host
   const listeners: ((event: string, text: string) => void)[] = []
   const world: GatewayWorld = {
-    clock,
-    random,
-    tls,
-    listen,
-    files,
+    ...gatewayWorldOf(host, files, signed?.ports(host).resolver),
     log: {
       write: (level, event, fields) => {
-        log.write(level, event, fields)
+        host.log.write(level, event, fields)
         for (const listener of listeners) listener(event, String(fields["text"]))
       },
     },
-    https,
     httpServe: memoryHttpServe(host),
-    dial: () => dial,
-    resolver: () => ({ resolve: (name, type, lookup) => resolver.resolve(name, type, lookup), ability: async () => ({ able: true }) }),
-    anchors: () => anchors,
-    ownListeners: () => host.ownListeners(),
-    environment: () => undefined,
   }
   for (const name of ["host.example", "shop.example"]) scene.dns(`_xmpp-server._tcp.${name}`, { SRV: [[0, 0, 5269, "xmpp.host.example"]] })
   scene.dns("xmpp.host.example", { A: [houseAddress] })
@@ -154,7 +143,7 @@ domains:
       return leads === "redirect" ? { status: 302, headers: { location: target } } : { status: 200, headers: { "content-type": "application/json" }, body: referenceDocument(target, 7200) }
     },
   })
-  const { config } = await loadConfig("/etc/gw.yaml", { files, environment: () => undefined, now: clock.now() })
+  const { config } = await loadConfig("/etc/gw.yaml", { files, environment: () => undefined, now: host.clock.now() })
   const gateway = await scene.until(startGateway(config, world, options))
   const received: string[] = []
   const component = await scene.until(
@@ -176,12 +165,12 @@ domains:
     gateway,
     files,
     web,
-    log,
+    log: host.log,
     told: (listener) => void listeners.push(listener),
     received,
     component,
     renew: async (certificate) => {
-      files.set("/certs/host.pem", certificate.chainPem + certificate.keyPem, { modified: clock.now() })
+      files.set("/certs/host.pem", certificate.chainPem + certificate.keyPem, { modified: host.clock.now() })
       await scene.until(gateway.reload())
     },
     peer: async (name, prooftype = poshWithMemory(scene)) => await scene.server({ domains: [name], prooftypes: [pkix, prooftype], dialback: false }),

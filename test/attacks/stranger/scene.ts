@@ -2,14 +2,15 @@
 import assert from "node:assert/strict"
 import { ComponentClient } from "../../../src/lab/component-client.ts"
 import { loadConfig } from "../../../src/gateway/config.ts"
-import type { GatewayOptions, GatewayWorld } from "../../../src/gateway/contract.ts"
+import type { GatewayOptions } from "../../../src/gateway/contract.ts"
 import { type Gateway, startGateway } from "../../../src/gateway/gateway.ts"
 import type { FederationEvent } from "../../../src/model/events.ts"
 import type { Channel } from "../../../src/ports.ts"
 import { attr, type XmlElement } from "../../../src/xml/element.ts"
 import { MemoryFiles, secretA } from "../../gateway/config-fixture.ts"
+import { gatewayWorldOf } from "../../scenarios/gateway-world.ts"
 import { Sender } from "../../scenarios/pool-support.ts"
-import { anchors, good, type MemoryScene, memoryScene, never, type Server } from "../../scenarios/support.ts"
+import { good, type MemoryScene, memoryScene, never, type Server } from "../../scenarios/support.ts"
 import type { Link } from "../../world/channel.ts"
 import type { TestHost } from "../../world/world.ts"
 import { boundless } from "../weakened.ts"
@@ -74,7 +75,7 @@ ${[...hosted].map((name) => `  - { name: ${name}, component: { secret: { file: /
 export async function strangeScene(hooks: StrangeHooks, options: { readonly gateway?: GatewayOptions; readonly link?: () => Link } = {}): Promise<StrangeScene> {
   const scene = memoryScene({ link: (from, to) => ([from.address, to.address].includes(strangerAddress) ? (options.link?.() ?? {}) : {}) })
   const { world, clock } = scene
-  const { random, tls, listen, dial, https, log, resolver, ...host } = world.host(gatewayAddress)
+  const host = world.host(gatewayAddress)
   const files = new MemoryFiles()
   for (const [index, [name, certificate]] of certificates.entries()) {
     files.set(`/secrets/${name}`, `${secretA}${index}`)
@@ -85,24 +86,10 @@ export async function strangeScene(hooks: StrangeHooks, options: { readonly gate
   scene.dns("gateway.example", { A: [gatewayAddress] })
   for (const name of ledThere) scene.dns(`_xmpp-server._tcp.${name}`, { SRV: [[0, 0, 5269, "stranger.example"]] })
   scene.dns("stranger.example", { A: [strangerAddress] })
-  const gatewayWorld: GatewayWorld = {
-    clock,
-    random,
-    tls,
-    listen,
-    files,
-    log,
-    https,
-    dial: () => dial,
-    resolver: () => ({ resolve: (name, type, lookup) => resolver.resolve(name, type, lookup), ability: async () => ({ able: true }) }),
-    anchors: () => anchors,
-    ownListeners: () => host.ownListeners(),
-    environment: () => undefined,
-  }
   const events: FederationEvent[] = []
   const { config } = await loadConfig("/etc/gw.yaml", { files, environment: () => undefined, now: clock.now() })
   // What strangers may cost is another test's affair; here they are to get far.
-  const gateway = await scene.until(startGateway(config, gatewayWorld, { claimLimits: { budget: boundless, memory: 1000 }, ...options.gateway, event: (event) => void events.push(event) }))
+  const gateway = await scene.until(startGateway(config, gatewayWorldOf(host, files), { claimLimits: { budget: boundless, memory: 1000 }, ...options.gateway, event: (event) => void events.push(event) }))
   const components = new Map<string, ComponentClient>()
   const attach = async (name: string): Promise<void> => {
     const received = (stanza: XmlElement): void => {

@@ -16,6 +16,7 @@ import { boundless } from "../../attacks/weakened.ts"
 import { MemoryFiles, secretA } from "../../gateway/config-fixture.ts"
 import { alteredText } from "../../world/middle.ts"
 import type { RecordingLog } from "../../world/world.ts"
+import { gatewayWorldOf } from "../gateway-world.ts"
 import { Sender } from "../pool-support.ts"
 import { documentOf, redirectTo, Webs } from "../posh-web.ts"
 import { SignedDns, tlsaRow } from "../signed-dns.ts"
@@ -118,25 +119,14 @@ export async function ageingScene(facts: Facts, sights: Sights, options: { reado
   const webs = new Webs(scene)
   const store = new KeptStore()
   if (options.remembered) await store.remember(start)
-  const { random, tls, listen, dial, https, log, resolver, ...host } = world.host(gatewayAddress)
+  const host = world.host(gatewayAddress)
   const files = new MemoryFiles({ "/secrets/a": secretA, [`/certs/${us}.pem`]: ours[0]!, "/etc/gw.yaml": yaml(facts), "/state/made": "" })
   scene.dns(`_xmpp-server._tcp.${us}`, { SRV: [[0, 0, 5269, "gateway.example"]] })
   scene.dns("gateway.example", { A: [gatewayAddress] })
   let rooted = facts.rooted
-  const signed = dns.ports({ dial, https, tls, random, resolver, clock }).resolver
   const gatewayWorld: GatewayWorld = {
-    clock,
-    random,
-    tls,
-    listen,
-    files,
-    log,
-    https,
-    dial: () => dial,
-    resolver: () => ({ resolve: (name, type, lookup) => signed.resolve(name, type, lookup), ability: async () => ({ able: true }) }),
+    ...gatewayWorldOf(host, files, dns.ports(host).resolver),
     anchors: () => (rooted ? anchors : withoutTheirs),
-    ownListeners: () => host.ownListeners(),
-    environment: () => undefined,
     store: () => store,
   }
   const events: AgeingScene["events"] = []
@@ -189,7 +179,7 @@ export async function ageingScene(facts: Facts, sights: Sights, options: { reado
     scene,
     peer,
     sender,
-    log,
+    log: host.log,
     events,
     looks: () => ({ dns: dns.asked.filter((name) => name === `${tlsaName} TLSA`).length, web: webs.requests.length }),
     send: (id) => component.send(`<message id='${id}' from='x@${us}' to='y@${them}'><body>${id}</body></message>`),
